@@ -1,0 +1,78 @@
+/* A model as the engine sees it: shape, weights still in their file's blocks, and the raw vocabulary.
+ *
+ * A model is immutable once open and may be shared by engines. Weights are borrowed from a read-only map of the
+ * file (or from an arena of made-up numbers for "synthetic:" models): nothing is copied or dequantised here. */
+#ifndef KV_MODEL_H
+#define KV_MODEL_H
+
+#include "kernels/base.h"
+#include "kernels/types.h"
+
+/* Which two channels of a head RoPE turns together. */
+enum kv_rope_pairing {
+    KV_ROPE_ADJACENT, /* (0,1) (2,3) ...: llama-family GGUF files, whose Q and K rows are permuted for it */
+    KV_ROPE_HALVES    /* (0,d/2) (1,d/2+1) ...: Hugging Face order; qwen2, qwen3 GGUF files */
+};
+
+struct kv_shape {
+    char arch[32];  /* "llama", "qwen3", ... */
+    char name[128]; /* the model's own name, cut if longer */
+    int n_layer, hidden, n_ff, n_head, n_kv_head, head_dim, n_vocab;
+    int n_context; /* longest sequence the model was trained for, tokens */
+    int rope_dim;  /* rotated channels of a head, even, <= head_dim */
+    enum kv_rope_pairing rope_pairing;
+    float rope_theta;
+    float norm_eps;
+    int sliding_window; /* keys a query may see, itself included; 0 = all */
+};
+
+/* One weight matrix, [rows][cols], a row contiguous: y = W x has cols in, rows out. */
+struct kv_tensor {
+    const void *data; /* NULL = this model has no such tensor */
+    int type;         /* enum kv_type */
+    int rows, cols;
+};
+
+struct kv_layer_weights {
+    struct kv_tensor attn_norm, ffn_norm; /* [1][hidden] F32 */
+    struct kv_tensor q_norm, k_norm;      /* [1][head_dim] F32, qwen3 */
+    struct kv_tensor q, k, v, o; /* [n_head*head_dim][hidden], [n_kv_head*head_dim][hidden] x2, transpose */
+    struct kv_tensor q_bias, k_bias, v_bias; /* [1][rows of q, k, v] F32, qwen2 */
+    struct kv_tensor gate, up, down;         /* [n_ff][hidden] x2, [hidden][n_ff] */
+};
+
+/* The vocabulary as the file states it; engine/text makes a tokenizer of it. Strings are not NUL-terminated. */
+struct kv_string {
+    const char *text;
+    size_t length;
+};
+
+struct kv_vocabulary {
+    struct kv_string kind;     /* tokenizer.ggml.model: "gpt2" = byte-level BPE */
+    struct kv_string pre;      /* tokenizer.ggml.pre: "smollm", ... */
+    struct kv_string *token;   /* [n_token] in the byte-level alphabet, UTF-8 */
+    const int32_t *token_type; /* [n_token] 1 normal, 3 control, 4 user-defined, 6 byte; NULL = all normal */
+    struct kv_string *merge;   /* [n_merge] "left right", best first */
+    int n_token, n_merge;
+    int bos, eos, unknown; /* token ids, -1 = none */
+    bool add_bos;
+    struct kv_string chat_template; /* Jinja text, length 0 = none */
+};
+
+struct kv_model {
+    struct kv_shape shape;
+    struct kv_layer_weights *layer;                   /* [n_layer] */
+    struct kv_tensor token_embd, output_norm, output; /* output = token_embd when tied */
+    struct kv_vocabulary vocabulary;
+    char *path;          /* as given by the user */
+    size_t weight_bytes; /* of all tensors, as stored */
+    bool synthetic;      /* random weights: timing only, and everything printed says so */
+    void *owner;         /* the mapped file or the arena, released by close */
+    void (*close)(struct kv_model *model);
+};
+
+/* Opens a GGUF file, or "synthetic:NAME[:SEED]" (see synthetic.h). On failure *out is NULL. */
+enum kv_status kv_model_open(const char *path, struct kv_model **out, struct kv_error *err);
+void kv_model_close(struct kv_model *model); /* NULL is fine */
+
+#endif
