@@ -1,0 +1,64 @@
+# kvdbg: GDB for the KV cache. `make demo` runs it on a real model, `make test` proves it; README.md tells the rest.
+BUILD  ?= build
+PREFIX ?= /usr/local
+MODEL  := models/smollm2-135m-instruct-q4_1.gguf
+CC     ?= gcc
+NVCC   ?= $(shell command -v nvcc 2>/dev/null)
+CUARCH ?= 80,90a
+OPT    ?= -O2 -g
+
+# Libraries: the inspector and the renderer need theirs; the engine takes oneDNN and PCRE2 where they are
+# (without them: its own f32 GEMM, and prompts as token ids only), so that it builds beside nothing but gcc.
+PKGS   := libpng freetype2 libedit ncursesw libcrypto libcjson
+have    = $(shell pkg-config --exists $(1) 2>/dev/null && echo 1)
+HAVE_DNNL  ?= $(shell printf '\#include <dnnl.h>' | $(CC) -E - >/dev/null 2>&1 && echo 1)
+HAVE_PCRE2 ?= $(call have,libpcre2-8)
+MISSING    := $(foreach p,$(PKGS) libpcre2-8,$(if $(call have,$(p)),,$(p))) $(if $(HAVE_DNNL),,dnnl)
+
+CPPFLAGS += -I. -D_GNU_SOURCE $(if $(HAVE_DNNL),-DKV_HAVE_DNNL) $(if $(HAVE_PCRE2),-DKV_HAVE_PCRE2)
+CFLAGS   += -std=c11 $(OPT) -fopenmp -ffp-contract=off -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+ENGLIBS  := -lm -ldl $(if $(HAVE_DNNL),-ldnnl) $(if $(HAVE_PCRE2),-lpcre2-8)
+TOPLIBS   = $(shell pkg-config --libs $(PKGS))
+TOPFLAGS  = $(shell pkg-config --cflags $(PKGS))
+Q := $(if $(V),,@)
+
+obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
+ENGINE := $(call obj,$(wildcard kernels/*.c kernels/cpu/*.c engine/*.c engine/*/*.c))
+SIMD   := $(foreach isa,avx2 avx512,$(patsubst %.c,$(BUILD)/%.$(isa).o,$(wildcard kernels/cpu/simd/*.c)))
+TOP    := $(call obj,$(wildcard render/*.c inspector/*.c))
+UNIT   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*.c))
+TESTLIB := $(call obj,$(wildcard tests/lib/*.c))
+
+.PHONY: all engine demo test soak bench model deps gpu-check asan format install clean libs
+all: libs $(BUILD)/kvdbg
+libs:
+	$(Q)[ -z "$(strip $(MISSING))" ] || { echo "Missing libraries: $(strip $(MISSING)). Run: make deps"; exit 1; }
+
+engine: $(BUILD)/libengine.a
+$(BUILD)/libengine.a: $(ENGINE) $(SIMD)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(BUILD)/librender.a: $(call obj,$(wildcard render/*.c))
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(BUILD)/kvdbg: $(TOP) $(BUILD)/libengine.a
+	$(Q)echo "  LINK $@"; $(CC) $(CFLAGS) -o $@ $^ $(ENGLIBS) $(TOPLIBS)
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TESTLIB) $(BUILD)/librender.a $(BUILD)/libengine.a
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(ENGLIBS) $(TOPLIBS)
+
+$(BUILD)/render/%.o $(BUILD)/inspector/%.o: CPPFLAGS += $(TOPFLAGS)
+$(BUILD)/kernels/%.o: OPT := $(subst -O2,-O3,$(OPT))
+$(BUILD)/%.o: %.c Makefile
+	$(Q)mkdir -p $(@D); echo "  CC   $<"; $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/kernels/cpu/simd/%.avx2.o: kernels/cpu/simd/%.c Makefile
+	$(Q)mkdir -p $(@D); echo "  CC   $< (avx2)"; $(CC) $(CPPFLAGS) $(CFLAGS) -O3 -DKV_ISA=avx2 -march=x86-64-v3 -MMD -MP -c -o $@ $<
+$(BUILD)/kernels/cpu/simd/%.avx512.o: kernels/cpu/simd/%.c Makefile
+	$(Q)mkdir -p $(@D); echo "  CC   $< (avx512)"; $(CC) $(CPPFLAGS) $(CFLAGS) -O3 -DKV_ISA=avx512 -march=x86-64-v4 -mavx512vnni -mavx512bf16 -mavx512vbmi -mprefer-vector-width=512 -MMD -MP -c -o $@ $<
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+.SECONDARY:
+
+model:
+	$(Q)engine/model/fetch.sh $(MODEL)
+unit: libs $(UNIT)
+format:
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h' '*.cu' '*.cuh')
+clean:
+	$(Q)rm -rf $(BUILD)
