@@ -1,0 +1,163 @@
+/* How one stage is computed: the table that every backend fills in.
+ *
+ * The engine holds a backend's pointers without looking behind them: memory from alloc() or upload() may lie on
+ * a device, and only read() brings it to the host. Activations are f32, row-major, one row a token. Calls on
+ * one context come from one thread and take effect in order; results are complete after sync() or read(). A
+ * NULL slot means "not supported" and is asked before use. Nothing allocates between reserve() and the next
+ * reserve(). In KV_PRECISION_F32 every op cuts its work by tiles, never by threads: the thread count changes no
+ * bit.
+ *
+ * Notation: n rows (tokens) of a pass; H query heads, G KV heads, d head_dim, D hidden. */
+#ifndef KV_KERNELS_H
+#define KV_KERNELS_H
+
+#include "kernels/base.h"
+#include "kernels/types.h"
+
+#define KV_BACKEND_ABI 1
+
+enum kv_precision {
+    KV_PRECISION_FAST, /* bf16 GEMMs; decode: exact weights, activations of at least bf16 accuracy */
+    KV_PRECISION_F32,  /* the reference: f32 throughout, dequantised weights */
+    KV_PRECISION_INT8  /* int8 activations in groups of 32 */
+};
+
+enum kv_simd { KV_SIMD_AUTO, KV_SIMD_PLAIN, KV_SIMD_AVX2, KV_SIMD_AVX512 };
+
+struct kv_backend_options {
+    enum kv_precision precision;
+    enum kv_simd simd; /* highest path allowed; AUTO = the best this CPU has */
+    int threads;       /* 0 = all cores */
+    int device;        /* CUDA device number */
+};
+
+/* The largest shapes that will be asked for; reserve() sizes scratch by them. */
+struct kv_limits {
+    int rows; /* of one pass, all sequences together */
+    int keys; /* of one sequence: prefix + tail */
+    int seqs; /* of one pass */
+    int n_head, n_kv_head, head_dim;
+    int widest; /* largest cols or rows of a matrix that linear() gets, the head excepted */
+};
+
+struct kv_backend_stats {
+    size_t bytes_live, bytes_peak; /* from alloc() */
+    size_t scratch_bytes;          /* from reserve() */
+    uint64_t launches;             /* ops called */
+};
+
+/* y[n][w.rows] (+)= x[n][w.cols] W^T + bias */
+struct kv_matrix {
+    const void *data; /* [rows][cols] in blocks of type, as uploaded */
+    int type;         /* enum kv_type */
+    int rows, cols;
+};
+
+struct kv_linear {
+    struct kv_matrix w;
+    const float *bias; /* [w.rows] or NULL */
+    float *y;          /* [n][w.rows] */
+    bool add;          /* add to y instead of replacing it (residual) */
+};
+
+struct kv_rope {
+    float theta;
+    int dim;     /* rotated channels, the first dim of head_dim */
+    bool halves; /* pairs (c, c + dim/2); else (2c, 2c+1) */
+};
+
+/* Keys and values of one sequence in one layer. len and pos have a stride over KV heads, 0 while all heads keep
+ * the same tokens. Slots are ascending in position. k, v: [G][cap][d] of type, KV head g at byte
+ * g*cap*d*sizeof(type) */
+struct kv_span {
+    void *k, *v;
+    int32_t *pos; /* [cap], head g at pos + g*pos_stride: position of each slot in the sequence */
+    int32_t *len; /* head g: len[g*len_stride] slots in use, <= cap */
+    int cap;
+    int pos_stride, len_stride;
+};
+
+/* One sequence's part of a pass: n_row query rows, which see first the prefix, then the tail, as far as pos[]
+ * is not beyond the row's own position (and, with a window w, not w or more behind it). A zero cap means no
+ * such span. */
+struct kv_seq {
+    struct kv_span prefix;  /* read-only here: shared by every run that starts from it */
+    struct kv_span tail;    /* this sequence's own tokens; attend() runs after append() put the rows' keys in */
+    const int32_t *row_pos; /* [n_row] positions of the query rows, ascending */
+    int n_row;
+};
+
+struct kv_attend {
+    const struct kv_seq *seq; /* [n_seq] on the host; rows of q, out follow each other in this order */
+    int n_seq;
+    int n_head, n_kv_head, head_dim;
+    int type;       /* of K and V: enum kv_type F32, F16, BF16 */
+    float scale;    /* multiplies q.k: 1/sqrt(d) */
+    int window;     /* 0 = all keys */
+    const float *q; /* [n][H][d], rotated */
+    float *out;     /* [n][H*d] */
+    float *lse;     /* [n][H] log-sum-exp of the scaled logits, nats; or NULL */
+    float *entropy; /* [n][H] Shannon entropy of the row's softmax, nats; or NULL */
+};
+
+struct kv_backend {
+    uint32_t abi; /* KV_BACKEND_ABI */
+    size_t size;  /* sizeof(struct kv_backend) */
+    const char *name;
+
+    enum kv_status (*init)(const struct kv_backend_options *options, void **ctx, struct kv_error *err);
+    void (*free)(void *ctx);
+    /* One line for the user: device, SIMD path, threads, libraries. */
+    void (*describe)(void *ctx, char *text, size_t size);
+    void (*stats)(void *ctx, struct kv_backend_stats *stats);
+    enum kv_status (*reserve)(void *ctx, const struct kv_limits *limits, struct kv_error *err);
+    enum kv_status (*sync)(void *ctx, struct kv_error *err);
+
+    /* Memory, zeroed, counted in stats; release takes the same size. */
+    void *(*alloc)(void *ctx, size_t bytes);
+    void (*release)(void *ctx, void *p, size_t bytes);
+    enum kv_status (*write)(void *ctx, void *to, const void *host, size_t bytes, struct kv_error *err);
+    enum kv_status (*read)(void *ctx, void *host, const void *from, size_t bytes, struct kv_error *err);
+    /* Makes weights usable: the CPU borrows the host pointer, a device copies. Lives until free(). */
+    enum kv_status (*upload)(void *ctx, const void *host, size_t bytes, const void **out, struct kv_error *err);
+
+    /* x[n][cols] = rows ids[n] (host) of the embedding matrix */
+    enum kv_status (*embed)(
+        void *ctx, const struct kv_matrix *w, const int32_t *ids, int n, float *x, struct kv_error *err);
+    /* y = x / sqrt(mean(x^2) + eps) * weight, each of n rows of cols; y == x allowed */
+    enum kv_status (*norm)(void *ctx, const float *x, const float *weight, float eps, int n, int cols, float *y,
+        struct kv_error *err);
+    /* All matrices take the same x[n][cols]; no y overlaps x or another y. */
+    enum kv_status (*linear)(
+        void *ctx, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err);
+    /* Turns x[n][heads][d] in place by positions pos[n] (host). */
+    enum kv_status (*rope)(void *ctx, const struct kv_rope *rope, const int32_t *pos, float *x, int n,
+        int heads, int head_dim, struct kv_error *err);
+    /* Puts k, v [n][G][d] f32 behind the span's last slot, converted to type, with their positions (host). */
+    enum kv_status (*append)(void *ctx, struct kv_span *to, int type, int n_kv_head, int head_dim,
+        const float *k, const float *v, const int32_t *pos, int n, struct kv_error *err);
+    /* Softmax attention in one online pass; lse and entropy come from it at no second one. */
+    enum kv_status (*attend)(void *ctx, const struct kv_attend *a, struct kv_error *err);
+    /* sums[h][j] += sum over the rows of a of exp(logit - lse): column sums of the attention matrix, for prefix
+     * then tail slots j of a's only sequence; needs a->lse, leaves out alone. Head h at sums + h*stride. */
+    enum kv_status (*columns)(
+        void *ctx, const struct kv_attend *a, float *sums, size_t stride, struct kv_error *err);
+    /* out[row][j]: attention probabilities of one head for a's only sequence, 0 where masked; needs a->lse. */
+    enum kv_status (*probabilities)(
+        void *ctx, const struct kv_attend *a, int head, float *out, size_t stride, struct kv_error *err);
+    /* y[i] = silu(gate[i]) * up[i]; y may be gate or up */
+    enum kv_status (*swiglu)(
+        void *ctx, const float *gate, const float *up, size_t count, float *y, struct kv_error *err);
+    /* Copies slots index[n] (host, ascending) of prefix-then-tail of `from` to the empty span `to`, positions
+     * too. */
+    enum kv_status (*gather)(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,
+        const int32_t *index, int n, struct kv_span *to, struct kv_error *err);
+    /* The budget best of n scores (see kernels/select.h); kept[budget] ascending, all on the host. */
+    enum kv_status (*select)(void *ctx, const float *score, const uint8_t *forced, int n, int budget,
+        int32_t *kept, int *n_kept, struct kv_error *err);
+};
+
+/* The reference backend, always linked. */
+extern const struct kv_backend kv_backend_cpu;
+
+#endif
