@@ -15,17 +15,17 @@
 extern "C" {
 #endif
 
-#define KV_STATUS_LIST(X)                                                                                      \
-    X(OK, "ok")                                                                                                \
-    X(BAD_ARG, "bad argument")                                                                                 \
-    X(NOT_FOUND, "not found")                                                                                  \
-    X(IO, "cannot read or write")                                                                              \
-    X(BAD_FILE, "malformed file")                                                                              \
-    X(UNSUPPORTED, "not supported")                                                                            \
-    X(NO_MEMORY, "out of memory")                                                                              \
-    X(NOT_NOW, "not in this state")                                                                            \
-    X(STOPPED, "stopped on request")                                                                           \
-    X(DEVICE, "device failure")                                                                                \
+#define KV_STATUS_LIST(X)                                                                                          \
+    X(OK, "ok")                                                                                                    \
+    X(BAD_ARG, "bad argument")                                                                                     \
+    X(NOT_FOUND, "not found")                                                                                      \
+    X(IO, "cannot read or write")                                                                                  \
+    X(BAD_FILE, "malformed file")                                                                                  \
+    X(UNSUPPORTED, "not supported")                                                                                \
+    X(NO_MEMORY, "out of memory")                                                                                  \
+    X(NOT_NOW, "not in this state")                                                                                \
+    X(STOPPED, "stopped on request")                                                                               \
+    X(DEVICE, "device failure")                                                                                    \
     X(EVENT, "engine event")
 
 enum kv_status {

@@ -125,17 +125,17 @@ struct kv_backend {
     enum kv_status (*embed)(
         void *ctx, const struct kv_matrix *w, const int32_t *ids, int n, float *x, struct kv_error *err);
     /* y = x / sqrt(mean(x^2) + eps) * weight, each of n rows of cols; y == x allowed */
-    enum kv_status (*norm)(void *ctx, const float *x, const float *weight, float eps, int n, int cols, float *y,
-        struct kv_error *err);
+    enum kv_status (*norm)(
+        void *ctx, const float *x, const float *weight, float eps, int n, int cols, float *y, struct kv_error *err);
     /* All matrices take the same x[n][cols]; no y overlaps x or another y. */
     enum kv_status (*linear)(
         void *ctx, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err);
     /* Turns x[n][heads][d] in place by positions pos[n] (host). */
-    enum kv_status (*rope)(void *ctx, const struct kv_rope *rope, const int32_t *pos, float *x, int n,
-        int heads, int head_dim, struct kv_error *err);
+    enum kv_status (*rope)(void *ctx, const struct kv_rope *rope, const int32_t *pos, float *x, int n, int heads,
+        int head_dim, struct kv_error *err);
     /* Puts k, v [n][G][d] f32 behind the span's last slot, converted to type, with their positions (host). */
-    enum kv_status (*append)(void *ctx, struct kv_span *to, int type, int n_kv_head, int head_dim,
-        const float *k, const float *v, const int32_t *pos, int n, struct kv_error *err);
+    enum kv_status (*append)(void *ctx, struct kv_span *to, int type, int n_kv_head, int head_dim, const float *k,
+        const float *v, const int32_t *pos, int n, struct kv_error *err);
     /* Softmax attention in one online pass; lse and entropy come from it at no second one. */
     enum kv_status (*attend)(void *ctx, const struct kv_attend *a, struct kv_error *err);
     /* sums[h][j] += sum over the rows of a of exp(logit - lse): column sums of the attention matrix, for prefix
@@ -153,8 +153,8 @@ struct kv_backend {
     enum kv_status (*gather)(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,
         const int32_t *index, int n, struct kv_span *to, struct kv_error *err);
     /* The budget best of n scores (see kernels/select.h); kept[budget] ascending, all on the host. */
-    enum kv_status (*select)(void *ctx, const float *score, const uint8_t *forced, int n, int budget,
-        int32_t *kept, int *n_kept, struct kv_error *err);
+    enum kv_status (*select)(void *ctx, const float *score, const uint8_t *forced, int n, int budget, int32_t *kept,
+        int *n_kept, struct kv_error *err);
 };
 
 /* The reference backend, always linked. */

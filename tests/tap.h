@@ -25,8 +25,7 @@ static struct {
     char text[1024], skip[256];
 } tap_state;
 
-static inline void __attribute__((format(printf, 3, 4)))
-tap_fail(const char *file, int line, const char *fmt, ...)
+static inline void __attribute__((format(printf, 3, 4))) tap_fail(const char *file, int line, const char *fmt, ...)
 {
     if (tap_state.failed) return;
     tap_state.failed = true;
@@ -38,24 +37,24 @@ tap_fail(const char *file, int line, const char *fmt, ...)
 }
 
 /* Records a failure and goes on: write the condition so that a NaN makes it false, !(d > tol) never. */
-#define CHECK(condition, ...)                                                                                  \
-    do {                                                                                                       \
-        if (!(condition)) tap_fail(__FILE__, __LINE__, __VA_ARGS__);                                           \
+#define CHECK(condition, ...)                                                                                      \
+    do {                                                                                                           \
+        if (!(condition)) tap_fail(__FILE__, __LINE__, __VA_ARGS__);                                               \
     } while (0)
 
 /* Records a failure and leaves the case. */
-#define REQUIRE(condition, ...)                                                                                \
-    do {                                                                                                       \
-        if (!(condition)) {                                                                                    \
-            tap_fail(__FILE__, __LINE__, __VA_ARGS__);                                                         \
-            return;                                                                                            \
-        }                                                                                                      \
+#define REQUIRE(condition, ...)                                                                                    \
+    do {                                                                                                           \
+        if (!(condition)) {                                                                                        \
+            tap_fail(__FILE__, __LINE__, __VA_ARGS__);                                                             \
+            return;                                                                                                \
+        }                                                                                                          \
     } while (0)
 
-#define SKIP(reason)                                                                                           \
-    do {                                                                                                       \
-        snprintf(tap_state.skip, sizeof tap_state.skip, "%s", reason);                                         \
-        return;                                                                                                \
+#define SKIP(reason)                                                                                               \
+    do {                                                                                                           \
+        snprintf(tap_state.skip, sizeof tap_state.skip, "%s", reason);                                             \
+        return;                                                                                                    \
     } while (0)
 
 static inline int tap_main(int argc, char **argv, const struct tap_case *cases, size_t count)
