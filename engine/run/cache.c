@@ -1,0 +1,92 @@
+/* Allocation and borrowing of per-layer cache blocks. */
+#include "engine/run/cache.h"
+
+#include <stdlib.h>
+
+static size_t align64(size_t n) { return (n + 63) & ~(size_t)63; }
+
+enum kv_status cache_init(struct cache *c, const struct cache_format *format, struct kv_error *err)
+{
+    size_t n = (size_t)format->n_layer;
+    *c = (struct cache){ format, kv_alloc(n, sizeof *c->span), kv_alloc(n, sizeof *c->bytes),
+        kv_alloc(n, sizeof *c->borrowed) };
+    if (c->span && c->bytes && c->borrowed) return KV_OK;
+    cache_free(c);
+    return kv_fail(err, KV_NO_MEMORY, "No memory for the table of a cache of %zu layers.", n);
+}
+
+void cache_free(struct cache *c)
+{
+    if (c->span && c->bytes && c->borrowed)
+        for (int l = 0; l < c->format->n_layer; l++) cache_drop_layer(c, l);
+    free(c->span);
+    free(c->bytes);
+    free(c->borrowed);
+    *c = (struct cache){ 0 };
+}
+
+void cache_drop_layer(struct cache *c, int l)
+{
+    if (c->span[l].cap && !c->borrowed[l]) c->format->be->release(c->format->ctx, c->span[l].k, c->bytes[l]);
+    c->span[l] = (struct kv_span){ 0 };
+    c->bytes[l] = 0;
+    c->borrowed[l] = false;
+}
+
+enum kv_status cache_alloc_layer(struct cache *c, int l, int cap, struct kv_error *err)
+{
+    const struct cache_format *f = c->format;
+    size_t half = align64(kv_type_bytes(f->type, (size_t)cap * (size_t)f->n_kv_head * (size_t)f->head_dim));
+    size_t pos = align64((size_t)cap * sizeof(int32_t));
+    size_t bytes = 2 * half + pos + 64;
+    cache_drop_layer(c, l);
+    if (!cap) return KV_OK;
+    char *block = f->be->alloc(f->ctx, bytes);
+    if (!block)
+        return kv_fail(
+            err, KV_NO_MEMORY, "No memory for %zu bytes of keys and values (layer %d, %d tokens).", bytes, l, cap);
+    c->span[l] = (struct kv_span){ .k = block,
+        .v = block + half,
+        .pos = (int32_t *)(block + 2 * half),
+        .len = (int32_t *)(block + 2 * half + pos),
+        .cap = cap };
+    c->bytes[l] = bytes;
+    return KV_OK;
+}
+
+enum kv_status cache_alloc(struct cache *c, int cap, struct kv_error *err)
+{
+    for (int l = 0; l < c->format->n_layer; l++) {
+        enum kv_status status = cache_alloc_layer(c, l, cap, err);
+        if (status) return status;
+    }
+    return KV_OK;
+}
+
+void cache_borrow_layer(struct cache *c, int l, const struct cache *from)
+{
+    cache_drop_layer(c, l);
+    c->span[l] = from->span[l];
+    c->bytes[l] = from->bytes[l];
+    c->borrowed[l] = true;
+}
+
+enum kv_status cache_truncate(struct cache *c, int l, int len, struct kv_error *err)
+{
+    const struct cache_format *f = c->format;
+    int first = l < 0 ? 0 : l, last = l < 0 ? f->n_layer - 1 : l;
+    int32_t value = len;
+    for (int i = first; i <= last; i++) {
+        if (!c->span[i].cap) continue;
+        enum kv_status status = f->be->write(f->ctx, c->span[i].len, &value, sizeof value, err);
+        if (status) return status;
+    }
+    return KV_OK;
+}
+
+size_t cache_bytes(const struct cache *c)
+{
+    size_t sum = 0;
+    for (int l = 0; c->span && l < c->format->n_layer; l++) sum += c->bytes[l];
+    return sum;
+}

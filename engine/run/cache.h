@@ -1,0 +1,40 @@
+/* Keys and values of one sequence over all layers, each layer with its own length.
+ *
+ *     one block a layer:  | K [G][cap][d] | V [G][cap][d] | pos [cap] i32 | len [1] i32 |   parts aligned to 64
+ * bytes
+ *
+ * A layer may be borrowed from another cache, which must outlive it: then it is read, never appended to. */
+#ifndef KV_CACHE_H
+#define KV_CACHE_H
+
+#include "kernels/kernels.h"
+
+struct cache_format {
+    const struct kv_backend *be;
+    void *ctx;
+    int type; /* of K and V: enum kv_type */
+    int n_layer, n_kv_head, head_dim;
+};
+
+struct cache {
+    const struct cache_format *format;
+    struct kv_span *span; /* [n_layer]; cap 0 = nothing there */
+    size_t *bytes;        /* [n_layer] of the block, borrowed or owned */
+    bool *borrowed;       /* [n_layer] */
+};
+
+enum kv_status cache_init(struct cache *c, const struct cache_format *format, struct kv_error *err);
+void cache_free(struct cache *c); /* a zeroed cache is fine */
+
+/* Gives layer l room for cap tokens, empty; drops what it had. */
+enum kv_status cache_alloc_layer(struct cache *c, int l, int cap, struct kv_error *err);
+/* The same for all layers. */
+enum kv_status cache_alloc(struct cache *c, int cap, struct kv_error *err);
+void cache_drop_layer(struct cache *c, int l);
+void cache_borrow_layer(struct cache *c, int l, const struct cache *from);
+/* Makes owned layer l (or all, l = -1) len tokens long: undo of an append is a truncation. */
+enum kv_status cache_truncate(struct cache *c, int l, int len, struct kv_error *err);
+
+size_t cache_bytes(const struct cache *c);
+
+#endif
