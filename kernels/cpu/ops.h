@@ -1,0 +1,55 @@
+/* The mathematics of the linear-algebra ops that exists once per instruction set, and the bf16 GEMM's door.
+ *
+ * Every function works on rows that its caller dealt to one thread, allocates nothing and has one fixed order of
+ * summation for each result, whatever rows it is given with: so cutting the work changes no bit. */
+#ifndef KV_CPU_OPS_H
+#define KV_CPU_OPS_H
+
+#include "kernels/cpu/cpu.h"
+
+struct kv_cpu_ops {
+    /* dst[n] = values of n weights, as kv_dequantize, bit for bit. */
+    void (*dequantize)(int type, const void *src, size_t n, float *dst);
+    /* One row: y = x / sqrt(mean(x^2) + eps) * weight. */
+    void (*norm)(const float *x, const float *weight, float eps, int cols, float *y);
+    /* One token: turns x[heads][head_dim] by angles[rope->dim / 2][2] = cos, sin. */
+    void (*rope)(const struct kv_rope *rope, const float *angles, float *x, int heads, int head_dim);
+    void (*swiglu)(const float *gate, const float *up, size_t count, float *y);
+
+    /* Outputs [row, row + rows) of l for x[n][cols] in f32; w is scratch of [rows][cols]. */
+    void (*gemm)(const struct kv_linear *l, int row, int rows, const float *x, int n, float *w);
+
+    /* The same from quantized activations, straight from the blocks; asked first whether it knows the type.
+     * q[n] rows of quantized_bytes(cols) each, written by quantize; coarse = one int8 instead of 15 bits. */
+    bool (*has_gemv)(int type);
+    size_t (*quantized_bytes)(int cols);
+    void (*quantize)(const float *x, int cols, bool coarse, void *q);
+    void (*gemv)(const struct kv_linear *l, int row, int rows, const void *q, int n, bool coarse);
+
+    /* For the bf16 GEMM; NULL without one. pack: outputs [row, row + rows) of w, rows <= 64, to the layout
+     * [ceil(cols/32)][16][64][2]: pairs of columns of 64 outputs, the rest 0. */
+    void (*to_bf16)(const float *x, size_t n, uint16_t *y);
+    void (*pack)(const struct kv_matrix *w, int row, int rows, uint16_t *packed);
+};
+
+#define KV_PACK_ROWS 64
+
+extern const struct kv_cpu_ops kv_cpu_ops_plain, kv_cpu_ops_avx2, kv_cpu_ops_avx512;
+const struct kv_cpu_ops *kv_cpu_ops_of(enum kv_isa isa);
+
+/* The plain functions behind kv_cpu_ops_plain, each in its op's file. */
+void kv_norm_row(const float *x, const float *weight, float eps, int cols, float *y);
+void kv_rope_row(const struct kv_rope *rope, const float *angles, float *x, int heads, int head_dim);
+void kv_swiglu_span(const float *gate, const float *up, size_t count, float *y);
+void kv_gemm_panel(const struct kv_linear *l, int row, int rows, const float *x, int n, float *w);
+
+/* bf16 GEMM by a library (gemm_dnnl.c). open returns NULL where there is no library or the library has no bf16
+ * here; then linear() uses f32. */
+struct kv_gemm *kv_gemm_open(int threads);
+void kv_gemm_close(struct kv_gemm *gemm);
+const char *kv_gemm_name(void);
+void kv_gemm_scratch_bytes(const struct kv_limits *limits, size_t bytes[]);
+enum kv_status kv_gemm_run(
+    struct kv_cpu *cpu, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err);
+
+#endif
