@@ -1,0 +1,169 @@
+/* FreeType behind four calls. */
+#include "render/text.h"
+
+#include <ft2build.h>
+#include FT_FREETYPE_H
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "render/utf8.h"
+
+struct text {
+    FT_Library library;
+    FT_Face face[TEXT_FONTS];
+};
+
+static const char *const font_files[TEXT_FONTS] = { "DejaVuSans.ttf", "DejaVuSans-Bold.ttf",
+    "DejaVuSansMono.ttf" };
+static const char *const font_folders[] = { "/usr/share/fonts/truetype/dejavu",
+    "/usr/share/fonts/truetype/ttf-dejavu", "/usr/share/fonts/dejavu-sans-fonts", "/usr/share/fonts/dejavu",
+    "/usr/share/fonts/TTF", "/usr/local/share/fonts" };
+
+/* The one place that decides where fonts come from. */
+static const char *font_folder(const char *asked)
+{
+    char path[512];
+    const char *named = asked ? asked : getenv("KVDBG_FONTS");
+    if (named && *named) return named;
+    for (size_t i = 0; i < KV_COUNT(font_folders); i++) {
+        snprintf(path, sizeof path, "%s/%s", font_folders[i], font_files[0]);
+        if (!access(path, R_OK)) return font_folders[i];
+    }
+    return font_folders[0];
+}
+
+enum kv_status text_open(struct text **out, const char *folder, struct kv_error *err)
+{
+    *out = NULL;
+    struct text *t = kv_alloc(1, sizeof *t);
+    if (!t || FT_Init_FreeType(&t->library)) {
+        free(t);
+        return kv_fail(err, KV_NO_MEMORY, "No memory for the FreeType library.");
+    }
+    folder = font_folder(folder);
+    for (size_t i = 0; i < TEXT_FONTS; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/%s", folder, font_files[i]);
+        if (!FT_New_Face(t->library, path, 0, &t->face[i])) continue;
+        text_close(t);
+        return kv_fail(err, KV_NOT_FOUND,
+            "The font %.200s/%s is missing or unreadable; install the package fonts-dejavu-core, or name the "
+            "folder of DejaVu in KVDBG_FONTS.",
+            folder, font_files[i]);
+    }
+    *out = t;
+    return KV_OK;
+}
+
+void text_close(struct text *t)
+{
+    if (!t) return;
+    FT_Done_FreeType(t->library); /* closes the faces too */
+    free(t);
+}
+
+/* A point that walks along a line of text, in either direction of writing. */
+struct pen {
+    struct canvas *canvas;
+    uint32_t rgb;
+    int x, y; /* start of the baseline */
+    bool up;
+};
+
+static void dot(const struct pen *pen, int along, int below, unsigned cover)
+{
+    if (pen->up) canvas_blend(pen->canvas, pen->x + below, pen->y - along, pen->rgb, cover);
+    else canvas_blend(pen->canvas, pen->x + along, pen->y + below, pen->rgb, cover);
+}
+
+static void draw_box(const struct pen *pen, int along, int width, int px)
+{
+    int height = px * 3 / 4;
+    for (int i = 1; i < width - 1; i++) {
+        for (int k = 0; k < height; k++) {
+            bool edge = i == 1 || i == width - 2 || k == 0 || k == height - 1;
+            if (edge) dot(pen, along + i, k - height, 190);
+        }
+    }
+}
+
+static void draw_glyph(const struct pen *pen, int along, const FT_GlyphSlot glyph)
+{
+    const FT_Bitmap *map = &glyph->bitmap;
+    for (int row = 0; row < (int)map->rows; row++) {
+        for (int col = 0; col < (int)map->width; col++) {
+            unsigned cover = map->buffer[row * map->pitch + col];
+            if (cover) dot(pen, along + glyph->bitmap_left + col, row - glyph->bitmap_top, cover);
+        }
+    }
+}
+
+/* Width of a character that the font lacks: what a terminal would give it. */
+static int box_width(uint32_t code, int px)
+{
+    static const double em[] = { 0, 0.62, 1 };
+    return (int)lround(em[utf8_columns(code)] * px);
+}
+
+/* Advance of the string's first character, which it passes; draws it when pen is given. */
+static int step(struct text *t, const struct text_style *style, const struct pen *pen, int along, const char **s)
+{
+    FT_Face face = t->face[style->font];
+    uint32_t code = utf8_next(s);
+    FT_UInt index = FT_Get_Char_Index(face, code);
+    FT_Int32 flags = FT_LOAD_TARGET_LIGHT | (pen ? FT_LOAD_RENDER : 0);
+    if (!utf8_columns(code) && !index) return 0;
+    if (!index || FT_Load_Glyph(face, index, flags)) {
+        int width = box_width(code, style->px);
+        if (pen) draw_box(pen, along, width, style->px);
+        return width;
+    }
+    if (pen) draw_glyph(pen, along, face->glyph);
+    return (int)((face->glyph->advance.x + 32) >> 6);
+}
+
+static int walk(struct text *t, const struct text_style *style, const struct pen *pen, const char *s)
+{
+    int along = 0;
+    FT_Set_Pixel_Sizes(t->face[style->font], 0, (FT_UInt)style->px);
+    while (*s) along += step(t, style, pen, along, &s);
+    return along;
+}
+
+int text_width(struct text *t, struct text_style style, const char *utf8) { return walk(t, &style, NULL, utf8); }
+
+void text_draw(struct text *t, struct canvas *c, struct text_style style, int x, int y, enum text_anchor anchor,
+    bool up, const char *utf8)
+{
+    /* 0.73 em is DejaVu's cap height; no glyph reaches further than 1.3 em from the middle of the line. */
+    int half = (int)lround(0.73 * style.px / 2), reach = style.px * 13 / 10;
+    if (!up && !canvas_sees(c, y - reach, 2 * reach)) return;
+    int width = anchor == TEXT_LEFT && !up ? 0 : text_width(t, style, utf8);
+    int shift = anchor == TEXT_LEFT ? 0 : anchor == TEXT_CENTER ? width / 2 : width;
+    if (up && !canvas_sees(c, y + shift - width - reach, width + 2 * reach)) return;
+    struct pen pen = { c, style.rgb, up ? x + half : x - shift, up ? y + shift : y + half, up };
+    walk(t, &style, &pen, utf8);
+}
+
+void text_cut(struct text *t, struct text_style style, const char *utf8, int width, char *out, size_t size)
+{
+    const char *dots = "…", *s = utf8, *fits = utf8;
+    size_t room = size - 1, tail = strlen(dots);
+    int room_px = width - text_width(t, style, dots), along = 0;
+    FT_Set_Pixel_Sizes(t->face[style.font], 0, (FT_UInt)style.px);
+    while (*s) {
+        along += step(t, &style, NULL, along, &s);
+        if (along <= room_px && (size_t)(s - utf8) + tail <= room) fits = s;
+    }
+    bool whole = along <= width && (size_t)(s - utf8) <= room;
+    size_t keep = whole ? (size_t)(s - utf8) : (size_t)(fits - utf8);
+    memcpy(out, utf8, keep);
+    if (!whole && keep + tail <= room) {
+        memcpy(out + keep, dots, tail);
+        keep += tail;
+    }
+    out[keep] = 0;
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Writes render/color_tables.c: the perceptual maps and their ladders for 256-color terminals.
+
+    python3 -m venv DIR && DIR/bin/pip install matplotlib
+    DIR/bin/python tests/oracle/colormaps.py > render/color_tables.c
+
+The 256-entry tables of viridis, magma and cividis are matplotlib's (CC0); grey is the straight sRGB ramp.
+A ladder is the best of all 12-step walks through the fixed xterm colors 16..255 whose L* rises by at least 3 a
+step: dynamic programming over (step, color) on the summed CIE76 distance to the map at 0, 1/11, ... 1. Naive
+nearest-color quantizing goes backwards in lightness.
+"""
+from matplotlib import colormaps
+
+STEPS, RISE = 12, 3.0
+
+
+def lab(rgb):
+    lin = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in rgb)]
+    rows = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
+    white = (0.95047, 1.0, 1.08883)
+    f = []
+    for row, w in zip(rows, white):
+        t = sum(a * b for a, b in zip(row, lin)) / w
+        f.append(t ** (1 / 3) if t > (6 / 29) ** 3 else t / (3 * (6 / 29) ** 2) + 4 / 29)
+    return 116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])
+
+
+def xterm(i):
+    if i >= 232:
+        return (8 + 10 * (i - 232),) * 3
+    i -= 16
+    return tuple(0 if v == 0 else 55 + 40 * v for v in (i // 36, i // 6 % 6, i % 6))
+
+
+def ladder(table):
+    colors = sorted((lab(xterm(i)), i) for i in range(16, 256))
+    best = []  # [step][color] = (cost of the cheapest walk that ends here, color of the step before)
+    for step in range(STEPS):
+        want = lab(table[round(step * 255 / (STEPS - 1))])
+        row = []
+        for have, _ in colors:
+            cost = sum((a - b) ** 2 for a, b in zip(want, have)) ** 0.5
+            darker = [m for m in range(len(colors)) if colors[m][0][0] + RISE <= have[0]]
+            before = min(((best[-1][m][0], m) for m in darker), default=(1e9, 0)) if step else (0.0, 0)
+            row.append((before[0] + cost, before[1]))
+        best.append(row)
+    at, walk = min(range(len(colors)), key=lambda m: best[-1][m][0]), []
+    for row in reversed(best):
+        walk.append(colors[at][1])
+        at = row[at][1]
+    return walk[::-1]
+
+
+def main():
+    maps = {name: [tuple(round(255 * v) for v in rgb) for rgb in colormaps[name].colors]
+            for name in ("viridis", "magma", "cividis")}
+    maps["grey"] = [(v, v, v) for v in range(256)]
+    print("/* Made by tests/oracle/colormaps.py, which says how; viridis, magma and cividis are matplotlib's data (CC0). */")
+    print('#include "render/color.h"\n')
+    print("/* clang-format off */\nconst struct color_map color_maps[COLOR_MAPS] = {")
+    for name in ("magma", "viridis", "cividis", "grey"):
+        print(f'    {{ "{name}", {{')
+        for at in range(0, 256, 10):
+            print("        " + " ".join("0x%02x%02x%02x," % rgb for rgb in maps[name][at:at + 10]))
+        print("      }, { " + ", ".join(map(str, ladder(maps[name]))) + " } },")
+    print("};\n/* clang-format on */")
+
+
+main()
