@@ -71,8 +71,14 @@ struct kv_model {
     void (*close)(struct kv_model *model);
 };
 
-/* Opens a GGUF file, or "synthetic:NAME[:SEED]" (see synthetic.h). On failure *out is NULL. */
+/* Opens a GGUF file, or "synthetic:NAME[:SEED][:TYPE]" (see synthetic.h). On failure *out is NULL. Errors: KV_IO,
+ * KV_BAD_FILE, KV_UNSUPPORTED (an architecture, a tensor type or a part that is not read), KV_NO_MEMORY, and
+ * KV_NOT_FOUND or KV_BAD_ARG for a synthetic name. */
 enum kv_status kv_model_open(const char *path, struct kv_model **out, struct kv_error *err);
+
+/* The same for the bytes of a GGUF file in memory, borrowed until close and aligned to at least 8. */
+enum kv_status kv_model_open_memory(const void *data, size_t size, struct kv_model **out, struct kv_error *err);
+
 void kv_model_close(struct kv_model *model); /* NULL is fine */
 
 #endif

@@ -1,0 +1,49 @@
+/* What an architecture is made of: a row that names its parts, the shape its metadata states, and its list of
+ * weight tensors. Files and made-up models are built from the same list. */
+#ifndef KV_ARCH_H
+#define KV_ARCH_H
+
+#include "engine/model/gguf.h"
+#include "engine/model/model.h"
+
+struct arch {
+    const char *name; /* general.architecture, and the prefix of its keys */
+    enum kv_rope_pairing rope_pairing;
+    bool qk_norm;  /* RMS norm over each head of Q and K before RoPE */
+    bool qkv_bias; /* a bias behind the Q, K and V products */
+};
+
+/* The row of an architecture; KV_UNSUPPORTED with the names of those that there are. */
+enum kv_status arch_find(struct kv_string name, const struct arch **out, struct kv_error *err);
+
+/* Reads and checks everything of the shape but n_vocab and the name. KV_BAD_FILE: a key is missing, has the wrong
+ * type, or a value that no model has; KV_UNSUPPORTED: the keys ask for a part that is not built (RoPE scaling,
+ * experts). */
+enum kv_status arch_shape(
+    const struct gguf *file, const struct arch *arch, struct kv_shape *shape, struct kv_error *err);
+
+enum arch_role {
+    ARCH_NORM,      /* vector, F32, near 1 */
+    ARCH_BIAS,      /* vector, F32, near 0 */
+    ARCH_EMBEDDING, /* token_embd and output */
+    ARCH_QUERY,     /* Q's matrix, whose rows form heads */
+    ARCH_MATRIX
+};
+
+struct arch_tensor {
+    const char *name; /* as in GGUF: "blk.3.attn_q.weight" */
+    enum arch_role role;
+    int layer; /* -1 = of the whole model */
+    int rows, cols;
+    bool optional; /* output.weight: absent when it shares token_embd */
+};
+
+typedef enum kv_status arch_visit(
+    void *ctx, const struct arch_tensor *what, struct kv_tensor *slot, struct kv_error *err);
+
+/* Calls visit for each tensor that a model of this shape has, with its place in the model; model->layer must have
+ * shape.n_layer elements. Stops at the first failure and returns it. */
+enum kv_status arch_each_tensor(
+    struct kv_model *model, const struct arch *arch, arch_visit *visit, void *ctx, struct kv_error *err);
+
+#endif

@@ -1,0 +1,248 @@
+/* Opens and closes models: a GGUF file's shape, weights and vocabulary, each checked against the others. */
+#include "engine/model/model.h"
+
+#include "engine/model/arch.h"
+#include "engine/model/gguf.h"
+#include "engine/model/synthetic.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- weights ---- */
+
+struct binding {
+    const struct gguf *file;
+    const char *arch;
+    bool *used; /* [gguf_tensor_count] */
+    size_t bytes;
+};
+
+static enum kv_status bind(void *ctx, const struct arch_tensor *what, struct kv_tensor *slot, struct kv_error *err)
+{
+    struct binding *b = ctx;
+    const struct gguf_tensor *t = gguf_tensor(b->file, what->name);
+    if (!t && what->optional) return KV_OK;
+    if (!t) return kv_fail(err, KV_BAD_FILE, "Tensor '%s' is missing; a %s model needs it.", what->name, b->arch);
+    if (t->dim[0] != what->cols || t->dim[1] != what->rows || t->dim[2] != 1 || t->dim[3] != 1)
+        return kv_fail(err, KV_BAD_FILE,
+            "Tensor '%s' has %lld x %lld x %lld x %lld elements; the model's metadata ask for %d x %d.", what->name,
+            (long long)t->dim[0], (long long)t->dim[1], (long long)t->dim[2], (long long)t->dim[3], what->cols,
+            what->rows);
+    if ((what->role == ARCH_NORM || what->role == ARCH_BIAS) && t->type != KV_TYPE_F32)
+        return kv_fail(err, KV_UNSUPPORTED, "Tensor '%s' is %s; kvdbg reads norms and biases as F32.", what->name,
+            kv_type_info(t->type)->name);
+    *slot = (struct kv_tensor){ t->data, t->type, what->rows, what->cols };
+    b->used[t - gguf_tensor_at(b->file, 0)] = true;
+    b->bytes += t->bytes;
+    return KV_OK;
+}
+
+/* A tensor that nobody asked for is a part of the network that would be left out without a word. */
+static enum kv_status bind_weights(
+    struct kv_model *model, const struct gguf *file, const struct arch *arch, struct kv_error *err)
+{
+    struct binding b = { file, arch->name, kv_alloc(gguf_tensor_count(file), sizeof *b.used), 0 };
+    model->layer = kv_alloc((size_t)model->shape.n_layer, sizeof *model->layer);
+    enum kv_status status = KV_OK;
+    if (!b.used || !model->layer)
+        status = kv_fail(err, KV_NO_MEMORY, "No memory for the table of %d layers.", model->shape.n_layer);
+    if (!status) status = arch_each_tensor(model, arch, bind, &b, err);
+    for (size_t i = 0; i < gguf_tensor_count(file) && !status; i++)
+        if (!b.used[i])
+            status = kv_fail(err, KV_UNSUPPORTED, "Tensor %s is not a part of the %s models that kvdbg reads.",
+                gguf_quote(gguf_tensor_at(file, i)->name).text, arch->name);
+    if (!status && !model->output.data) model->output = model->token_embd;
+    model->weight_bytes = b.bytes;
+    free(b.used);
+    return status;
+}
+
+/* ---- shape ---- */
+
+static enum kv_status read_shape(
+    struct kv_model *model, const struct gguf *file, const struct arch *arch, struct kv_error *err)
+{
+    struct kv_string name = { "unnamed", 7 };
+    struct kv_shape *s = &model->shape;
+    char key[64];
+    enum kv_status status = arch_shape(file, arch, s, err);
+    if (status) return status;
+
+    const struct gguf_tensor *embd = gguf_tensor(file, "token_embd.weight");
+    if (!embd)
+        return kv_fail(err, KV_BAD_FILE, "Tensor 'token_embd.weight' is missing; a %s model needs it.", arch->name);
+    if (embd->dim[1] > 1 << 24)
+        return kv_fail(err, KV_BAD_FILE, "Tensor 'token_embd.weight' has %lld rows, expected at most %d.",
+            (long long)embd->dim[1], 1 << 24);
+    s->n_vocab = (int)embd->dim[1];
+    uint32_t stated = (uint32_t)s->n_vocab;
+    snprintf(key, sizeof key, "%s.vocab_size", arch->name);
+    status = gguf_u32(file, key, &stated, err);
+    if (status && status != KV_NOT_FOUND) return status;
+    if (stated != (uint32_t)s->n_vocab)
+        return kv_fail(err, KV_BAD_FILE, "Key '%s' is %u, but tensor 'token_embd.weight' has %d rows.", key, stated,
+            s->n_vocab);
+
+    status = gguf_string(file, "general.name", &name, err);
+    if (status && status != KV_NOT_FOUND) return status;
+    size_t length = kv_min(name.length, sizeof s->name - 1);
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)name.text[i];
+        s->name[i] = c >= ' ' && c < 127 ? (char)c : '?';
+    }
+    return KV_OK;
+}
+
+/* ---- vocabulary ---- */
+
+/* Pre-tokenizers whose files, when they are silent about it, mean a beginning-of-sequence token (llama.cpp's
+ * rule). */
+static bool adds_bos_by_default(struct kv_string pre)
+{
+    static const char *const names[] = { "llama-bpe", "llama3", "llama-v3" };
+    for (size_t i = 0; i < KV_COUNT(names); i++)
+        if (pre.length == strlen(names[i]) && !memcmp(pre.text, names[i], pre.length)) return true;
+    return false;
+}
+
+static enum kv_status read_token_id(
+    const struct gguf *file, const char *key, int n_vocab, int *out, struct kv_error *err)
+{
+    uint32_t id = UINT32_MAX; /* what some writers put for "none" */
+    enum kv_status status = gguf_u32(file, key, &id, err);
+    if (status && status != KV_NOT_FOUND) return status;
+    if (id != UINT32_MAX && id >= (uint32_t)n_vocab)
+        return kv_fail(err, KV_BAD_FILE, "Key '%s' is token %u; the vocabulary has %d.", key, id, n_vocab);
+    *out = id == UINT32_MAX ? -1 : (int)id;
+    return KV_OK;
+}
+
+static enum kv_status read_strings(
+    const struct gguf *file, const char *key, struct kv_string **out, int *count, struct kv_error *err)
+{
+    size_t n = 0;
+    enum kv_status status = gguf_strings(file, key, out, &n, err);
+    if (status == KV_NOT_FOUND) return KV_OK;
+    if (!status && n > INT_MAX)
+        return kv_fail(err, KV_BAD_FILE, "Key '%s' has %zu strings, expected at most %d.", key, n, INT_MAX);
+    *count = (int)n;
+    return status;
+}
+
+static enum kv_status read_token_types(struct kv_vocabulary *v, const struct gguf *file, struct kv_error *err)
+{
+    static const char key[] = "tokenizer.ggml.token_type";
+    int32_t *types = NULL;
+    size_t n = 0;
+    enum kv_status status = gguf_i32s(file, key, &types, &n, err);
+    if (status) return status == KV_NOT_FOUND ? KV_OK : status;
+    v->token_type = types;
+    if (n != (size_t)v->n_token)
+        return kv_fail(err, KV_BAD_FILE, "Key '%s' has %zu elements for %d tokens.", key, n, v->n_token);
+    return KV_OK;
+}
+
+/* A file without tokens is fine: its prompts are token ids. */
+static enum kv_status read_vocabulary(struct kv_model *model, const struct gguf *file, struct kv_error *err)
+{
+    struct kv_vocabulary *v = &model->vocabulary;
+    const struct {
+        const char *key;
+        struct kv_string *text;
+    } texts[] = { { "tokenizer.ggml.model", &v->kind }, { "tokenizer.ggml.pre", &v->pre },
+        { "tokenizer.chat_template", &v->chat_template } };
+    const struct {
+        const char *key;
+        int *id;
+    } ids[] = { { "tokenizer.ggml.bos_token_id", &v->bos }, { "tokenizer.ggml.eos_token_id", &v->eos },
+        { "tokenizer.ggml.unknown_token_id", &v->unknown } };
+    enum kv_status status = KV_OK;
+
+    for (size_t i = 0; i < KV_COUNT(texts); i++) {
+        status = gguf_string(file, texts[i].key, texts[i].text, err);
+        if (status && status != KV_NOT_FOUND) return status;
+    }
+    if ((status = read_strings(file, "tokenizer.ggml.tokens", &v->token, &v->n_token, err))) return status;
+    if (v->n_token && v->n_token != model->shape.n_vocab)
+        return kv_fail(err, KV_BAD_FILE,
+            "The vocabulary has %d tokens, but tensor 'token_embd.weight' has %d rows.", v->n_token,
+            model->shape.n_vocab);
+    if ((status = read_strings(file, "tokenizer.ggml.merges", &v->merge, &v->n_merge, err))) return status;
+    if ((status = read_token_types(v, file, err))) return status;
+    for (size_t i = 0; i < KV_COUNT(ids); i++)
+        if ((status = read_token_id(file, ids[i].key, model->shape.n_vocab, ids[i].id, err))) return status;
+    v->add_bos = adds_bos_by_default(v->pre);
+    status = gguf_bool(file, "tokenizer.ggml.add_bos_token", &v->add_bos, err);
+    return status == KV_NOT_FOUND ? KV_OK : status;
+}
+
+/* ---- opening ---- */
+
+static void close_file(struct kv_model *model) { gguf_close(model->owner); }
+
+/* Takes the file, also on failure. */
+static enum kv_status model_take_gguf(
+    struct gguf *file, const char *path, struct kv_model **out, struct kv_error *err)
+{
+    enum kv_status status = KV_OK;
+    struct kv_string name = { "", 0 };
+    const struct arch *arch = NULL;
+    struct kv_model *model = kv_alloc(1, sizeof *model);
+    if (!model) {
+        gguf_close(file);
+        return kv_fail(err, KV_NO_MEMORY, "No memory to open the model.");
+    }
+    model->owner = file;
+    model->close = close_file;
+    model->path = kv_strdup(path);
+    if (!model->path) {
+        status = kv_fail(err, KV_NO_MEMORY, "No memory to open the model.");
+        goto out;
+    }
+    status = gguf_string(file, "general.architecture", &name, err);
+    if (status == KV_NOT_FOUND)
+        status = kv_fail(err, KV_BAD_FILE, "The GGUF file has no key 'general.architecture', so it is no model.");
+    if (!status) status = arch_find(name, &arch, err);
+    if (!status) status = read_shape(model, file, arch, err);
+    if (!status) status = bind_weights(model, file, arch, err);
+    if (!status) status = read_vocabulary(model, file, err);
+out:
+    if (status) {
+        kv_model_close(model);
+        return status;
+    }
+    if (err) *err = (struct kv_error){ 0 };
+    *out = model;
+    return KV_OK;
+}
+
+enum kv_status kv_model_open(const char *path, struct kv_model **out, struct kv_error *err)
+{
+    struct gguf *file = NULL;
+    *out = NULL;
+    if (synthetic_is(path)) return synthetic_open(path, out, err);
+    enum kv_status status = gguf_open(path, &file, err);
+    return status ? status : model_take_gguf(file, path, out, err);
+}
+
+enum kv_status kv_model_open_memory(const void *data, size_t size, struct kv_model **out, struct kv_error *err)
+{
+    struct gguf *file = NULL;
+    *out = NULL;
+    enum kv_status status = gguf_open_memory(data, size, &file, err);
+    return status ? status : model_take_gguf(file, "memory", out, err);
+}
+
+void kv_model_close(struct kv_model *model)
+{
+    if (!model) return;
+    if (model->close) model->close(model);
+    free(model->layer);
+    free(model->vocabulary.token);
+    free((void *)model->vocabulary.token_type);
+    free(model->vocabulary.merge);
+    free(model->path);
+    free(model);
+}
