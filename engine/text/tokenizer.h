@@ -1,0 +1,66 @@
+/* Text to token ids and back: byte-level byte-pair encoding from the vocabulary and merges of the model's file.
+ *
+ * A tokenizer is immutable once open, borrows nothing from the vocabulary, and may be shared by threads; each
+ * stream belongs to one. Every byte string can be encoded, and when its bytes all have tokens (they have in
+ * models that were trained for it) decoding gives the same bytes back:
+ * - well-formed UTF-8 falls into words by the vocabulary's pre-tokenizer, and words into tokens by its merges;
+ *   the ids are those of the `tokenizers` library;
+ * - a byte that starts no well-formed character is a token by itself and ends the word before it; so are the
+ *   bytes of surrogates and overlong forms. NUL is a character like any other;
+ * - where special tokens are parsed, the text of control and user-defined tokens becomes that token, leftmost
+ *   first and the longest of those that start there. Where they are not, no text can produce one.
+ * Which characters are letters and digits is decided by the Unicode version of the PCRE2 library in use; texts
+ * of characters that its version does not have yet may fall into other, equally valid tokens. */
+#ifndef KV_TOKENIZER_H
+#define KV_TOKENIZER_H
+
+#include "engine/model/model.h"
+
+struct kv_tokenizer;
+
+/* KV_UNSUPPORTED: not byte-level BPE, an unknown pre-tokenizer, or a build without PCRE2. KV_BAD_FILE: no
+ * tokens, or a merge that is not two tokens of the vocabulary whose union is one. KV_NO_MEMORY. */
+enum kv_status tok_open(const struct kv_vocabulary *v, struct kv_tokenizer **out, struct kv_error *err);
+void tok_close(struct kv_tokenizer *t); /* NULL is fine */
+
+/* Encodes `bytes` bytes of text, at most 1 GiB. *ids [*n] i32 is released by the caller with free(). No begin
+ * or end token is added: vocabulary.add_bos is for the caller to honor. KV_BAD_ARG: too long. KV_UNSUPPORTED: a
+ * byte for which the vocabulary has no token. */
+enum kv_status tok_encode(const struct kv_tokenizer *t, const char *text, size_t bytes, bool parse_special,
+    int32_t **ids, size_t *n, struct kv_error *err);
+
+/* The raw bytes of a token, which may be a part of a character; borrowed, valid until tok_close. NULL and 0 for
+ * an id that the vocabulary does not have. Control tokens have their name ("<|im_end|>"). */
+const char *tok_piece(const struct kv_tokenizer *t, int32_t id, size_t *length);
+
+/* The bytes of n tokens, with a NUL behind them; *text is released by the caller with free(). KV_BAD_ARG: an id
+ * outside the vocabulary. */
+enum kv_status tok_decode(const struct kv_tokenizer *t, const int32_t *ids, size_t n, char **text, size_t *bytes,
+    struct kv_error *err);
+
+bool tok_is_control(const struct kv_tokenizer *t, int32_t id);
+
+/* Whether a reply ends here: the file's end-of-sequence token, <|im_end|> and <|endoftext|>. */
+bool tok_is_end(const struct kv_tokenizer *t, int32_t id);
+
+/* Decodes token by token. What it has given out is always well-formed UTF-8: the beginning of a character waits
+ * until its rest has come, and each ill-formed part becomes one U+FFFD, as `bytes.decode(errors="replace")` does
+ * in Python. Zero-initialized; released by tok_stream_close. */
+struct tok_stream {
+    char *text; /* [capacity] what the last call gave out */
+    size_t capacity;
+    char held[4]; /* the beginning of a character */
+    size_t n_held;
+};
+
+/* Adds a token. *text [*bytes], with a NUL behind it, is what can be shown now (often nothing); borrowed, valid
+ * until the next call on this stream. KV_BAD_ARG: an id outside the vocabulary. */
+enum kv_status tok_stream_put(struct tok_stream *s, const struct kv_tokenizer *t, int32_t id, const char **text,
+    size_t *bytes, struct kv_error *err);
+
+/* Ends the text: a character that was still waiting is given out as U+FFFD. The stream can then start anew. */
+enum kv_status tok_stream_flush(struct tok_stream *s, const char **text, size_t *bytes, struct kv_error *err);
+
+void tok_stream_close(struct tok_stream *s);
+
+#endif
