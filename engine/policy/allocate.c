@@ -1,0 +1,301 @@
+/* Layer weights, totals and bounds, and the solver that shares a total out exactly. */
+#include "engine/policy/allocate.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* --- weights -----------------------------------------------------------------------------------------------------
+ */
+
+#define LEAST_ENTROPY 1e-6 /* nats: keeps 1/E finite where a layer's rows are one-hot or see one key */
+
+double policy_layer_entropy(const struct kv_policy *policy, const struct kv_stats *stats, double *per_head)
+{
+    int rows = policy->rows == POLICY_ROWS_ALL ? stats->n : policy->rows == POLICY_ROWS_LAST ? 1 : policy->window;
+    int first = stats->n > rows ? stats->n - rows : 0;
+    double layer = 0;
+    for (int h = 0; h < stats->n_head; h++) {
+        const float *row = stats->entropy + (size_t)h * (size_t)stats->n;
+        double sum = 0;
+        int counted = 0;
+        for (int i = first; i < stats->n; i++) {
+            int seen = stats->sliding_window > 0 && i >= stats->sliding_window ? stats->sliding_window : i + 1;
+            if (policy->entropy == POLICY_ENTROPY_RAW)
+                sum += row[i];
+            else if (seen > 1)
+                sum += row[i] / log(seen);
+            else
+                continue;
+            counted++;
+        }
+        double mean = counted ? sum / counted : 0;
+        if (mean < 0) mean = 0;
+        if (per_head) per_head[h] = mean;
+        layer += mean;
+    }
+    return layer / stats->n_head;
+}
+
+static enum kv_status entropy_to(double power, const struct kv_policy *policy, const struct kv_stats *stats,
+    int n_layer, double *weight, struct kv_error *err)
+{
+    for (int l = 0; l < n_layer; l++) {
+        if (!stats[l].entropy) return kv_fail(err, KV_BAD_ARG, "Layer %d has no entropies to weigh it by.", l);
+        double e = policy_layer_entropy(policy, &stats[l], NULL);
+        weight[l] = pow(power < 0 && e < LEAST_ENTROPY ? LEAST_ENTROPY : e, power);
+    }
+    return KV_OK;
+}
+
+static enum kv_status weigh_entropy(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
+    const double *given, double *weight, struct kv_error *err)
+{
+    (void)given;
+    return entropy_to(policy->power, policy, stats, n_layer, weight, err);
+}
+
+static enum kv_status weigh_inverse(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
+    const double *given, double *weight, struct kv_error *err)
+{
+    (void)given;
+    return entropy_to(-policy->power, policy, stats, n_layer, weight, err);
+}
+
+static enum kv_status weigh_uniform(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
+    const double *given, double *weight, struct kv_error *err)
+{
+    (void)policy, (void)stats, (void)given, (void)err;
+    for (int l = 0; l < n_layer; l++) weight[l] = 1;
+    return KV_OK;
+}
+
+static enum kv_status weigh_manual(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
+    const double *given, double *weight, struct kv_error *err)
+{
+    (void)policy, (void)stats, (void)err;
+    for (int l = 0; l < n_layer; l++) weight[l] = given ? given[l] : 1;
+    return KV_OK;
+}
+
+enum kv_status policy_weights(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
+    const double *given, double *weight, struct kv_error *err)
+{
+    const struct policy_allocator *allocator = policy_allocator_at(policy->allocator);
+    if (!allocator) return kv_fail(err, KV_BAD_ARG, "There is no allocator number %d.", policy->allocator);
+    return allocator->weights(policy, stats, n_layer, given, weight, err);
+}
+
+/* --- total and bounds --------------------------------------------------------------------------------------------
+ */
+
+int64_t policy_total(const struct kv_policy *policy, int n, int n_layer, size_t bytes_per_token)
+{
+    if (policy->tokens) return (int64_t)policy->tokens * n_layer;
+    if (policy->bytes) return bytes_per_token ? policy->bytes / (int64_t)bytes_per_token : 0;
+    return (int64_t)floor(policy->ratio * ((double)n * n_layer) + 0.5);
+}
+
+enum kv_status policy_bounds(const struct kv_policy *policy, int layer, int n, const int8_t *pins, int32_t *lo,
+    int32_t *hi, struct kv_error *err)
+{
+    int64_t kept = 0, free = n;
+    if (!pins)
+        kept = (int64_t)policy->sinks + policy->recent;
+    else {
+        free = 0;
+        for (int j = 0; j < n; j++) {
+            bool forced = pins[j] > 0 || j < policy->sinks || j >= n - policy->recent;
+            kept += pins[j] >= 0 && forced;
+            free += pins[j] >= 0;
+        }
+    }
+    if (free < 1) return kv_fail(err, KV_BAD_ARG, "Layer %d would keep none of its %d tokens.", layer, n);
+    int64_t most = policy->cap != POLICY_AUTO && policy->cap < free ? policy->cap : free;
+    int64_t least = policy->floor != POLICY_AUTO ? policy->floor : kept > 1 ? kept : 1;
+    *hi = (int32_t)most;
+    *lo = (int32_t)(least < most ? least : most);
+    return KV_OK;
+}
+
+/* --- the solver --------------------------------------------------------------------------------------------------
+ */
+
+/* Wide enough for every product here: weight 2^62 * 4096 layers * tokens 2^31 * 4096 layers. */
+typedef __int128 wide;
+
+struct solver {
+    const struct policy_problem *p;
+    int64_t rest;     /* tokens to share out among the free layers */
+    uint8_t *bound;   /* [n_layer] enum policy_bound */
+    uint64_t *weight; /* [n_layer] as integers, of the free layers */
+    wide weights;     /* their sum */
+};
+
+static enum kv_status check_problem(const struct policy_problem *p, struct kv_error *err)
+{
+    if (p->n_layer < 1 || p->n_layer > POLICY_MAX_LAYERS)
+        return kv_fail(err, KV_BAD_ARG, "Budgets need 1 to %d layers, got %d.", POLICY_MAX_LAYERS, p->n_layer);
+    if (p->total < 0)
+        return kv_fail(err, KV_BAD_ARG, "The total budget must not be negative, got %lld.", (long long)p->total);
+    for (int l = 0; l < p->n_layer; l++) {
+        if (!isfinite(p->weight[l]) || p->weight[l] < 0)
+            return kv_fail(
+                err, KV_BAD_ARG, "The weight of layer %d must be a number of 0 or more, got %g.", l, p->weight[l]);
+        if (p->lo[l] < 0 || p->lo[l] > p->hi[l])
+            return kv_fail(err, KV_BAD_ARG, "The bounds of layer %d must be ordered, got %d to %d.", l,
+                (int)p->lo[l], (int)p->hi[l]);
+        if (p->pinned && p->pinned[l] < -1)
+            return kv_fail(
+                err, KV_BAD_ARG, "The budget of layer %d must not be negative, got %d.", l, (int)p->pinned[l]);
+    }
+    return KV_OK;
+}
+
+/* Weights of the free layers as integers, scaled by the power of two that brings the largest to 62 bits: exact for
+ * all within 2^-9 of it. */
+static void scale_weights(struct solver *s)
+{
+    double most = 0;
+    int exponent;
+    for (int l = 0; l < s->p->n_layer; l++)
+        if (s->bound[l] == POLICY_FREE && s->p->weight[l] > most) most = s->p->weight[l];
+    frexp(most, &exponent);
+    s->weights = 0;
+    for (int l = 0; l < s->p->n_layer; l++) {
+        if (s->bound[l] != POLICY_FREE) continue;
+        s->weight[l] = most > 0 ? (uint64_t)rint(ldexp(s->p->weight[l], 62 - exponent)) : 1;
+        s->weights += s->weight[l];
+    }
+}
+
+/* One round of waterfilling: fixes the side that is violated more; false when no bound is. All terms are tokens
+ * times the sum of weights. */
+static bool fix_violations(struct solver *s)
+{
+    wide below = 0, above = 0;
+    scale_weights(s);
+    for (int l = 0; l < s->p->n_layer; l++) {
+        if (s->bound[l] != POLICY_FREE) continue;
+        wide share = (wide)s->weight[l] * s->rest;
+        wide lo = s->p->lo[l] * s->weights, hi = s->p->hi[l] * s->weights;
+        if (share < lo) below += lo - share;
+        if (share > hi) above += share - hi;
+    }
+    if (!below && !above) return false;
+    bool upper = above >= below;
+    int64_t taken = 0;
+    for (int l = 0; l < s->p->n_layer; l++) {
+        if (s->bound[l] != POLICY_FREE) continue;
+        wide share = (wide)s->weight[l] * s->rest;
+        int32_t limit = upper ? s->p->hi[l] : s->p->lo[l];
+        if (upper ? share <= limit * s->weights : share >= limit * s->weights) continue;
+        s->bound[l] = upper ? POLICY_AT_HI : POLICY_AT_LO;
+        taken += limit;
+    }
+    s->rest -= taken;
+    return true;
+}
+
+struct remainder {
+    wide left; /* fraction of a token, times the sum of weights */
+    int layer;
+};
+
+static int by_remainder(const void *a, const void *b)
+{
+    const struct remainder *x = a, *y = b;
+    if (x->left != y->left) return x->left < y->left ? 1 : -1;
+    return x->layer - y->layer;
+}
+
+/* Whole tokens to the free layers, the rest to the largest fractions. */
+static void round_shares(struct solver *s, struct remainder *remainder, int32_t *budget)
+{
+    int n = 0;
+    int64_t left = s->rest;
+    for (int l = 0; l < s->p->n_layer; l++) {
+        if (s->bound[l] != POLICY_FREE) continue;
+        wide share = (wide)s->weight[l] * s->rest;
+        budget[l] = (int32_t)(share / s->weights);
+        left -= budget[l];
+        remainder[n++] = (struct remainder){ share % s->weights, l };
+    }
+    qsort(remainder, (size_t)n, sizeof *remainder, by_remainder);
+    for (int k = 0; k < n && left > 0; k++, left--) budget[remainder[k].layer]++;
+}
+
+static void start(struct solver *s, struct policy_solution *solution)
+{
+    const struct policy_problem *p = s->p;
+    int64_t pinned = 0;
+    solution->least = solution->most = 0;
+    for (int l = 0; l < p->n_layer; l++) {
+        bool fixed = p->pinned && p->pinned[l] >= 0;
+        s->bound[l] = fixed ? POLICY_PINNED : POLICY_FREE;
+        pinned += fixed ? p->pinned[l] : 0;
+        solution->least += fixed ? p->pinned[l] : p->lo[l];
+        solution->most += fixed ? p->pinned[l] : p->hi[l];
+    }
+    solution->total = p->total < solution->least ? solution->least : p->total;
+    if (solution->total > solution->most) solution->total = solution->most;
+    s->rest = solution->total - pinned;
+    scale_weights(s);
+    for (int l = 0; solution->request && l < p->n_layer; l++)
+        solution->request[l] = s->bound[l] == POLICY_PINNED
+                                   ? p->pinned[l]
+                                   : (double)s->rest * ((double)s->weight[l] / (double)s->weights);
+}
+
+enum kv_status policy_solve(
+    const struct policy_problem *problem, int32_t *budget, struct policy_solution *solution, struct kv_error *err)
+{
+    struct policy_solution unused = { 0 };
+    struct solver s = { .p = problem };
+    struct remainder *remainder = NULL;
+    enum kv_status status = check_problem(problem, err);
+    if (status) return status;
+    size_t n = (size_t)problem->n_layer;
+    s.weight = kv_alloc(n, sizeof *s.weight);
+    s.bound = kv_alloc(n, 1);
+    remainder = kv_alloc(n, sizeof *remainder);
+    if (!s.weight || !s.bound || !remainder) {
+        status = kv_fail(err, KV_NO_MEMORY, "Out of memory for the budgets of %zu layers.", n);
+        goto out;
+    }
+    if (!solution) solution = &unused;
+    start(&s, solution);
+    while (fix_violations(&s)) continue;
+    for (size_t l = 0; l < n; l++) {
+        if (s.bound[l] == POLICY_PINNED) budget[l] = problem->pinned[l];
+        if (s.bound[l] == POLICY_AT_LO) budget[l] = problem->lo[l];
+        if (s.bound[l] == POLICY_AT_HI) budget[l] = problem->hi[l];
+        if (solution->bound) solution->bound[l] = s.bound[l];
+    }
+    round_shares(&s, remainder, budget);
+out:
+    free(s.weight);
+    free(s.bound);
+    free(remainder);
+    return status;
+}
+
+/* --- table -------------------------------------------------------------------------------------------------------
+ */
+
+static const struct policy_allocator allocators[] = {
+    { "entropy", KV_NEED_ENTROPY, weigh_entropy, "Mean attention entropy of the layer, to policy.power." },
+    { "uniform", 0, weigh_uniform, "The same for every layer." },
+    { "inverse", KV_NEED_ENTROPY, weigh_inverse, "1 / mean attention entropy, to policy.power." },
+    { "manual", 0, weigh_manual, "Weights that the user gave; equal without any." },
+};
+
+const struct policy_allocator *policy_allocator_at(int row)
+{
+    return row >= 0 && row < (int)KV_COUNT(allocators) ? &allocators[row] : NULL;
+}
+
+const char *policy_allocator_name(int row)
+{
+    const struct policy_allocator *allocator = policy_allocator_at(row);
+    return allocator ? allocator->name : NULL;
+}

@@ -1,0 +1,253 @@
+/* Selectors: how attention becomes one score a token. */
+#include "engine/policy/score.h"
+
+#include "kernels/select.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* --- attention sums to a score row -------------------------------------------------------------------------------
+ */
+
+/* One way from per-head sums to a score row. */
+struct part {
+    const float *sums; /* [n_head][n] */
+    int first_row;     /* the sums are over rows first_row..n-1 */
+    enum { PER_NOTHING, PER_VISIBLE_ROW, PER_ROW } divide;
+    enum policy_pool pool;
+    int split; /* pooling does not mix keys before this one with the rest; 0 = one piece */
+};
+
+/* How many of the rows first..n-1 see key j. */
+static int visible_rows(const struct kv_stats *stats, int first, int j)
+{
+    int from = j > first ? j : first, to = stats->n - 1;
+    if (stats->sliding_window > 0 && to - j >= stats->sliding_window) to = j + stats->sliding_window - 1;
+    return to < from ? 0 : to - from + 1;
+}
+
+static void divide_row(const struct policy_scored *s, const struct part *part, double *row)
+{
+    for (int j = 0; part->divide != PER_NOTHING && j < s->stats->n; j++) {
+        int rows =
+            part->divide == PER_ROW ? s->stats->n - part->first_row : visible_rows(s->stats, part->first_row, j);
+        row[j] = rows ? row[j] / rows : 0;
+    }
+}
+
+/* Stride 1, the kernel centered; avg counts the zeros beyond the ends, max does not see them. */
+static void pool_piece(enum policy_pool pool, int kernel, const double *row, int n, double *out)
+{
+    int reach = kernel / 2;
+    for (int j = 0; j < n; j++) {
+        int from = j > reach ? j - reach : 0, to = n - 1 - j > reach ? j + reach : n - 1;
+        double value = row[from];
+        for (int k = from + 1; k <= to; k++) {
+            if (pool == POLICY_POOL_AVG)
+                value += row[k];
+            else if (row[k] > value || isnan(row[k]))
+                value = row[k];
+        }
+        out[j] = pool == POLICY_POOL_AVG ? value / kernel : value;
+    }
+}
+
+/* Divides and pools one row: row is spent, out [n] gets the result. */
+static void finish_row(const struct policy_scored *s, const struct part *part, double *row, double *out)
+{
+    int n = s->stats->n;
+    divide_row(s, part, row);
+    if (part->pool == POLICY_POOL_NONE) {
+        for (int j = 0; j < n; j++) out[j] = row[j];
+        return;
+    }
+    pool_piece(part->pool, s->policy->kernel, row, part->split, out);
+    pool_piece(part->pool, s->policy->kernel, row + part->split, n - part->split, out + part->split);
+}
+
+/* The score row of one part. Averages are linear, so without a maximum the heads are added before they are pooled,
+ * once instead of a head at a time. */
+static enum kv_status score_part(
+    const struct policy_scored *s, const struct part *part, double *score, struct kv_error *err)
+{
+    const struct kv_stats *stats = s->stats;
+    size_t n = (size_t)stats->n;
+    if (!part->sums) return kv_fail(err, KV_BAD_ARG, "Layer %d has no attention sums to score by.", stats->layer);
+    int sets = policy_sets(s->policy, stats->n_kv_head), heads = stats->n_head / sets;
+    if (s->set < 0 || s->set >= sets)
+        return kv_fail(err, KV_BAD_ARG, "Layer %d has %d kept sets, none numbered %d.", stats->layer, sets, s->set);
+    double *row = kv_alloc(n, sizeof *row), *pooled = kv_alloc(n, sizeof *pooled);
+    if (!row || !pooled) {
+        free(row);
+        free(pooled);
+        return kv_fail(err, KV_NO_MEMORY, "Out of memory for the scores of %zu tokens.", n);
+    }
+    bool maximum = s->policy->reduce == POLICY_REDUCE_MAX;
+    bool linear = !maximum && part->pool != POLICY_POOL_MAX;
+    for (size_t j = 0; j < n; j++) score[j] = maximum ? -INFINITY : 0;
+    for (int h = 0; h < heads; h++) {
+        const float *head = part->sums + ((size_t)s->set * (size_t)heads + (size_t)h) * n;
+        for (size_t j = 0; j < n; j++) row[j] = linear ? row[j] + head[j] : head[j];
+        if (linear && h < heads - 1) continue;
+        finish_row(s, part, row, pooled);
+        for (size_t j = 0; j < n; j++) {
+            if (!maximum)
+                score[j] += pooled[j];
+            else if (pooled[j] > score[j] || isnan(pooled[j]))
+                score[j] = pooled[j];
+        }
+    }
+    for (size_t j = 0; s->policy->reduce == POLICY_REDUCE_MEAN && j < n; j++) score[j] /= heads;
+    free(row);
+    free(pooled);
+    return KV_OK;
+}
+
+/* --- selectors ---------------------------------------------------------------------------------------------------
+ */
+
+static int first_of_window(const struct policy_scored *s)
+{
+    return s->stats->n > s->policy->window ? s->stats->n - s->policy->window : 0;
+}
+
+/* The sums that policy.rows names. */
+static struct part part_of_rows(const struct policy_scored *s)
+{
+    struct part part = { .sums = s->stats->columns, .pool = s->policy->pool };
+    if (s->policy->rows == POLICY_ROWS_WINDOW) {
+        part.sums = s->stats->window;
+        part.first_row = first_of_window(s);
+    }
+    if (s->policy->rows == POLICY_ROWS_LAST) {
+        part.sums = s->stats->last;
+        part.first_row = s->stats->n - 1;
+    }
+    if (part.pool == POLICY_POOL_AUTO) part.pool = POLICY_POOL_NONE;
+    return part;
+}
+
+static enum kv_status score_sum(const struct policy_scored *s, double *score, struct kv_error *err)
+{
+    struct part part = part_of_rows(s);
+    return score_part(s, &part, score, err);
+}
+
+static enum kv_status score_mean(const struct policy_scored *s, double *score, struct kv_error *err)
+{
+    struct part part = part_of_rows(s);
+    part.divide = PER_VISIBLE_ROW;
+    return score_part(s, &part, score, err);
+}
+
+static enum kv_status score_window(const struct policy_scored *s, double *score, struct kv_error *err)
+{
+    struct part part = { .sums = s->stats->window,
+        .first_row = first_of_window(s),
+        .divide = PER_ROW,
+        .pool = s->policy->pool == POLICY_POOL_AUTO ? POLICY_POOL_AVG : (enum policy_pool)s->policy->pool,
+        .split = first_of_window(s) };
+    return score_part(s, &part, score, err);
+}
+
+static enum kv_status score_last(const struct policy_scored *s, double *score, struct kv_error *err)
+{
+    struct part part = { .sums = s->stats->last,
+        .pool = s->policy->pool == POLICY_POOL_AUTO ? POLICY_POOL_NONE : (enum policy_pool)s->policy->pool };
+    return score_part(s, &part, score, err);
+}
+
+/* Divides by the total over tokens that compete; an all-zero row stays as it is. */
+static void to_shares(const struct policy_scored *s, double *score)
+{
+    double total = 0;
+    for (int j = 0; j < s->stats->n; j++)
+        if (!s->forced || s->forced[j] == KV_BY_SCORE) total += score[j];
+    for (int j = 0; total != 0 && j < s->stats->n; j++) score[j] /= total;
+}
+
+static enum kv_status score_mix(const struct policy_scored *s, double *score, struct kv_error *err)
+{
+    double *window = kv_alloc((size_t)s->stats->n, sizeof *window);
+    if (!window) return kv_fail(err, KV_NO_MEMORY, "Out of memory for the scores of %d tokens.", s->stats->n);
+    enum kv_status status = score_sum(s, score, err);
+    if (!status) status = score_window(s, window, err);
+    if (!status) {
+        to_shares(s, score);
+        to_shares(s, window);
+        for (int j = 0; j < s->stats->n; j++) score[j] += window[j];
+    }
+    free(window);
+    return status;
+}
+
+static enum kv_status score_streaming(const struct policy_scored *s, double *score, struct kv_error *err)
+{
+    (void)err;
+    for (int j = 0; j < s->stats->n; j++) score[j] = j;
+    return KV_OK;
+}
+
+/* splitmix64's finalizer: a bijection that scatters neighboring inputs. */
+static uint64_t mixed(uint64_t x)
+{
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+static enum kv_status score_random(const struct policy_scored *s, double *score, struct kv_error *err)
+{
+    (void)err;
+    uint64_t stream = mixed(s->seed + 0x9e3779b97f4a7c15u) + ((uint64_t)s->stats->layer << 32 | (uint32_t)s->set);
+    for (int j = 0; j < s->stats->n; j++) score[j] = (double)(mixed(mixed(stream) + (uint64_t)j) >> 40) * 0x1p-24;
+    return KV_OK;
+}
+
+/* --- entry -------------------------------------------------------------------------------------------------------
+ */
+
+unsigned policy_selector_needs(const struct kv_policy *policy, const struct policy_selector *selector)
+{
+    static const unsigned of_rows[] = { [POLICY_ROWS_ALL] = KV_NEED_COLUMNS,
+        [POLICY_ROWS_WINDOW] = KV_NEED_WINDOW,
+        [POLICY_ROWS_LAST] = KV_NEED_LAST };
+    unsigned needs = selector->needs & ~POLICY_NEED_ROWS;
+    return selector->needs & POLICY_NEED_ROWS ? needs | of_rows[policy->rows] : needs;
+}
+
+enum kv_status policy_score(const struct policy_scored *s, float *score, struct kv_error *err)
+{
+    const struct policy_selector *selector = policy_selector_at(s->policy->selector);
+    if (!selector) return kv_fail(err, KV_BAD_ARG, "There is no selector number %d.", s->policy->selector);
+    double *exact = kv_alloc((size_t)s->stats->n, sizeof *exact);
+    if (!exact) return kv_fail(err, KV_NO_MEMORY, "Out of memory for the scores of %d tokens.", s->stats->n);
+    enum kv_status status = selector->score(s, exact, err);
+    for (int j = 0; !status && j < s->stats->n; j++) score[j] = (float)exact[j];
+    free(exact);
+    return status;
+}
+
+/* --- table -------------------------------------------------------------------------------------------------------
+ */
+
+static const struct policy_selector selectors[] = {
+    { "sum", POLICY_NEED_ROWS, score_sum, "Attention that the token got, added up." },
+    { "mean", POLICY_NEED_ROWS, score_mean, "The same per row that sees the token." },
+    { "window", KV_NEED_WINDOW, score_window, "Attention from the last policy.window rows, pooled (SnapKV)." },
+    { "last", KV_NEED_LAST, score_last, "Attention of the last row (TOVA)." },
+    { "mix", POLICY_NEED_ROWS | KV_NEED_WINDOW, score_mix, "sum and window, each as shares, added." },
+    { "streaming", 0, score_streaming, "The most recent tokens (StreamingLLM)." },
+    { "random", 0, score_random, "Tokens drawn by lot, the control." },
+};
+
+const struct policy_selector *policy_selector_at(int row)
+{
+    return row >= 0 && row < (int)KV_COUNT(selectors) ? &selectors[row] : NULL;
+}
+
+const char *policy_selector_name(int row)
+{
+    const struct policy_selector *selector = policy_selector_at(row);
+    return selector ? selector->name : NULL;
+}

@@ -1,0 +1,115 @@
+/* Forced tokens, the cut, reasons and ranks around the backend's selection. */
+#include "engine/policy/select.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static int8_t pin_of(const struct policy_forcing *f, int j) { return f->pins ? f->pins[j] : 0; }
+
+/* Reason for which a token is kept whatever its score; EVICTED = it has none. */
+static enum policy_reason forced_reason(const struct policy_forcing *f, int n, int j)
+{
+    if (pin_of(f, j) < 0) return POLICY_EVICTED;
+    if (j < f->sinks) return POLICY_SINK;
+    if (j >= n - f->recent) return POLICY_RECENT;
+    return pin_of(f, j) > 0 ? POLICY_PIN : POLICY_EVICTED;
+}
+
+int policy_forced(const struct policy_forcing *forcing, int n, int budget, uint8_t *forced)
+{
+    int must = 0;
+    for (int j = 0; j < n; j++) {
+        bool keep = forced_reason(forcing, n, j) != POLICY_EVICTED;
+        forced[j] = pin_of(forcing, j) < 0 ? KV_MUST_DROP : keep ? KV_MUST_KEEP : KV_BY_SCORE;
+        must += keep;
+    }
+    if (must <= budget) return must;
+
+    int left = budget > 0 ? budget : 0;
+    for (int j = 0; j < n; j++) forced[j] = KV_MUST_DROP;
+    for (int j = 0; left > 0 && forcing->pins && j < n; j++)
+        if (forcing->pins[j] > 0) forced[j] = KV_MUST_KEEP, left--;
+    for (int j = 0; left > 0 && j < n && j < forcing->sinks; j++)
+        if (pin_of(forcing, j) == 0) forced[j] = KV_MUST_KEEP, left--;
+    for (int j = n - 1; left > 0 && j >= 0 && j >= n - forcing->recent && j >= forcing->sinks; j--)
+        if (pin_of(forcing, j) == 0) forced[j] = KV_MUST_KEEP, left--;
+    return budget > 0 ? budget : 0;
+}
+
+void policy_find_cut(
+    const float *score, const uint8_t *forced, int n, const int32_t *kept, int n_kept, struct policy_cut *cut)
+{
+    *cut = (struct policy_cut){ .score = NAN, .position = -1 };
+    uint32_t lowest = UINT32_MAX;
+    for (int j = 0; j < n; j++) {
+        if (forced && forced[j] != KV_BY_SCORE) continue;
+        cut->competitors++;
+        cut->n_nan += isnan(score[j]);
+    }
+    for (int k = 0; k < n_kept; k++) {
+        int j = kept[k];
+        if (forced && forced[j] != KV_BY_SCORE) continue;
+        cut->by_score++;
+        if (kv_select_key(score[j]) > lowest) continue;
+        lowest = kv_select_key(score[j]);
+        cut->score = score[j];
+        cut->position = j;
+    }
+}
+
+void policy_reasons(const struct policy_forcing *forcing, const float *score, int n, const int32_t *kept,
+    int n_kept, uint8_t *reason)
+{
+    uint32_t lowest = UINT32_MAX;
+    bool contested = false;
+    for (int j = 0; j < n; j++) reason[j] = POLICY_EVICTED;
+    for (int k = 0; k < n_kept; k++) {
+        int j = kept[k];
+        enum policy_reason forced = forced_reason(forcing, n, j);
+        reason[j] = (uint8_t)(forced != POLICY_EVICTED ? forced : POLICY_TOP_K);
+        if (reason[j] == POLICY_TOP_K && kv_select_key(score[j]) < lowest) lowest = kv_select_key(score[j]);
+    }
+    for (int j = 0; j < n && !contested; j++)
+        contested = reason[j] == POLICY_EVICTED && pin_of(forcing, j) == 0 && kv_select_key(score[j]) == lowest;
+    for (int j = 0; contested && j < n; j++)
+        if (reason[j] == POLICY_TOP_K && kv_select_key(score[j]) == lowest) reason[j] = POLICY_TIE;
+}
+
+/* Ascending order of these numbers is descending score, then ascending position. */
+static int by_rank(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+enum kv_status policy_rank(const float *score, const uint8_t *forced, int n, int32_t *rank, struct kv_error *err)
+{
+    uint64_t *order = kv_alloc((size_t)n, sizeof *order);
+    if (!order) return kv_fail(err, KV_NO_MEMORY, "Out of memory to rank %d tokens.", n);
+    size_t count = 0;
+    for (int j = 0; j < n; j++) {
+        rank[j] = -1;
+        if (!forced || forced[j] == KV_BY_SCORE)
+            order[count++] = (uint64_t)~kv_select_key(score[j]) << 32 | (uint32_t)j;
+    }
+    qsort(order, count, sizeof *order, by_rank);
+    for (size_t k = 0; k < count; k++) rank[order[k] & UINT32_MAX] = (int32_t)k;
+    free(order);
+    return KV_OK;
+}
+
+enum kv_status policy_select(const struct policy_forcing *forcing, const float *score, int n, int budget,
+    int32_t *kept, int *n_kept, uint8_t *reason, struct kv_error *err)
+{
+    if (n < 0 || budget < 0) return kv_fail(err, KV_BAD_ARG, "Cannot keep %d of %d tokens.", budget, n);
+    uint8_t *forced = kv_alloc((size_t)n, 1);
+    if (!forced) return kv_fail(err, KV_NO_MEMORY, "Out of memory to select from %d tokens.", n);
+    policy_forced(forcing, n, budget, forced);
+    enum kv_status status = kv_select_cpu(score, forced, n, budget, kept, n_kept);
+    free(forced);
+    if (status) return kv_fail(err, status, "Cannot keep %d of %d tokens.", budget, n);
+    if (reason) policy_reasons(forcing, score, n, kept, *n_kept, reason);
+    return KV_OK;
+}
+
+const char *const kv_reason_name[] = { "evicted", "sink", "recent", "pin", "top-k", "tie", NULL };
