@@ -73,8 +73,8 @@ char *kv_tokens_text(const struct kv_engine *e, const int32_t *ids, int n);
 #define KV_PHASES(X) X(load) X(tokenize) X(prefill) X(compress) X(ask) X(decode) X(done)
 #define KV_STAGES(X)                                                                                               \
     X(embed)                                                                                                       \
-    X(norm) X(qkv) X(rope) X(append) X(attend) X(observe) X(oproj) X(ffn) X(head) X(sample) X(allocate) X(select)  \
-        X(gather)
+    X(norm)                                                                                                        \
+    X(qkv) X(rope) X(append) X(attend) X(observe) X(oproj) X(ffn) X(head) X(sample) X(allocate) X(select) X(gather)
 #define X(name) KV_PHASE_##name,
 enum kv_phase { KV_PHASES(X) KV_PHASE_COUNT };
 #undef X
@@ -159,10 +159,10 @@ void kv_time(const struct kv_engine *e, enum kv_phase phase, struct kv_time *tim
 /* --- judging -------------------------------------------------------------------------------------------------- */
 
 struct kv_verdict {
-    int steps; /* reply tokens compared, the first (the prefill's own) left out where there is no ask */
-    double kl_mean, kl_max; /* KL(full || other), nats a token */
-    double top1;            /* share of steps with the same argmax */
-    int first_divergent;    /* first step whose argmax differs, -1 = none */
+    int steps; /* reply tokens judged; the first is not where it comes from the prefill alone (no question) */
+    double kl_mean, kl_median, kl_p99, kl_max; /* KL(full || other), nats a token */
+    double top1;                               /* share of judged steps with the same argmax */
+    int first_divergent;                       /* first judged step whose argmax differs, -1 = none */
 };
 
 /* Decodes n tokens twice as a batch of two sequences, over the full cache and over the compressed one, both fed the
@@ -171,8 +171,7 @@ enum kv_status kv_twin(struct kv_engine *e, int n, struct kv_verdict *verdict, s
 
 /* Scores one given reply under many kept sets in one pass each, all from the resident prefill, starting at the
  * first layer in which a set is not the whole prompt. kept[s*n_layer + l] lists n_kept[s*n_layer + l] ascending
- * positions, NULL = all. kl[s*(n_reply-1) + t] gets the nats of step t+1 (NULL: not wanted), verdict[s] the
- * summary. */
+ * positions, NULL = all. kl[s*n_reply + t] gets the nats of step t, 0 where it is not judged (NULL: not wanted). */
 enum kv_status kv_score(struct kv_engine *e, const int32_t *reply, int n_reply, int n_set,
     const int32_t *const *kept, const int *n_kept, float *kl, struct kv_verdict *verdict, struct kv_error *err);
 

@@ -71,6 +71,14 @@ void cache_borrow_layer(struct cache *c, int l, const struct cache *from)
     c->borrowed[l] = true;
 }
 
+void cache_move_layer(struct cache *c, int l, struct cache *from)
+{
+    cache_borrow_layer(c, l, from);
+    c->borrowed[l] = from->borrowed[l];
+    from->borrowed[l] = true;
+    cache_drop_layer(from, l);
+}
+
 enum kv_status cache_truncate(struct cache *c, int l, int len, struct kv_error *err)
 {
     const struct cache_format *f = c->format;

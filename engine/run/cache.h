@@ -32,6 +32,7 @@ enum kv_status cache_alloc_layer(struct cache *c, int l, int cap, struct kv_erro
 enum kv_status cache_alloc(struct cache *c, int cap, struct kv_error *err);
 void cache_drop_layer(struct cache *c, int l);
 void cache_borrow_layer(struct cache *c, int l, const struct cache *from);
+void cache_move_layer(struct cache *c, int l, struct cache *from); /* ownership goes along */
 /* Makes owned layer l (or all, l = -1) len tokens long: undo of an append is a truncation. */
 enum kv_status cache_truncate(struct cache *c, int l, int len, struct kv_error *err);
 

@@ -252,3 +252,52 @@ enum kv_status pass_head(struct pass *p, int row, int n, int at, struct kv_error
         m->ctx, m->x + (size_t)row * (size_t)s->hidden, m->output_norm, s->norm_eps, n, s->hidden, h, err);
     return status ? status : m->be->linear(m->ctx, &head, 1, h, n, err);
 }
+
+/* --- parking -------------------------------------------------------------------------------------------------- */
+
+struct part {
+    float *device;
+    size_t count;
+};
+enum { PARTS = 11 };
+
+static size_t live_parts(const struct pass *p, struct part *part)
+{
+    const struct machine *m = p->m;
+    const struct kv_shape *s = m->shape;
+    size_t n = (size_t)p->n, q = (size_t)s->n_head * (size_t)s->head_dim;
+    size_t kv = (size_t)s->n_kv_head * (size_t)s->head_dim;
+    const struct part all[PARTS] = { { m->x, n * (size_t)s->hidden }, { m->h, n * (size_t)s->hidden },
+        { m->q, n * q }, { m->k, n * kv }, { m->v, n * kv }, { m->att, n * q }, { m->gate, n * (size_t)s->n_ff },
+        { m->up, n * (size_t)s->n_ff }, { m->lse, n * (size_t)s->n_head }, { m->entropy, n * (size_t)s->n_head },
+        { m->logits, (size_t)s->n_vocab } };
+    size_t count = 0;
+    for (int i = 0; i < PARTS; i++) count += all[i].count;
+    memcpy(part, all, sizeof all);
+    return count;
+}
+
+enum kv_status pass_park(const struct pass *p, struct parked *out, struct kv_error *err)
+{
+    struct part part[PARTS];
+    size_t count = live_parts(p, part), at = 0;
+    out->host = kv_alloc(count, sizeof(float));
+    if (!out->host) return kv_fail(err, KV_NO_MEMORY, "No memory to keep the activations of %d rows.", p->n);
+    enum kv_status status = KV_OK;
+    for (int i = 0; i < PARTS && !status; at += part[i++].count)
+        status = p->m->be->read(p->m->ctx, out->host + at, part[i].device, part[i].count * sizeof(float), err);
+    return status;
+}
+
+enum kv_status pass_unpark(const struct pass *p, struct parked *parked, struct kv_error *err)
+{
+    struct part part[PARTS];
+    size_t at = 0;
+    enum kv_status status = KV_OK;
+    live_parts(p, part);
+    for (int i = 0; i < PARTS && !status && parked->host; at += part[i++].count)
+        status = p->m->be->write(p->m->ctx, part[i].device, parked->host + at, part[i].count * sizeof(float), err);
+    free(parked->host);
+    parked->host = NULL;
+    return status;
+}

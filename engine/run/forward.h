@@ -65,6 +65,13 @@ enum kv_status pass_stage(struct pass *p, enum kv_stage stage, int layer, struct
 enum kv_status pass_layers(struct pass *p, int first, int last, struct kv_error *err);
 /* Logits of n rows from `row` on into m->logits[at..]. */
 enum kv_status pass_head(struct pass *p, int row, int n, int at, struct kv_error *err);
+/* The activations of a pass that stands between two stages, kept on the host while the machine serves another one.
+ */
+struct parked {
+    float *host;
+};
+enum kv_status pass_park(const struct pass *p, struct parked *out, struct kv_error *err);
+enum kv_status pass_unpark(const struct pass *p, struct parked *parked, struct kv_error *err); /* frees it */
 /* The attention call of a layer, its sequences in seq[PASS_SEQS]; out, lse and entropy are the machine's. */
 struct kv_attend pass_attention(const struct pass *p, int layer, struct kv_seq *seq);
 

@@ -1,0 +1,36 @@
+/* What `observe` takes from a prefill while its queries are there; policies and the inspector read nothing else. */
+#ifndef KV_RECORD_H
+#define KV_RECORD_H
+
+#include "engine/policy/stats.h"
+#include "engine/run/forward.h"
+
+struct record {
+    const struct machine *m;
+    unsigned needs;  /* enum kv_need: what is collected */
+    int n;           /* prompt tokens */
+    int *rows;       /* [n_layer] rows observed so far */
+    float *entropy;  /* host [n_layer][n_head][n] nats */
+    float *columns;  /* device [n_layer][n_head][n]; NULL unless KV_NEED_COLUMNS */
+    float *last_q;   /* host [n_layer][KV_LAST_ROWS][n_head*head_dim], row i at slot i mod KV_LAST_ROWS; or NULL */
+    float *stage;    /* host scratch for one segment */
+    size_t bytes;    /* all of the above */
+    float *host;     /* of one layer on the host: [3][n_head][n] columns, window, last */
+    int host_layer;  /* whose, -1 = nobody's */
+    int host_window; /* over how many rows */
+};
+
+/* Room for a prefill of n tokens, in passes of at most `rows` rows. */
+enum kv_status record_init(
+    struct record *r, const struct machine *m, unsigned needs, int n, int rows, struct kv_error *err);
+void record_free(struct record *r); /* a zeroed record is fine */
+
+/* Stage observe of one prefill pass: rows first..first+p->n-1 of the prompt, right after attend. */
+enum kv_status record_observe(struct record *r, const struct pass *p, int layer, int first, struct kv_error *err);
+
+/* Lends the statistics of a layer that `needs` names (enum kv_need), valid until the next call; window sums over
+ * the last `window` rows are worked out from the resident keys. KV_NOT_NOW when a need was not collected. */
+enum kv_status record_stats(struct record *r, unsigned needs, int layer, int window, const struct kv_span *resident,
+    struct kv_stats *out, struct kv_error *err);
+
+#endif

@@ -1,0 +1,278 @@
+/* The stepper: walks the plan of every pass, one stage at a time, from prefill to done. */
+#include "engine/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- where the request stands --------------------------------------------------------------------------------- */
+
+static int segments(const struct kv_engine *e, int n) { return (n + e->used.segment - 1) / e->used.segment; }
+
+static bool last_pass(const struct kv_engine *e)
+{
+    switch (e->at.phase) {
+    case KV_PHASE_prefill: return e->at.pass == segments(e, e->n) - 1;
+    case KV_PHASE_ask: return e->at.pass == segments(e, e->n_question) - 1;
+    default: return true;
+    }
+}
+
+const struct plan *step_plan(const struct kv_engine *e)
+{
+    switch (e->at.phase) {
+    case KV_PHASE_prefill: return &e->plan[last_pass(e) && !e->n_question ? PLAN_GENERATE : PLAN_FORWARD];
+    case KV_PHASE_ask: return &e->plan[last_pass(e) ? PLAN_GENERATE : PLAN_FORWARD];
+    case KV_PHASE_decode: return &e->plan[PLAN_GENERATE];
+    case KV_PHASE_compress: return &e->plan[PLAN_COMPRESS];
+    default: return NULL;
+    }
+}
+
+int step_rows(const struct kv_engine *e)
+{
+    int total = e->at.phase == KV_PHASE_prefill ? e->n : e->at.phase == KV_PHASE_ask ? e->n_question : 1;
+    int first = e->at.phase == KV_PHASE_decode ? 0 : e->at.pass * e->used.segment;
+    return total - first < e->used.segment ? total - first : e->used.segment;
+}
+
+int step_tail_cap(const struct kv_engine *e)
+{
+    int room = e->model->shape.n_context - e->n, want = e->n_question + e->set.tokens;
+    return want < room ? want : room;
+}
+
+/* Puts the cursor before the current item of the current plan. */
+static void point(struct kv_engine *e)
+{
+    const struct plan *plan = step_plan(e);
+    e->at.stage = plan ? plan->item[e->item].stage : KV_STAGE_COUNT;
+    e->at.layer = plan ? plan->item[e->item].layer : -1;
+}
+
+void step_begin_phase(struct kv_engine *e, enum kv_phase phase)
+{
+    e->at.phase = phase;
+    e->at.pass = 0;
+    e->item = 0;
+    point(e);
+}
+
+static bool reply_ended(const struct kv_engine *e)
+{
+    const struct run *r = &e->run;
+    return r->n_reply >= e->set.tokens || e->n + e->n_question + r->n_reply >= e->model->shape.n_context ||
+           (e->tok && tok_is_end(e->tok, r->reply[r->n_reply - 1]));
+}
+
+/* From the end of one pass to the beginning of the next. */
+static void next_pass(struct kv_engine *e)
+{
+    e->item = 0;
+    switch (e->at.phase) {
+    case KV_PHASE_prefill:
+        if (last_pass(e)) {
+            e->compress_tick = e->at.tick;
+            step_begin_phase(e, KV_PHASE_compress);
+            return;
+        }
+        break;
+    case KV_PHASE_compress:
+        if (e->n_question)
+            step_begin_phase(e, KV_PHASE_ask);
+        else
+            step_begin_phase(e, reply_ended(e) ? KV_PHASE_done : KV_PHASE_decode);
+        return;
+    case KV_PHASE_ask:
+        if (last_pass(e)) {
+            step_begin_phase(e, reply_ended(e) ? KV_PHASE_done : KV_PHASE_decode);
+            return;
+        }
+        break;
+    default:
+        if (reply_ended(e)) {
+            step_begin_phase(e, KV_PHASE_done);
+            return;
+        }
+    }
+    e->at.pass++;
+    point(e);
+}
+
+/* --- one stage ------------------------------------------------------------------------------------------------ */
+
+/* Where decode.tokens has grown since compress, the tail moves to a longer one. */
+static enum kv_status grow_tail(struct kv_engine *e, struct kv_error *err)
+{
+    struct run *r = &e->run;
+    const struct cache_format *f = &e->format;
+    if (r->tail_len < r->tail.span[0].cap) return KV_OK;
+    struct cache longer = { 0 };
+    int32_t *index = kv_alloc((size_t)r->tail_len, sizeof *index);
+    enum kv_status status = index ? cache_init(&longer, f, err)
+                                  : kv_fail(err, KV_NO_MEMORY, "No memory to move %d tokens.", r->tail_len);
+    if (!status) status = cache_alloc(&longer, step_tail_cap(e), err);
+    for (int i = 0; i < r->tail_len && index; i++) index[i] = i;
+    for (int l = 0; l < f->n_layer && !status; l++) {
+        const struct kv_seq from = { .prefix = r->tail.span[l] };
+        status = f->be->gather(
+            f->ctx, &from, f->type, f->n_kv_head, f->head_dim, index, r->tail_len, &longer.span[l], err);
+    }
+    free(index);
+    if (status) {
+        cache_free(&longer);
+        return status;
+    }
+    cache_free(&r->tail);
+    r->tail = longer;
+    return machine_reserve(&e->machine, 0, e->n + step_tail_cap(e) + 1, err);
+}
+
+/* Lays out the rows of the pass under the cursor. */
+static enum kv_status begin_pass(struct kv_engine *e, struct kv_error *err)
+{
+    bool prefill = e->at.phase == KV_PHASE_prefill, decode = e->at.phase == KV_PHASE_decode;
+    struct run *r = &e->run;
+    int rows = step_rows(e), first = decode ? 0 : e->at.pass * e->used.segment;
+    int start = prefill ? first : e->n + r->tail_len;
+    if (decode) {
+        enum kv_status status = grow_tail(e, err);
+        if (status) return status;
+    }
+    const int32_t *ids = prefill ? e->ids + first : decode ? &r->reply[r->n_reply - 1] : e->question + first;
+    memcpy(e->row_id, ids, (size_t)rows * sizeof *ids);
+    for (int i = 0; i < rows; i++) e->row_pos[i] = start + i;
+    e->pass = (struct pass){ .m = &e->machine, .ids = e->row_id, .pos = e->row_pos, .n = rows, .n_seq = 1 };
+    e->pass.seq[0] = prefill ? (struct pass_seq){ .tail = e->resident.span, .tail_step = 1, .n = rows }
+                             : (struct pass_seq){ r->prefix.span, r->tail.span, 1, 1, rows };
+    return KV_OK;
+}
+
+static enum kv_status add_reply(struct run *r, int32_t token, struct kv_error *err)
+{
+    if (r->n_reply == r->reply_cap) {
+        int cap = r->reply_cap ? 2 * r->reply_cap : 256;
+        int32_t *reply = realloc(r->reply, (size_t)cap * sizeof *reply);
+        if (!reply) return kv_fail(err, KV_NO_MEMORY, "No memory for a reply of %d tokens.", cap);
+        r->reply = reply;
+        r->reply_cap = cap;
+    }
+    r->reply[r->n_reply++] = token;
+    return KV_OK;
+}
+
+static enum kv_status stage_sample(struct kv_engine *e, struct kv_error *err)
+{
+    const struct sampling how = { (float)e->set.temperature, e->set.top_k, (float)e->set.top_p,
+        (float)e->set.min_p };
+    const struct machine *m = &e->machine;
+    size_t bytes = (size_t)e->model->shape.n_vocab * sizeof(float);
+    int32_t token;
+    enum kv_status status = m->be->read(m->ctx, e->logits, m->logits, bytes, err);
+    if (!status) status = sample_token(e->logits, e->model->shape.n_vocab, &how, &e->run.sampler, &token, err);
+    if (!status) status = add_reply(&e->run, token, err);
+    if (status || e->at.phase != KV_PHASE_prefill) return status;
+    memcpy(e->prefill_logits, e->logits, bytes);
+    e->first_token = token;
+    e->first_sampler = e->run.sampler;
+    return KV_OK;
+}
+
+static enum kv_status run_item(struct kv_engine *e, const struct plan_item *item, struct kv_error *err)
+{
+    enum kv_status status;
+    switch (item->stage) {
+    case KV_STAGE_embed:
+        status = begin_pass(e, err);
+        return status ? status : pass_stage(&e->pass, KV_STAGE_embed, -1, err);
+    case KV_STAGE_observe:
+        if (e->at.phase != KV_PHASE_prefill) return KV_OK;
+        return record_observe(&e->record, &e->pass, item->layer, e->at.pass * e->used.segment, err);
+    case KV_STAGE_head: return pass_head(&e->pass, e->pass.n - 1, 1, 0, err);
+    case KV_STAGE_sample: return stage_sample(e, err);
+    case KV_STAGE_allocate: return compress_allocate(e, err);
+    case KV_STAGE_select: return compress_select(e, item->layer, err);
+    case KV_STAGE_gather: return compress_gather(e, item->layer, err);
+    default: return pass_stage(&e->pass, item->stage, item->layer, err);
+    }
+}
+
+static void report(struct kv_engine *e, const struct plan_item *item)
+{
+    double n_layer = e->model->shape.n_layer;
+    if (item->stage == KV_STAGE_ffn && e->at.phase != KV_PHASE_decode) {
+        bool prefill = e->at.phase == KV_PHASE_prefill;
+        double before = (double)e->at.pass * e->used.segment;
+        engine_progress(e, kv_phase_name[e->at.phase], before + step_rows(e) * (item->layer + 1) / n_layer,
+            prefill ? e->n : e->n_question);
+    } else if (item->stage == KV_STAGE_gather)
+        engine_progress(e, kv_phase_name[e->at.phase], item->layer + 1, n_layer);
+}
+
+static enum kv_status step_stage(struct kv_engine *e, struct kv_error *err)
+{
+    const struct plan *plan = step_plan(e);
+    if (!plan) return kv_fail(err, KV_NOT_NOW, "The request is done.");
+    const struct plan_item *item = &plan->item[e->item];
+    struct kv_time *time = &e->time[e->at.phase];
+    double begin = kv_now_us();
+    enum kv_status status = run_item(e, item, err);
+    time->us += kv_now_us() - begin;
+    if (status) return status;
+    report(e, item);
+    e->at.tick++;
+    if (++e->item < plan->n) {
+        point(e);
+        return KV_OK;
+    }
+    if (e->at.phase != KV_PHASE_compress) time->tokens += e->pass.n;
+    if (e->at.phase == KV_PHASE_ask || e->at.phase == KV_PHASE_decode) e->run.tail_len += e->pass.n;
+    next_pass(e);
+    return KV_OK;
+}
+
+static bool reached(const struct kv_where *from, const struct kv_where *to, enum kv_unit unit)
+{
+    if (to->phase != from->phase || to->phase == KV_PHASE_done) return true;
+    switch (unit) {
+    case KV_UNIT_STAGE: return true;
+    case KV_UNIT_LAYER: return to->layer != from->layer || to->pass != from->pass;
+    case KV_UNIT_PASS: return to->pass != from->pass;
+    default: return false;
+    }
+}
+
+enum kv_status kv_step(struct kv_engine *e, enum kv_unit unit, struct kv_error *err)
+{
+    if (!e->started) return kv_fail(err, KV_NOT_NOW, "The request is not being run.");
+    const struct kv_where from = e->at;
+    do {
+        if (engine_stopped(e)) return kv_fail(err, KV_STOPPED, "Stopped on request.");
+        enum kv_status status = step_stage(e, err);
+        if (status) return status;
+    } while (!reached(&from, &e->at, unit));
+    return KV_OK;
+}
+
+enum kv_status kv_recompress(struct kv_engine *e, struct kv_error *err)
+{
+    enum kv_status status = engine_need_prefill(e, err);
+    if (status) return status;
+    int branch = e->at.branch + 1;
+    if (e->in_place && e->at.tick > e->compress_tick) {
+        status = kv_start(e, err);
+        while (!status && e->at.phase == KV_PHASE_prefill) status = kv_step(e, KV_UNIT_PASS, err);
+        if (status) return status;
+    }
+    e->at.branch = branch;
+    e->at.tick = e->compress_tick;
+    e->run.n_reply = 0;
+    e->time[KV_PHASE_compress] = e->time[KV_PHASE_ask] = e->time[KV_PHASE_decode] = (struct kv_time){ 0 };
+    sampler_seed(&e->run.sampler, (uint64_t)e->set.seed);
+    if (!e->n_question) {
+        e->run.sampler = e->first_sampler;
+        memcpy(e->logits, e->prefill_logits, (size_t)e->model->shape.n_vocab * sizeof(float));
+        status = add_reply(&e->run, e->first_token, err);
+    }
+    step_begin_phase(e, KV_PHASE_compress);
+    return status;
+}

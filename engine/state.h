@@ -1,0 +1,132 @@
+/* What an engine holds; shared by the files of engine/ and engine/run/, and by nobody else. */
+#ifndef KV_STATE_H
+#define KV_STATE_H
+
+#include <stdatomic.h>
+
+#include "engine/engine.h"
+#include "engine/model/model.h"
+#include "engine/policy/policy.h"
+#include "engine/run/cache.h"
+#include "engine/run/forward.h"
+#include "engine/run/plan.h"
+#include "engine/run/record.h"
+#include "engine/run/sample.h"
+#include "engine/settings.h"
+#include "engine/text/tokenizer.h"
+
+/* What compress decided; every array [n_layer] or [n_layer][n]. */
+struct selection {
+    double *weight;          /* of the allocator */
+    double *request;         /* tokens by weight alone */
+    int32_t *budget;         /* tokens applied */
+    int32_t *kept;           /* [l][n] ascending positions, the first n_kept[l] count */
+    int32_t *n_kept;         /* [l] -1 = not selected yet */
+    float *score;            /* [l][n] */
+    uint8_t *reason;         /* [l][n] enum policy_reason */
+    struct kv_policy policy; /* in force when it was made */
+    bool allocated;
+};
+
+/* What came of a prefill: the kept cache, what was appended to it, and the reply. */
+struct run {
+    struct cache prefix, tail;
+    int tail_len;
+    int32_t *reply;
+    int n_reply, reply_cap;
+    struct sampler sampler;
+};
+
+struct twin_result {
+    int n;                 /* steps */
+    int32_t *full, *other; /* [n] argmax of the two runs at every step */
+    double *kl;            /* [n] nats; 0 at a step that is not judged */
+};
+
+/* The reply that kv_score judges, as the full cache reads it; kept between calls on the same reply. */
+struct score_base {
+    int32_t *reply; /* [n_reply] */
+    int n_reply;
+    int rows;      /* question and reply tokens that are fed: all but the last */
+    float *input;  /* [n_layer][rows][hidden] inputs of every layer */
+    float *logits; /* [rows - first][n_vocab], of the rows that predict the reply */
+};
+
+struct kv_engine {
+    const struct kv_model *model;
+    struct kv_tokenizer *tok; /* NULL: tok_error says why */
+    struct kv_error tok_error;
+    struct settings set;  /* as the user has them now */
+    struct settings used; /* as the request was started with */
+    atomic_bool stop;
+    kv_progress_fn *progress;
+    void *progress_ctx;
+
+    int32_t *ids; /* [n_all] the prompt, context before question */
+    int n_all, n_context;
+    int n;             /* tokens of the prefill: the context, or all where the policy is query-aware */
+    int32_t *question; /* [n_question] into ids: what is prefilled after compress */
+    int n_question;
+
+    /* the machine; kept between requests while its settings stay the same */
+    struct machine machine;
+    struct cache_format format;
+    char backend_note[200]; /* which backend was taken, and why */
+    struct plan plan[PLAN_KINDS];
+
+    /* the request */
+    bool started;
+    struct kv_where at;
+    int item; /* next item of the current plan */
+    struct pass pass;
+    int32_t *row_id, *row_pos; /* [rows] of the current pass */
+    struct cache resident;     /* the whole prefill; layers compacted in place are gone from it */
+    bool in_place;             /* engine.snapshot off: gather took the resident layers */
+    uint64_t compress_tick;    /* boundary at which compress:0 begins */
+    struct record record;
+    struct selection sel;
+    struct run run;
+    float *logits;                /* [n_vocab] of the run's last sampled row, host */
+    float *prefill_logits;        /* [n_vocab] of the prompt's last row, host; set once the prefill is done without
+                                     question */
+    int32_t first_token;          /* sampled from prefill_logits */
+    struct sampler first_sampler; /* the run's sampler right after that */
+    struct kv_time time[KV_PHASE_COUNT];
+    struct twin_result twin;
+    struct score_base base;
+    void *value; /* what the last kv_value worked out, owned */
+};
+
+/* --- engine/run/step.c --- */
+const struct plan *step_plan(const struct kv_engine *e);
+/* Number of rows that the pass under the cursor has. */
+int step_rows(const struct kv_engine *e);
+/* Length of the tail that the run needs for the question and the whole reply. */
+int step_tail_cap(const struct kv_engine *e);
+void step_begin_phase(struct kv_engine *e, enum kv_phase phase);
+
+/* --- engine/run/compress.c --- */
+enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv_error *err);
+void selection_free(struct selection *s);
+enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err);
+enum kv_status compress_select(struct kv_engine *e, int layer, struct kv_error *err);
+enum kv_status compress_gather(struct kv_engine *e, int layer, struct kv_error *err);
+
+/* --- engine/run/twin.c, score.c --- */
+void twin_free(struct twin_result *t);
+void score_forget(struct score_base *b);
+
+/* --- engine/backend.c --- */
+/* The backend that the settings ask for, and one line why. KV_DEVICE when cuda was asked for and cannot be had. */
+enum kv_status backend_pick(
+    const struct settings *s, const struct kv_backend **be, char *note, size_t size, struct kv_error *err);
+
+/* True once for every kv_stop(). */
+bool engine_stopped(struct kv_engine *e);
+void engine_progress(struct kv_engine *e, const char *what, double done, double total);
+/* KV_NOT_NOW with one sentence unless the prefill is complete. */
+enum kv_status engine_need_prefill(const struct kv_engine *e, struct kv_error *err);
+/* The same for a finished compress:0. */
+enum kv_status engine_need_compressed(const struct kv_engine *e, struct kv_error *err);
+
+#endif

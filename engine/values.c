@@ -1,0 +1,327 @@
+/* Values by name: what print, heat, export and scripts read. */
+#include "engine/state.h"
+
+#include "engine/policy/allocate.h"
+#include "engine/policy/select.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum since { SINCE_PROMPT, SINCE_START, SINCE_PREFILL, SINCE_ALLOCATE, SINCE_SELECT, SINCE_LOGITS, SINCE_TWIN };
+
+struct value {
+    const char *name;
+    enum since since; /* what must have happened */
+    enum kv_status (*get)(struct kv_engine *e, struct kv_array *out, struct kv_error *err);
+};
+
+static size_t n_layer(const struct kv_engine *e) { return (size_t)e->model->shape.n_layer; }
+static size_t n_head(const struct kv_engine *e) { return (size_t)e->model->shape.n_head; }
+
+static struct kv_array by_layer(const struct kv_engine *e, enum kv_element type, const void *data, const char *unit)
+{
+    return (struct kv_array){ type, 1, { n_layer(e) }, data, unit, { "layer" } };
+}
+
+static struct kv_array by_position(
+    const struct kv_engine *e, enum kv_element type, const void *data, const char *unit)
+{
+    return (struct kv_array){ type, 2, { n_layer(e), (size_t)e->n }, data, unit, { "layer", "position" } };
+}
+
+static struct kv_array by_token(enum kv_element type, const void *data, int n, const char *unit, const char *axis)
+{
+    return (struct kv_array){ type, 1, { (size_t)n }, data, unit, { axis } };
+}
+
+/* Room for a value that is worked out; the last one goes. */
+static void *own(struct kv_engine *e, size_t count, size_t size, struct kv_error *err)
+{
+    free(e->value);
+    e->value = kv_alloc(count, size);
+    if (!e->value) kv_fail(err, KV_NO_MEMORY, "No memory for %zu values.", count);
+    return e->value;
+}
+
+/* Mean entropy of every head over the rows that a layer has read so far, all of the policy's rows once the prefill
+ * is complete; NaN where there is none. */
+static enum kv_status head_entropy(struct kv_engine *e, double *out, struct kv_error *err)
+{
+    size_t heads = n_head(e);
+    for (size_t l = 0; l < n_layer(e); l++) {
+        struct kv_stats stats;
+        enum kv_status status =
+            record_stats(&e->record, KV_NEED_ENTROPY, (int)l, e->set.policy.window, NULL, &stats, err);
+        if (status) return status;
+        if (e->at.phase > KV_PHASE_prefill) {
+            policy_layer_entropy(&e->set.policy, &stats, out + l * heads);
+            continue;
+        }
+        for (size_t h = 0; h < heads; h++) {
+            double sum = 0;
+            for (int i = 0; i < e->record.rows[l]; i++) sum += stats.entropy[h * (size_t)stats.n + (size_t)i];
+            out[l * heads + h] = sum / e->record.rows[l];
+        }
+    }
+    return KV_OK;
+}
+
+static enum kv_status get_entropy(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    double *value = own(e, n_layer(e) * n_head(e), sizeof *value, err);
+    *out = (struct kv_array){ KV_F64, 2, { n_layer(e), n_head(e) }, value, "nats", { "layer", "head" } };
+    return value ? head_entropy(e, value, err) : KV_NO_MEMORY;
+}
+
+static enum kv_status get_layer_entropy(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    size_t layers = n_layer(e), heads = n_head(e);
+    double *value = own(e, layers + layers * heads, sizeof *value, err);
+    *out = by_layer(e, KV_F64, value, "nats");
+    if (!value) return KV_NO_MEMORY;
+    double *head = value + layers;
+    enum kv_status status = head_entropy(e, head, err);
+    for (size_t l = 0; l < layers && !status; l++) {
+        for (size_t h = 0; h < heads; h++) value[l] += head[l * heads + h];
+        value[l] /= (double)heads;
+    }
+    return status;
+}
+
+static enum kv_status get_entropy_q(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = (struct kv_array){ KV_F32, 3, { n_layer(e), n_head(e), (size_t)e->n }, e->record.entropy, "nats",
+        { "layer", "head", "row" } };
+    return KV_OK;
+}
+
+static enum kv_status get_columns(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    size_t count = n_layer(e) * n_head(e) * (size_t)e->n;
+    if (!e->record.columns)
+        return kv_fail(err, KV_NOT_NOW, "columns were not collected: set engine.stats all, then run again.");
+    float *value = own(e, count, sizeof *value, err);
+    *out = (struct kv_array){ KV_F32, 3, { n_layer(e), n_head(e), (size_t)e->n }, value, "attention",
+        { "layer", "head", "position" } };
+    if (!value) return KV_NO_MEMORY;
+    return e->machine.be->read(e->machine.ctx, value, e->record.columns, count * sizeof *value, err);
+}
+
+static enum kv_status get_score(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_position(e, KV_F32, e->sel.score, "attention");
+    return KV_OK;
+}
+
+static enum kv_status get_rank(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    size_t n = (size_t)e->n;
+    int32_t *rank = own(e, n_layer(e) * n, sizeof *rank, err);
+    *out = by_position(e, KV_I32, rank, "");
+    if (!rank) return KV_NO_MEMORY;
+    const struct policy_forcing forcing = { e->sel.policy.sinks, e->sel.policy.recent, NULL };
+    uint8_t *forced = kv_alloc(n, 1);
+    if (!forced) return kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %zu tokens.", n);
+    enum kv_status status = KV_OK;
+    for (size_t l = 0; l < n_layer(e) && !status; l++) {
+        policy_forced(&forcing, e->n, e->sel.budget[l], forced);
+        status = policy_rank(e->sel.score + l * n, forced, e->n, rank + l * n, err);
+    }
+    free(forced);
+    return status;
+}
+
+static enum kv_status get_reason(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_position(e, KV_U8, e->sel.reason, "");
+    return KV_OK;
+}
+
+static enum kv_status get_kept(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    size_t count = n_layer(e) * (size_t)e->n;
+    uint8_t *kept = own(e, count, 1, err);
+    *out = by_position(e, KV_U8, kept, "");
+    for (size_t i = 0; kept && i < count; i++) kept[i] = e->sel.reason[i] != POLICY_EVICTED;
+    return kept ? KV_OK : KV_NO_MEMORY;
+}
+
+static enum kv_status get_weight(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_layer(e, KV_F64, e->sel.weight, "");
+    return KV_OK;
+}
+
+static enum kv_status get_request(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_layer(e, KV_F64, e->sel.request, "tokens");
+    return KV_OK;
+}
+
+static enum kv_status get_budget(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_layer(e, KV_I32, e->sel.budget, "tokens");
+    return KV_OK;
+}
+
+static enum kv_status get_used(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    int32_t *used = own(e, n_layer(e), sizeof *used, err);
+    *out = by_layer(e, KV_I32, used, "tokens");
+    for (size_t l = 0; used && l < n_layer(e); l++)
+        used[l] = (e->sel.n_kept[l] < 0 ? 0 : e->sel.n_kept[l]) + e->run.tail_len;
+    return used ? KV_OK : KV_NO_MEMORY;
+}
+
+static enum kv_status get_tok(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_token(KV_I32, e->ids, e->n, "", "position");
+    return KV_OK;
+}
+
+static enum kv_status get_question(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_token(KV_I32, e->question, e->n_question, "", "token");
+    return KV_OK;
+}
+
+static enum kv_status get_reply(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_token(KV_I32, e->run.reply, e->run.n_reply, "", "step");
+    return KV_OK;
+}
+
+static enum kv_status get_logit(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_token(KV_F32, e->logits, e->model->shape.n_vocab, "nats", "token");
+    return KV_OK;
+}
+
+static enum kv_status get_kl(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_token(KV_F64, e->twin.kl, e->twin.n, "nats", "step");
+    return KV_OK;
+}
+
+static enum kv_status get_full(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_token(KV_I32, e->twin.full, e->twin.n, "", "step");
+    return KV_OK;
+}
+
+static enum kv_status get_other(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_token(KV_I32, e->twin.other, e->twin.n, "", "step");
+    return KV_OK;
+}
+
+static const struct value table[] = {
+    { "entropy", SINCE_START, get_entropy },
+    { "E", SINCE_START, get_layer_entropy },
+    { "entropy_q", SINCE_PREFILL, get_entropy_q },
+    { "columns", SINCE_PREFILL, get_columns },
+    { "score", SINCE_SELECT, get_score },
+    { "rank", SINCE_SELECT, get_rank },
+    { "reason", SINCE_SELECT, get_reason },
+    { "kept", SINCE_SELECT, get_kept },
+    { "weight", SINCE_ALLOCATE, get_weight },
+    { "budget.req", SINCE_ALLOCATE, get_request },
+    { "budget.app", SINCE_ALLOCATE, get_budget },
+    { "budget.used", SINCE_ALLOCATE, get_used },
+    { "tok", SINCE_PROMPT, get_tok },
+    { "question", SINCE_PROMPT, get_question },
+    { "reply", SINCE_START, get_reply },
+    { "logit", SINCE_LOGITS, get_logit },
+    { "kl", SINCE_TWIN, get_kl },
+    { "full", SINCE_TWIN, get_full },
+    { "other", SINCE_TWIN, get_other },
+};
+
+const char *kv_value_name(int index)
+{
+    return index >= 0 && (size_t)index < KV_COUNT(table) ? table[index].name : NULL;
+}
+
+static enum kv_status check_since(const struct kv_engine *e, const struct value *v, struct kv_error *err)
+{
+    const char *before = NULL;
+    bool selected = e->sel.n_kept && e->sel.n_kept[n_layer(e) - 1] >= 0;
+    switch (v->since) {
+    case SINCE_PROMPT:
+        if (!e->n_all) before = "there is a prompt";
+        break;
+    case SINCE_START:
+        if (!e->started) before = "the request is run";
+        break;
+    case SINCE_PREFILL:
+        if (!e->started || e->at.phase <= KV_PHASE_prefill) before = "the prefill is complete";
+        break;
+    case SINCE_ALLOCATE:
+        if (!e->started || !e->sel.allocated) before = "compress allocates";
+        break;
+    case SINCE_SELECT:
+        if (!e->started || !selected) before = "compress has selected in every layer";
+        break;
+    case SINCE_LOGITS:
+        if (!e->started || !e->run.n_reply) before = "the first token is sampled";
+        break;
+    case SINCE_TWIN:
+        if (!e->twin.n) before = "the runs are compared: use diff";
+        break;
+    }
+    if (!before) return KV_OK;
+    if (!e->started) return kv_fail(err, KV_NOT_NOW, "%s is not available before %s.", v->name, before);
+    return kv_fail(err, KV_NOT_NOW, "%s is not available before %s (now in %s:%d).", v->name, before,
+        kv_phase_name[e->at.phase], e->at.pass);
+}
+
+enum kv_status kv_value(struct kv_engine *e, const char *name, struct kv_array *out, struct kv_error *err)
+{
+    *out = (struct kv_array){ 0 };
+    for (size_t i = 0; i < KV_COUNT(table); i++) {
+        if (strcmp(table[i].name, name)) continue;
+        enum kv_status status = check_since(e, &table[i], err);
+        return status ? status : table[i].get(e, out, err);
+    }
+    return kv_fail(err, KV_NOT_FOUND, "No value \"%s\" here.", name);
+}
+
+static size_t peak_bytes(void)
+{
+    char line[200];
+    size_t kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f) && sscanf(line, "VmHWM: %zu kB", &kib) != 1) {
+    }
+    if (f) fclose(f);
+    return kib * 1024;
+}
+
+void kv_memory(const struct kv_engine *e, struct kv_memory *memory)
+{
+    struct kv_backend_stats stats = { 0 };
+    if (e->machine.be) e->machine.be->stats(e->machine.ctx, &stats);
+    *memory = (struct kv_memory){ .weights = e->model->weight_bytes,
+        .resident = cache_bytes(&e->resident),
+        .active = cache_bytes(&e->run.prefix) + cache_bytes(&e->run.tail),
+        .stats = e->record.bytes,
+        .scratch = e->machine.block_bytes + stats.scratch_bytes,
+        .peak = peak_bytes() };
+}
+
+void kv_time(const struct kv_engine *e, enum kv_phase phase, struct kv_time *time) { *time = e->time[phase]; }
