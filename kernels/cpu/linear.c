@@ -1,0 +1,159 @@
+/* Matrix products: y[i][r] (+)= sum_c x[i][c] w[r][c] + bias[r], for several matrices that share x.
+ *
+ * x [n][cols] f32; w [rows][cols] in the blocks of its type; y [n][rows] f32; bias [rows] f32 or NULL. Flops:
+ * 2*n*rows*cols. Bytes: w once per call (n small: bound by memory), 4*n*(cols + rows) from cache.
+ *
+ * Three ways, by precision and n:
+ *   bf16   fast and int8, n >= KV_GEMM_ROWS, where the library has it: weights of one panel at a time dequantised
+ *          and packed as bf16, x rounded to bf16, f32 sums (gemm_dnnl.c).
+ *   gemv   fast and int8, n < KV_GEMM_ROWS, types that the vector path knows (Q4_0, Q4_1, Q8_0): weights exact,
+ *          straight from their blocks; x in groups of 32 as 15-bit whole numbers times one f32 scale (|error| <=
+ *          1.6e-5 of the group's largest; int8: 7-bit, 4e-3), whole-number sums, then f32.
+ *   f32    f32 precision, and whatever the others leave: weights dequantised a few rows at a time, f32 products
+ *          and sums.
+ * gemv and f32 sum every output in one order whatever n, rows, panels and threads are.
+ *
+ * Measured on 2 vCPU Zen 4 (read bandwidth 36 GB/s, peaks 234 f32 and 468 bf16 GFLOP/s): see
+ * tests/bench/kernels_linear.c, which prints each op's share of them. */
+#include "kernels/cpu/ops.h"
+
+#include <omp.h>
+
+#define KV_GEMM_ROWS  16 /* of x: from here on, packing the weights costs less than reading them row by row */
+#define KV_PANEL_MANY 48 /* outputs of a unit of work, f32, many rows of x; a multiple of every path's tile */
+#define KV_PANEL_FEW  12 /* the same for few rows: what is dequantised should stay in the first cache */
+#define KV_PANEL_GEMV 32
+
+/* y of one output, in the order that every path keeps: the sum, then the bias, then what was there. */
+static void finish(const struct kv_linear *l, int i, int r, float sum)
+{
+    float *y = l->y + (size_t)i * (size_t)l->w.rows + (size_t)r;
+    if (l->bias) sum += l->bias[r];
+    *y = l->add ? *y + sum : sum;
+}
+
+void kv_gemm_panel(const struct kv_linear *l, int row, int rows, const float *x, int n, float *w)
+{
+    size_t cols = (size_t)l->w.cols, bytes = kv_type_bytes(l->w.type, cols);
+    kv_dequantize(l->w.type, (const char *)l->w.data + (size_t)row * bytes, (size_t)rows * cols, w);
+    for (int i = 0; i < n; i++)
+        for (int r = 0; r < rows; r++) {
+            const float *a = x + (size_t)i * cols, *b = w + (size_t)r * cols;
+            float sum = 0;
+            for (size_t c = 0; c < cols; c++) sum += a[c] * b[c];
+            finish(l, i, row + r, sum);
+        }
+}
+
+static enum kv_status check(
+    const struct kv_cpu *cpu, const struct kv_linear *l, int n_linear, int n, struct kv_error *err)
+{
+    if (!cpu->reserved) return kv_fail(err, KV_NOT_NOW, "A matrix product before scratch was reserved.");
+    if (n < 1 || n > cpu->limits.rows)
+        return kv_fail(
+            err, KV_BAD_ARG, "A matrix product of %d rows, where 1 to %d were reserved.", n, cpu->limits.rows);
+    for (int k = 0; k < n_linear; k++) {
+        const struct kv_matrix *w = &l[k].w;
+        const struct kv_type_info *info = kv_type_info(w->type);
+        if (!info) return kv_fail(err, KV_UNSUPPORTED, "A matrix has type number %d.", w->type);
+        if (w->rows < 1 || w->cols < 1 || w->cols > cpu->limits.widest)
+            return kv_fail(err, KV_BAD_ARG, "A matrix of %d x %d, where 1 to %d columns were reserved.", w->rows,
+                w->cols, cpu->limits.widest);
+        if (w->cols % info->elements)
+            return kv_fail(err, KV_BAD_ARG, "A %s matrix has %d columns; it needs a multiple of %d.", info->name,
+                w->cols, info->elements);
+        if (w->cols != l->w.cols)
+            return kv_fail(err, KV_BAD_ARG, "Matrices of one product have %d and %d columns.", l->w.cols, w->cols);
+    }
+    return KV_OK;
+}
+
+/* The matrix that unit of work u of `per` outputs is in, and its first row; moves u on. */
+static const struct kv_linear *unit_at(const struct kv_linear *l, int per, int u, int *row)
+{
+    for (;; l++) {
+        int units = (l->w.rows + per - 1) / per;
+        if (u < units) break;
+        u -= units;
+    }
+    *row = u * per;
+    return l;
+}
+
+static int units_of(const struct kv_linear *l, int n_linear, int per)
+{
+    int units = 0;
+    for (int k = 0; k < n_linear; k++) units += (l[k].w.rows + per - 1) / per;
+    return units;
+}
+
+static enum kv_status run_f32(
+    struct kv_cpu *cpu, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err)
+{
+    int per = n < KV_GEMM_ROWS ? KV_PANEL_FEW : KV_PANEL_MANY, units = units_of(l, n_linear, per);
+    size_t panel = (size_t)per * (size_t)l->w.cols;
+    float *scratch = kv_cpu_scratch(cpu, KV_SCRATCH_PANEL, panel * (size_t)cpu->threads * sizeof(float));
+    if (!scratch) return kv_fail(err, KV_BAD_ARG, "No scratch for a panel of %d columns.", l->w.cols);
+#pragma omp parallel num_threads(cpu->threads)
+    {
+        float *mine = scratch + panel * (size_t)omp_get_thread_num();
+#pragma omp for schedule(static)
+        for (int u = 0; u < units; u++) {
+            int row;
+            const struct kv_linear *one = unit_at(l, per, u, &row);
+            cpu->ops->gemm(one, row, (int)kv_min((size_t)per, (size_t)(one->w.rows - row)), x, n, mine);
+        }
+    }
+    return KV_OK;
+}
+
+static enum kv_status run_gemv(
+    struct kv_cpu *cpu, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err)
+{
+    bool coarse = cpu->precision == KV_PRECISION_INT8;
+    int units = units_of(l, n_linear, KV_PANEL_GEMV);
+    size_t cols = (size_t)l->w.cols, bytes = cpu->ops->quantized_bytes(l->w.cols);
+    char *q = kv_cpu_scratch(cpu, KV_SCRATCH_X, (size_t)n * bytes);
+    if (!q) return kv_fail(err, KV_BAD_ARG, "No scratch for %d rows of %d columns.", n, l->w.cols);
+    for (int i = 0; i < n; i++) cpu->ops->quantize(x + (size_t)i * cols, l->w.cols, coarse, q + (size_t)i * bytes);
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int u = 0; u < units; u++) {
+        int row;
+        const struct kv_linear *one = unit_at(l, KV_PANEL_GEMV, u, &row);
+        int rows = (int)kv_min(KV_PANEL_GEMV, (size_t)(one->w.rows - row));
+        cpu->ops->gemv(one, row, rows, q, n, coarse);
+    }
+    return KV_OK;
+}
+
+static bool has_gemv(const struct kv_cpu *cpu, int type)
+{
+    return cpu->precision != KV_PRECISION_F32 && cpu->ops->has_gemv && cpu->ops->has_gemv(type);
+}
+
+void kv_cpu_linear_scratch_bytes(const struct kv_cpu *cpu, const struct kv_limits *limits, size_t bytes[])
+{
+    size_t few = kv_min((size_t)limits->rows, KV_GEMM_ROWS - 1), wide = (size_t)limits->widest;
+    size_t per = limits->rows < KV_GEMM_ROWS ? KV_PANEL_FEW : KV_PANEL_MANY;
+    bytes[KV_SCRATCH_PANEL] = per * wide * (size_t)cpu->threads * sizeof(float);
+    if (cpu->ops->has_gemv) bytes[KV_SCRATCH_X] = few * cpu->ops->quantized_bytes(limits->widest);
+    if (cpu->gemm) kv_gemm_scratch_bytes(limits, bytes);
+}
+
+enum kv_status kv_cpu_linear(
+    void *ctx, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err)
+{
+    struct kv_cpu *cpu = ctx;
+    cpu->launches++;
+    if (n_linear < 1) return KV_OK;
+    enum kv_status status = check(cpu, l, n_linear, n, err);
+    if (status) return status;
+    if (n >= KV_GEMM_ROWS && cpu->gemm) return kv_gemm_run(cpu, l, n_linear, x, n, err);
+    for (int k = 0, next; k < n_linear && !status; k = next) {
+        bool gemv = n < KV_GEMM_ROWS && has_gemv(cpu, l[k].w.type);
+        for (next = k + 1; next < n_linear && gemv == (n < KV_GEMM_ROWS && has_gemv(cpu, l[next].w.type)); next++)
+            ;
+        status = (gemv ? run_gemv : run_f32)(cpu, l + k, next - k, x, n, err);
+    }
+    return status;
+}
