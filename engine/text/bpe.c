@@ -6,10 +6,7 @@
 
 #define NONE UINT32_MAX
 
-static uint64_t pair_of(int32_t left, int32_t right)
-{
-    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-}
+static uint64_t pair_of(int32_t left, int32_t right) { return (uint64_t)(uint32_t)left << 32 | (uint32_t)right; }
 
 static size_t slot_of(const struct bpe_table *table, uint64_t pair)
 {
@@ -94,8 +91,8 @@ static uint64_t heap_pop(struct bpe_scratch *scratch)
     return top;
 }
 
-static void consider(const struct bpe_table *table, struct bpe_scratch *scratch, const int32_t *symbol,
-    uint32_t left)
+static void consider(
+    const struct bpe_table *table, struct bpe_scratch *scratch, const int32_t *symbol, uint32_t left)
 {
     if (left == NONE || scratch->next[left] == NONE) return;
     const struct bpe_merge *merge = find(table, symbol[left], symbol[scratch->next[left]]);
@@ -104,8 +101,8 @@ static void consider(const struct bpe_table *table, struct bpe_scratch *scratch,
 
 /* A symbol that was swallowed is marked -1. A candidate may be stale: its symbols have changed since, so the pair
  * found there now has another rank or none. Each merge takes one candidate and adds at most two: 2n is room. */
-enum kv_status bpe_merge_word(const struct bpe_table *table, struct bpe_scratch *scratch, int32_t *symbol,
-    size_t n, size_t *left, struct kv_error *err)
+enum kv_status bpe_merge_word(const struct bpe_table *table, struct bpe_scratch *scratch, int32_t *symbol, size_t n,
+    size_t *left, struct kv_error *err)
 {
     enum kv_status status = reserve(scratch, n, err);
     *left = 0;

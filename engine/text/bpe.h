@@ -36,7 +36,7 @@ struct bpe_scratch {
 void bpe_scratch_close(struct bpe_scratch *scratch);
 
 /* Merges the n symbols (token ids, n < 2^32) in place; *left = how many remain at the front. Time O(n log n). */
-enum kv_status bpe_merge_word(const struct bpe_table *table, struct bpe_scratch *scratch, int32_t *symbol,
-    size_t n, size_t *left, struct kv_error *err);
+enum kv_status bpe_merge_word(const struct bpe_table *table, struct bpe_scratch *scratch, int32_t *symbol, size_t n,
+    size_t *left, struct kv_error *err);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define START "<|im_start|>"
-#define END "<|im_end|>"
+#define END   "<|im_end|>"
 
 struct chat_writer {
     const struct kv_tokenizer *t;

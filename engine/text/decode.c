@@ -13,8 +13,8 @@ static enum kv_status no_such_token(const struct kv_tokenizer *t, int32_t id, st
     return kv_fail(err, KV_BAD_ARG, "There is no token %d: the vocabulary has 0 to %d.", id, t->n_token - 1);
 }
 
-enum kv_status tok_decode(const struct kv_tokenizer *t, const int32_t *ids, size_t n, char **text, size_t *bytes,
-    struct kv_error *err)
+enum kv_status tok_decode(
+    const struct kv_tokenizer *t, const int32_t *ids, size_t n, char **text, size_t *bytes, struct kv_error *err)
 {
     size_t total = 0, length;
     *text = NULL;

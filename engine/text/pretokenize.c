@@ -91,11 +91,10 @@ void pre_scan_close(struct pre_scan *scan)
     free(scan);
 }
 
-enum kv_status pre_next(struct pre_scan *scan, const char *text, size_t bytes, size_t at, size_t *end,
-    struct kv_error *err)
+enum kv_status pre_next(
+    struct pre_scan *scan, const char *text, size_t bytes, size_t at, size_t *end, struct kv_error *err)
 {
-    int found =
-        pcre2_match(scan->code, (PCRE2_SPTR)text, bytes, at, PCRE2_NO_UTF_CHECK, scan->match, NULL);
+    int found = pcre2_match(scan->code, (PCRE2_SPTR)text, bytes, at, PCRE2_NO_UTF_CHECK, scan->match, NULL);
     if (found < 0 && found != PCRE2_ERROR_NOMATCH) {
         return kv_fail(err, found == PCRE2_ERROR_NOMEMORY ? KV_NO_MEMORY : KV_UNSUPPORTED,
             "PCRE2 gave up on the text at byte %zu of %zu (its error %d).", at, bytes, found);
@@ -132,8 +131,8 @@ struct pre_scan *pre_scan_open(const struct pre_rule *rule)
 
 void pre_scan_close(struct pre_scan *scan) { (void)scan; }
 
-enum kv_status pre_next(struct pre_scan *scan, const char *text, size_t bytes, size_t at, size_t *end,
-    struct kv_error *err)
+enum kv_status pre_next(
+    struct pre_scan *scan, const char *text, size_t bytes, size_t at, size_t *end, struct kv_error *err)
 {
     (void)scan, (void)text, (void)at;
     *end = bytes;

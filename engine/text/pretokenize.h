@@ -18,7 +18,7 @@ void pre_scan_close(struct pre_scan *scan);                  /* NULL is fine */
 
 /* Where the word that starts at `at` (< bytes) ends: at < *end <= bytes. The text must be well-formed UTF-8 and
  * `at` the start of a character. What the expression does not match is a word of its own. */
-enum kv_status pre_next(struct pre_scan *scan, const char *text, size_t bytes, size_t at, size_t *end,
-    struct kv_error *err);
+enum kv_status pre_next(
+    struct pre_scan *scan, const char *text, size_t bytes, size_t at, size_t *end, struct kv_error *err);
 
 #endif

@@ -13,10 +13,10 @@ struct kv_tokenizer {
     struct bpe_table merges;
     int32_t byte_id[256]; /* token of a single byte, -1 = none */
     int n_token;
-    char *bytes;         /* the pieces, one behind the other */
-    size_t *start;       /* [n_token + 1] piece i is bytes[start[i] .. start[i + 1]) */
-    unsigned char *flag; /* [n_token] TOKEN_ */
-    int32_t *special;    /* by first byte, then longest first, then smallest id */
+    char *bytes;               /* the pieces, one behind the other */
+    size_t *start;             /* [n_token + 1] piece i is bytes[start[i] .. start[i + 1]) */
+    unsigned char *flag;       /* [n_token] TOKEN_ */
+    int32_t *special;          /* by first byte, then longest first, then smallest id */
     size_t special_start[257]; /* special[special_start[b] .. special_start[b + 1]) begin with byte b */
 };
 

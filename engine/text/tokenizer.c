@@ -95,8 +95,8 @@ static unsigned char flags_of(const struct kv_vocabulary *v, int id)
 
 /* Fills pieces, flags, byte tokens and the table of names. Of tokens with the same text a normal one counts
  * before the others, and the first before the later ones. */
-static enum kv_status read_tokens(struct kv_tokenizer *t, const struct kv_vocabulary *v, struct name_table *names,
-    struct kv_error *err)
+static enum kv_status read_tokens(
+    struct kv_tokenizer *t, const struct kv_vocabulary *v, struct name_table *names, struct kv_error *err)
 {
     struct alphabet alphabet;
     size_t total = 0, slots = 16, count = (size_t)v->n_token;
@@ -141,8 +141,8 @@ static enum kv_status bad_merge(const struct kv_vocabulary *v, int rank, const c
 }
 
 /* A merge of or into a token that is not plain text can never apply, or must not: it is left out. */
-static enum kv_status read_merges(struct kv_tokenizer *t, const struct kv_vocabulary *v,
-    const struct name_table *names, struct kv_error *err)
+static enum kv_status read_merges(
+    struct kv_tokenizer *t, const struct kv_vocabulary *v, const struct name_table *names, struct kv_error *err)
 {
     int n_merge = v->n_merge > 0 ? v->n_merge : 0;
     enum kv_status status = bpe_table_open(&t->merges, (size_t)n_merge, err);

@@ -35,8 +35,8 @@ const char *tok_piece(const struct kv_tokenizer *t, int32_t id, size_t *length);
 
 /* The bytes of n tokens, with a NUL behind them; *text is released by the caller with free(). KV_BAD_ARG: an id
  * outside the vocabulary. */
-enum kv_status tok_decode(const struct kv_tokenizer *t, const int32_t *ids, size_t n, char **text, size_t *bytes,
-    struct kv_error *err);
+enum kv_status tok_decode(
+    const struct kv_tokenizer *t, const int32_t *ids, size_t n, char **text, size_t *bytes, struct kv_error *err);
 
 bool tok_is_control(const struct kv_tokenizer *t, int32_t id);
 
