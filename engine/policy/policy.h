@@ -7,7 +7,7 @@
 #ifndef KV_POLICY_H
 #define KV_POLICY_H
 
-#include "kernels/base.h"
+#include "engine/setting.h"
 
 enum policy_rows { POLICY_ROWS_ALL, POLICY_ROWS_WINDOW, POLICY_ROWS_LAST };
 enum policy_entropy { POLICY_ENTROPY_RAW, POLICY_ENTROPY_LOG_LENGTH };
@@ -16,7 +16,7 @@ enum policy_reduce { POLICY_REDUCE_SUM, POLICY_REDUCE_MEAN, POLICY_REDUCE_MAX };
 enum policy_group { POLICY_GROUP_SHARED, POLICY_GROUP_KV_HEAD };
 enum policy_positions { POLICY_POSITIONS_KEEP, POLICY_POSITIONS_REROTATE };
 
-#define POLICY_AUTO (-1) /* of floor and cap: follow the prompt */
+#define POLICY_AUTO SETTING_AUTO /* of floor and cap: follow the prompt */
 
 struct kv_policy {
     int preset;      /* row of the preset table that the other fields started from */
@@ -43,38 +43,11 @@ struct kv_policy {
 
 /* --- the table of settings --------------------------------------------------------------------------------- */
 
-enum policy_kind {
-    POLICY_NAME,  /* int, index into the legal values */
-    POLICY_COUNT, /* int */
-    POLICY_BOUND, /* int or the word auto */
-    POLICY_ODD,   /* int, odd */
-    POLICY_BYTES, /* int64 */
-    POLICY_REAL,  /* double */
-};
-
-struct policy_setting {
-    const char *name; /* "policy.ratio" */
-    enum policy_kind kind;
-    size_t offset;                 /* of the field in struct kv_policy */
-    const char *initial;           /* its value in the default preset; NULL = unset */
-    double least, most;            /* numbers: legal range, both included */
-    const char *legal;             /* numbers: that range in words, "in (0, 1]" */
-    const char *const *values;     /* names: NULL-terminated, or */
-    const char *(*value)(int row); /* names: a function, NULL behind the last */
-    const char *help;              /* one sentence */
-};
-
 /* Row of the table, in the order to show; NULL behind the last. */
-const struct policy_setting *policy_setting_at(int row);
+const struct setting *policy_setting_at(int row);
 
 /* The row called name ("policy.ratio"), NULL if there is none. */
-const struct policy_setting *policy_setting_find(const char *name);
-
-/* The value-th legal word of a setting, for completion; NULL behind the last (numbers have none but `auto`). */
-const char *policy_setting_value(const struct policy_setting *setting, int value);
-
-/* Legal values in words: "one of all, window, last", "in (0, 1]". Returns text. */
-const char *policy_setting_legal(const struct policy_setting *setting, char *text, size_t size);
+const struct setting *policy_setting_find(const char *name);
 
 /* --- presets ------------------------------------------------------------------------------------------------- */
 
@@ -103,7 +76,7 @@ enum kv_status policy_get(
 
 /* Settings that differ from the preset (an unset total is left out: setting the others restores the policy). Writes
  * up to max rows of the table, returns how many there are. */
-int policy_diff(const struct kv_policy *policy, const struct policy_setting **changed, int max);
+int policy_diff(const struct kv_policy *policy, const struct setting **changed, int max);
 
 /* "seed", or "seed (edited)" when policy_diff finds something. Returns text. */
 const char *policy_title(const struct kv_policy *policy, char *text, size_t size);
