@@ -50,7 +50,8 @@ static double percentile(const double *sorted, int n, double share)
 {
     double at = share * (n - 1);
     int below = (int)at;
-    if (below + 1 >= n || at == below) return sorted[below]; /* also keeps inf - inf out */
+    bool plain = below + 1 >= n || at == below || sorted[below] == sorted[below + 1];
+    if (plain) return sorted[below]; /* 0 * inf and inf - inf are NaN */
     return sorted[below] + (at - below) * (sorted[below + 1] - sorted[below]);
 }
 
