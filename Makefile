@@ -26,10 +26,11 @@ obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 ENGINE := $(call obj,$(wildcard kernels/*.c kernels/cpu/*.c engine/*.c engine/*/*.c))
 SIMD   := $(foreach isa,avx2 avx512,$(patsubst %.c,$(BUILD)/%.$(isa).o,$(wildcard kernels/cpu/simd/*.c)))
 TOP    := $(call obj,$(wildcard render/*.c inspector/*.c))
-UNIT   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*.c))
+exe = $(patsubst %.c,$(BUILD)/%,$(1))
+UNIT   := $(call exe,$(wildcard tests/unit/*.c))
 TESTLIB := $(call obj,$(wildcard tests/lib/*.c))
 
-.PHONY: all engine demo test soak bench model deps gpu-check asan format install clean libs
+.PHONY: all engine unit demo test soak bench model deps gpu-check asan format install clean libs
 all: libs $(BUILD)/kvdbg
 libs:
 	$(Q)[ -z "$(strip $(MISSING))" ] || { echo "Missing libraries: $(strip $(MISSING)). Run: make deps"; exit 1; }
@@ -41,7 +42,7 @@ $(BUILD)/librender.a: $(call obj,$(wildcard render/*.c))
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 $(BUILD)/kvdbg: $(TOP) $(BUILD)/libengine.a
 	$(Q)echo "  LINK $@"; $(CC) $(CFLAGS) -o $@ $^ $(ENGLIBS) $(TOPLIBS)
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TESTLIB) $(BUILD)/librender.a $(BUILD)/libengine.a
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TESTLIB) $(BUILD)/librender.a $(BUILD)/libengine.a
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(ENGLIBS) $(TOPLIBS)
 
 $(BUILD)/render/%.o $(BUILD)/inspector/%.o: CPPFLAGS += $(TOPFLAGS)
@@ -57,8 +58,30 @@ $(BUILD)/kernels/cpu/simd/%.avx512.o: kernels/cpu/simd/%.c Makefile
 
 model:
 	$(Q)engine/model/fetch.sh $(MODEL)
+deps:
+	$(Q)tests/deps.sh
+# The libraries are looked for anew once the missing ones are installed, hence the second make.
+demo: deps model
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(BUILD)/kvdbg -q -batch -x sessions/tour.kv $(MODEL)
+test: deps model
+	$(Q)$(MAKE) --no-print-directory all unit
+	$(Q)tests/run.sh $(BUILD) $(T)
 unit: libs $(UNIT)
+asan: deps model
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan OPT='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit
+	$(Q)tests/run.sh $(BUILD)/asan $(T)
+soak: all
+	$(Q)tests/soak.sh
+bench: all $(call exe,$(wildcard tests/bench/*.c))
+	$(Q)tests/bench/run.sh $(BUILD) $(PEER)
+gpu-check: engine
+	$(Q)tests/gpu_check.sh $(BUILD)
 format:
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h' '*.cu' '*.cuh')
+install: all
+	$(Q)install -d $(PREFIX)/bin $(PREFIX)/share/man/man1
+	$(Q)install -m 755 $(BUILD)/kvdbg $(wildcard $(BUILD)/kvdbg-cuda.so) $(PREFIX)/bin
+	$(Q)$(BUILD)/kvdbg -batch -ex 'maint man' synthetic:tiny >$(PREFIX)/share/man/man1/kvdbg.1
 clean:
 	$(Q)rm -rf $(BUILD)

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Runs every test program under prove and ends with one line: N passed, N failed, N skipped.
+# usage: run.sh BUILD [NAME...]     NAME: only programs whose path contains it
+set -u
+build=${1:?usage: run.sh BUILD [NAME...]}
+shift
+log=$build/tests/test.log
+programs=$(ls "$build"/tests/unit/* tests/*/run.sh | grep -v '\.[do]$')
+for name in "$@"; do programs=$(printf '%s\n' "$programs" | grep -e "$name"); done
+[ -n "$programs" ] || { echo "No test program is called that." >&2; exit 2; }
+
+export KVDBG=$build/kvdbg
+# shellcheck disable=SC2086
+prove --timer --merge -v -e '' $programs >"$log" 2>&1
+status=$?
+# prove's own lines, each failure with the comment that explains it, and what could not run
+awk '/^not ok/ { print; bad = 1; next } bad && /^#/ { print; next } { bad = 0 }
+     / \.\. $|^\[[0-9:]+\].* \.\. / { sub(/^\[[0-9:]+\] /, ""); name = $1 }
+     /^ok +[0-9]+ ms|^(Dubious|Failed|Result|Files|  Parse|  Non-zero|Test Summary)/ { print name ? name " " $0 : $0; name = "" }' "$log"
+grep -c '^ok .*# SKIP' "$log" >/dev/null && grep '^ok .*# SKIP' "$log" | sed 's/.*# SKIP/skipped:/' | sort | uniq -c
+passed=$(grep -c '^ok [0-9]' "$log")
+skipped=$(grep -c '^ok [0-9].*# SKIP' "$log")
+failed=$(grep -c '^not ok' "$log")
+# A program that died or broke its plan has failed even where no single test did.
+[ $status -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+echo "$((passed - skipped)) passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
