@@ -4,8 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* --- weights -----------------------------------------------------------------------------------------------------
- */
+/* --- weights -------------------------------------------------------------------------------------------- */
 
 #define LEAST_ENTROPY 1e-6 /* nats: keeps 1/E finite where a layer's rows are one-hot or see one key */
 
@@ -85,8 +84,7 @@ enum kv_status policy_weights(const struct kv_policy *policy, const struct kv_st
     return allocator->weights(policy, stats, n_layer, given, weight, err);
 }
 
-/* --- total and bounds --------------------------------------------------------------------------------------------
- */
+/* --- total and bounds ----------------------------------------------------------------------------------- */
 
 int64_t policy_total(const struct kv_policy *policy, int n, int n_layer, size_t bytes_per_token)
 {
@@ -117,8 +115,7 @@ enum kv_status policy_bounds(const struct kv_policy *policy, int layer, int n, c
     return KV_OK;
 }
 
-/* --- the solver --------------------------------------------------------------------------------------------------
- */
+/* --- the solver ----------------------------------------------------------------------------------------- */
 
 /* Wide enough for every product here: weight 2^62 * 4096 layers * tokens 2^31 * 4096 layers. */
 typedef __int128 wide;
@@ -279,8 +276,7 @@ out:
     return status;
 }
 
-/* --- table -------------------------------------------------------------------------------------------------------
- */
+/* --- table ---------------------------------------------------------------------------------------------- */
 
 static const struct policy_allocator allocators[] = {
     { "entropy", KV_NEED_ENTROPY, weigh_entropy, "Mean attention entropy of the layer, to policy.power." },

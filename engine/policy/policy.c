@@ -54,8 +54,7 @@ static enum kv_status find(const char *name, const struct setting **s, struct kv
         setting_quote(name, shown, sizeof shown), known);
 }
 
-/* --- the table
- * ----------------------------------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------------------------------------ */
 
 const struct setting *policy_setting_find(const char *name)
 {
@@ -65,8 +64,7 @@ const struct setting *policy_setting_find(const char *name)
     return NULL;
 }
 
-/* --- presets -----------------------------------------------------------------------------------------------------
- */
+/* --- presets -------------------------------------------------------------------------------------------- */
 
 const char *policy_preset_name(int row)
 {
@@ -94,8 +92,7 @@ enum kv_status policy_preset(const char *name, struct kv_policy *policy, struct 
     return status;
 }
 
-/* --- setting and showing -----------------------------------------------------------------------------------------
- */
+/* --- setting and showing -------------------------------------------------------------------------------- */
 
 enum kv_status policy_set(struct kv_policy *policy, const char *name, const char *value, struct kv_error *err)
 {
@@ -209,8 +206,7 @@ int policy_sets(const struct kv_policy *policy, int n_kv_head)
     return policy->group == POLICY_GROUP_KV_HEAD ? n_kv_head : 1;
 }
 
-/* --- tables ------------------------------------------------------------------------------------------------------
- */
+/* --- tables --------------------------------------------------------------------------------------------- */
 
 #define AT(field) .offset = offsetof(struct kv_policy, field)
 #define WORDS(...)                                                                                                 \

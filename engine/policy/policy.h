@@ -41,7 +41,7 @@ struct kv_policy {
     int positions;   /* enum policy_positions: RoPE after eviction */
 };
 
-/* --- the table of settings --------------------------------------------------------------------------------- */
+/* --- the table of settings ------------------------------------------------------------------------------ */
 
 /* Row of the table, in the order to show; NULL behind the last. */
 const struct setting *policy_setting_at(int row);
@@ -49,7 +49,7 @@ const struct setting *policy_setting_at(int row);
 /* The row called name ("policy.ratio"), NULL if there is none. */
 const struct setting *policy_setting_find(const char *name);
 
-/* --- presets ------------------------------------------------------------------------------------------------- */
+/* --- presets -------------------------------------------------------------------------------------------- */
 
 const char *policy_preset_name(int row); /* "seed"; NULL behind the last; row 0 is the default */
 const char *policy_preset_help(int row); /* one sentence; NULL behind the last */
@@ -57,8 +57,7 @@ const char *policy_preset_help(int row); /* one sentence; NULL behind the last *
 /* Sets every field by the preset's name. KV_BAD_ARG with the list of known ones. */
 enum kv_status policy_preset(const char *name, struct kv_policy *policy, struct kv_error *err);
 
-/* --- setting and showing ---------------------------------------------------------------------------------------
- */
+/* --- setting and showing -------------------------------------------------------------------------------- */
 
 /* One setting by name and text. Of ratio, tokens and bytes the last one set holds and the others become unset.
  * KV_NOT_FOUND: no such setting; KV_BAD_ARG: not a legal value (NaN, infinities, overflow and trailing text

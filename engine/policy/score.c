@@ -6,8 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* --- attention sums to a score row -------------------------------------------------------------------------------
- */
+/* --- attention sums to a score row ---------------------------------------------------------------------- */
 
 /* One way from per-head sums to a score row. */
 struct part {
@@ -103,8 +102,7 @@ static enum kv_status score_part(
     return KV_OK;
 }
 
-/* --- selectors ---------------------------------------------------------------------------------------------------
- */
+/* --- selectors ------------------------------------------------------------------------------------------ */
 
 static int first_of_window(const struct policy_scored *s)
 {
@@ -204,8 +202,7 @@ static enum kv_status score_random(const struct policy_scored *s, double *score,
     return KV_OK;
 }
 
-/* --- entry -------------------------------------------------------------------------------------------------------
- */
+/* --- entry ---------------------------------------------------------------------------------------------- */
 
 unsigned policy_selector_needs(const struct kv_policy *policy, const struct policy_selector *selector)
 {
@@ -228,8 +225,7 @@ enum kv_status policy_score(const struct policy_scored *s, float *score, struct 
     return status;
 }
 
-/* --- table -------------------------------------------------------------------------------------------------------
- */
+/* --- table ---------------------------------------------------------------------------------------------- */
 
 static const struct policy_selector selectors[] = {
     { "sum", POLICY_NEED_ROWS, score_sum, "Attention that the token got, added up." },

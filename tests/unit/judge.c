@@ -92,6 +92,18 @@ static void odd_rows(void)
     CHECK(isnan(compare(none, a, 3).kl) && compare(none, a, 3).top_full == 0, "nothing but -infinity");
 }
 
+/* The same softmax at another offset: only rounding is left, on either side of 0. */
+static void never_negative(void)
+{
+    float full[64], other[64];
+    uint64_t r = 9;
+    for (int c = 0; c < 200; c++) {
+        for (int v = 0; v < 64; v++) full[v] = (float)rng_draw(&r, -4096, 4096) / 512, other[v] = full[v] + 3;
+        double kl = compare(full, other, 64).kl;
+        CHECK(kl >= 0 && kl <= 1e-14, "row %d: %g", c, kl);
+    }
+}
+
 static void odd_summaries(void)
 {
     struct kl_step step[5] = { { .kl = 1, .agree = true }, { .kl = 2, .agree = true }, { .kl = 3 },
@@ -147,6 +159,7 @@ int main(int argc, char **argv)
         { "KL and argmax equal torch's, 30 rows", golden_kl },
         { "summaries equal numpy's, 10 runs", golden_summaries },
         { "ties, masks, NaN and infinities in logits", odd_rows },
+        { "rounding makes no KL negative, 200 rows", never_negative },
         { "infinities, NaN and nothing in summaries", odd_summaries },
         { "first divergent token", divergence },
         { "49,152 logits", a_row_is_quick },

@@ -10,8 +10,7 @@
 #define CASES      5000
 #define MAX_LAYERS 48
 
-/* --- solver
- * -------------------------------------------------------------------------------------------------------- */
+/* --- solver --------------------------------------------------------------------------------------------- */
 
 static void spec_vectors(void)
 {
@@ -163,8 +162,7 @@ static void most_layers(void)
     for (int l = 0; l < POLICY_MAX_LAYERS; l++) CHECK(budget[l] == INT32_MAX, "layer %d gets %d", l, budget[l]);
 }
 
-/* --- entropy, totals, bounds
- * --------------------------------------------------------------------------------------- */
+/* --- entropy, totals, bounds ---------------------------------------------------------------------------- */
 
 static struct kv_policy preset(const char *name)
 {
@@ -258,8 +256,7 @@ static void totals_and_bounds(void)
     CHECK(!strcmp(err.text, "Layer 3 would keep none of its 100 tokens."), "%s", err.text);
 }
 
-/* --- selection
- * ----------------------------------------------------------------------------------------------------- */
+/* --- selection ------------------------------------------------------------------------------------------ */
 
 struct row {
     float score[600];
@@ -420,8 +417,7 @@ static void long_rows_are_quick(void)
     free(reason);
 }
 
-/* --- selectors
- * ----------------------------------------------------------------------------------------------------- */
+/* --- selectors ------------------------------------------------------------------------------------------ */
 
 static void random_is_repeatable(void)
 {

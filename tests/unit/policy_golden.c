@@ -13,8 +13,7 @@
 #define MAX_TOKENS 200
 #define MAX_HEADS  9
 
-/* --- the golden file
- * ----------------------------------------------------------------------------------------------- */
+/* --- the golden file ------------------------------------------------------------------------------------ */
 
 struct golden {
     const char *kind;
@@ -66,8 +65,7 @@ static void check_digits(const struct golden *g, int field, const uint8_t *reaso
             (unsigned long long)g->seed, what, j, reason[j], expected[j]);
 }
 
-/* --- budgets
- * ------------------------------------------------------------------------------------------------------- */
+/* --- budgets -------------------------------------------------------------------------------------------- */
 
 static double draw_weight(uint64_t *r, int kind)
 {
@@ -112,8 +110,7 @@ static void check_solve(struct golden *g)
 
 static void budgets(void) { each("solve", 120, check_solve); }
 
-/* --- selection
- * ----------------------------------------------------------------------------------------------------- */
+/* --- selection ------------------------------------------------------------------------------------------ */
 
 static void draw_pins(uint64_t *r, int n, int8_t *pins)
 {
@@ -156,8 +153,7 @@ static void check_select(struct golden *g)
 
 static void selections(void) { each("select", 120, check_select); }
 
-/* --- scores
- * -------------------------------------------------------------------------------------------------------- */
+/* --- scores --------------------------------------------------------------------------------------------- */
 
 struct fields {
     float columns[MAX_HEADS * MAX_TOKENS], window[MAX_HEADS * MAX_TOKENS], last[MAX_HEADS * MAX_TOKENS];
@@ -235,8 +231,7 @@ static void check_score(struct golden *g)
 
 static void scores(void) { each("score", 100, check_score); }
 
-/* --- whole policies
- * ------------------------------------------------------------------------------------------------ */
+/* --- whole policies ------------------------------------------------------------------------------------- */
 
 struct whole {
     struct kv_policy policy;
@@ -332,8 +327,7 @@ static void check_whole(struct golden *g)
 
 static void whole_policies(void) { each("whole", 80, check_whole); }
 
-/* --- kvpress
- * ------------------------------------------------------------------------------------------------------- */
+/* --- kvpress -------------------------------------------------------------------------------------------- */
 
 struct press {
     int n, n_kv, heads, window, kernel;
