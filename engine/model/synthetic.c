@@ -137,7 +137,8 @@ static void fill_q4_1(uint8_t *out, size_t n, float std, uint64_t state)
     }
 }
 
-/* x = d q with q in -127..127, as quantisers write it: -128 has no place in their rounding */
+/* x = d q with q in -127..127, as quantisers write it: -128 has no place in their rounding, and 0 in its stead
+ * keeps the mean at 0 */
 static void fill_q8_0(uint8_t *out, size_t n, float std, uint64_t state)
 {
     float step = std / 73.6F; /* deviation of -127..127 */
@@ -149,7 +150,7 @@ static void fill_q8_0(uint8_t *out, size_t n, float std, uint64_t state)
             memcpy(out + sizeof scale + 8 * k, &q, sizeof q);
         }
         for (int k = 0; k < 32; k++)
-            if (out[sizeof scale + k] == 0x80) out[sizeof scale + k] = 0x81;
+            if (out[sizeof scale + k] == 0x80) out[sizeof scale + k] = 0;
     }
 }
 
@@ -227,12 +228,12 @@ static enum kv_status make_weights(struct kv_model *model, struct filling *f, st
     if (status || (status = arch_each_tensor(model, arch, fill, f, err))) return status;
     size_t wanted = f->bytes, available = available_bytes();
     if (wanted > available)
-        return kv_fail(err, KV_NO_MEMORY, "%s needs %zu bytes for its weights; %zu are available.",
-            model->shape.name, wanted, available);
+        return kv_fail(err, KV_NO_MEMORY, "The weights of %s need %zu bytes; %zu are available.", model->shape.name,
+            wanted, available);
     void *map = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED)
-        return kv_fail(err, KV_NO_MEMORY, "%s needs %zu bytes for its weights: %s.", model->shape.name, wanted,
-            strerror(errno));
+        return kv_fail(
+            err, KV_NO_MEMORY, "The weights of %s need %zu bytes: %s.", model->shape.name, wanted, strerror(errno));
     madvise(map, wanted, MADV_HUGEPAGE); /* a fault per 4 KiB would take longer than the numbers */
     arena->weights = f->weights = map;
     arena->bytes = wanted;
@@ -345,7 +346,7 @@ static enum kv_status read_option(struct kv_string part, bool given[2], struct f
             return KV_OK;
         }
     return kv_fail(err, KV_BAD_ARG,
-        "%s is neither a seed nor a type; expected synthetic:NAME[:SEED][:TYPE] with q4_1, q8_0, bf16 or f32.",
+        "%s does not fit; expected synthetic:NAME[:SEED][:TYPE] with a type of q4_1, q8_0, bf16 or f32.",
         gguf_quote(part).text);
 }
 
