@@ -122,8 +122,8 @@ static enum kv_status begin(struct png_writer *w, const struct png_shape *shape,
     return KV_OK;
 }
 
-enum kv_status png_writer_open(struct png_writer **out, const char *path, const struct png_shape *shape,
-    struct kv_error *err)
+enum kv_status png_writer_open(
+    struct png_writer **out, const char *path, const struct png_shape *shape, struct kv_error *err)
 {
     *out = NULL;
     if (!shape->width || !shape->height || shape->width > 1000000 || shape->height > 1000000)

@@ -28,8 +28,8 @@ struct png_shape {
 
 struct png_writer;
 
-enum kv_status png_writer_open(struct png_writer **out, const char *path, const struct png_shape *shape,
-    struct kv_error *err);
+enum kv_status png_writer_open(
+    struct png_writer **out, const char *path, const struct png_shape *shape, struct kv_error *err);
 
 /* The next row; rows beyond the height are refused. After a failure only abandon remains. */
 enum kv_status png_writer_row(struct png_writer *w, const void *row, struct kv_error *err);

@@ -35,8 +35,10 @@ static void take(struct pool *p, const float *row)
         for (; j < end; j++) {
             double v = row[j];
             if (!isfinite(v)) continue;
-            if (p->kind == POOL_MEAN) p->sum[c] += v;
-            else p->sum[c] = p->count[c] ? fmax(p->sum[c], v) : v;
+            if (p->kind == POOL_MEAN)
+                p->sum[c] += v;
+            else
+                p->sum[c] = p->count[c] ? fmax(p->sum[c], v) : v;
             p->count[c]++;
         }
     }

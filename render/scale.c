@@ -38,8 +38,10 @@ static double quantile(const struct scale *s, double share)
     size_t rank = (size_t)llround(share * (double)(s->count - 1)), low = 0, high = BINS - 1;
     while (low < high) {
         size_t mid = (low + high) / 2;
-        if (below(s, mid + 1) > rank) high = mid;
-        else low = mid + 1;
+        if (below(s, mid + 1) > rank)
+            high = mid;
+        else
+            low = mid + 1;
     }
     return fmin(fmax(bin_value(low), s->low), s->high);
 }
@@ -53,8 +55,8 @@ enum kv_status scale_open(struct scale *s, const struct scale_view *view, struct
         return kv_fail(err, KV_BAD_ARG, "Clip percentiles must rise within 0 to 100, got %g and %g.", low, high);
     if ((view->fixed_min && !isfinite(view->min)) || (view->fixed_max && !isfinite(view->max)) ||
         (view->fixed_min && view->fixed_max && !(view->min < view->max)))
-        return kv_fail(err, KV_BAD_ARG, "A scale needs its minimum below its maximum, got %g and %g.", view->min,
-            view->max);
+        return kv_fail(
+            err, KV_BAD_ARG, "A scale needs its minimum below its maximum, got %g and %g.", view->min, view->max);
     if (!(view->floor >= 0 && isfinite(view->floor)))
         return kv_fail(err, KV_BAD_ARG, "The floor of a log scale must be 0 or more, got %g.", view->floor);
     if (view->kind != SCALE_RANK && low == 0 && high == 100) return KV_OK;
@@ -111,8 +113,10 @@ enum kv_status scale_fit(struct scale *s, struct kv_error *err)
         s->low = fmin(fmax(s->low, floor), s->high);
     }
     if (s->low > s->high) {
-        if (v->fixed_min) s->high = s->low;
-        else s->low = s->high;
+        if (v->fixed_min)
+            s->high = s->low;
+        else
+            s->low = s->high;
     }
     return KV_OK;
 }
@@ -144,10 +148,14 @@ double scale_nice(double rough)
 void scale_text(double v, char *out, size_t size)
 {
     double a = fabs(v);
-    if (!isfinite(v)) snprintf(out, size, "n/a");
-    else if (a != 0 && (a < 1e-4 || a >= 1e7)) snprintf(out, size, "%.2g", v);
-    else if (a >= 100 || a == 0) snprintf(out, size, "%.0f", a == 0 ? 0.0 : v);
-    else snprintf(out, size, "%.3g", v);
+    if (!isfinite(v))
+        snprintf(out, size, "n/a");
+    else if (a != 0 && (a < 1e-4 || a >= 1e7))
+        snprintf(out, size, "%.2g", v);
+    else if (a >= 100 || a == 0)
+        snprintf(out, size, "%.0f", a == 0 ? 0.0 : v);
+    else
+        snprintf(out, size, "%.3g", v);
 }
 
 static size_t add_tick(const struct scale *s, struct scale_tick *ticks, size_t n, size_t cap, double v)

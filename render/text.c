@@ -16,8 +16,7 @@ struct text {
     FT_Face face[TEXT_FONTS];
 };
 
-static const char *const font_files[TEXT_FONTS] = { "DejaVuSans.ttf", "DejaVuSans-Bold.ttf",
-    "DejaVuSansMono.ttf" };
+static const char *const font_files[TEXT_FONTS] = { "DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf" };
 static const char *const font_folders[] = { "/usr/share/fonts/truetype/dejavu",
     "/usr/share/fonts/truetype/ttf-dejavu", "/usr/share/fonts/dejavu-sans-fonts", "/usr/share/fonts/dejavu",
     "/usr/share/fonts/TTF", "/usr/local/share/fonts" };
@@ -75,8 +74,10 @@ struct pen {
 
 static void dot(const struct pen *pen, int along, int below, unsigned cover)
 {
-    if (pen->up) canvas_blend(pen->canvas, pen->x + below, pen->y - along, pen->rgb, cover);
-    else canvas_blend(pen->canvas, pen->x + along, pen->y + below, pen->rgb, cover);
+    if (pen->up)
+        canvas_blend(pen->canvas, pen->x + below, pen->y - along, pen->rgb, cover);
+    else
+        canvas_blend(pen->canvas, pen->x + along, pen->y + below, pen->rgb, cover);
 }
 
 static void draw_box(const struct pen *pen, int along, int width, int px)

@@ -4,11 +4,16 @@
     python3 -m venv DIR && DIR/bin/pip install matplotlib
     DIR/bin/python tests/oracle/colormaps.py > render/color_tables.c
 
-The 256-entry tables of viridis, magma and cividis are matplotlib's (CC0); grey is the straight sRGB ramp.
+The 256-entry tables of viridis, magma and cividis are matplotlib's (CC0), each channel rounded to the nearest byte,
+or to its other neighbor where plain rounding would let L* stall or dip (some 20 entries move by one); grey is the
+straight sRGB ramp.
 A ladder is the best of all 12-step walks through the fixed xterm colors 16..255 whose L* rises by at least 3 a
 step: dynamic programming over (step, color) on the summed CIE76 distance to the map at 0, 1/11, ... 1. Naive
 nearest-color quantizing goes backwards in lightness.
 """
+from itertools import product
+from math import ceil, floor
+
 from matplotlib import colormaps
 
 STEPS, RISE = 12, 3.0
@@ -32,6 +37,17 @@ def xterm(i):
     return tuple(0 if v == 0 else 55 + 40 * v for v in (i // 36, i // 6 % 6, i % 6))
 
 
+def bytes_of(table):
+    """Eight-bit colors nearest to the table's whose L* rises strictly."""
+    out, last = [], -1.0
+    for rgb in table:
+        sides = [sorted((floor(255 * v), ceil(255 * v)), key=lambda b: abs(b - 255 * v)) for v in rgb]
+        choices = [c for c in product(*sides) if lab(c)[0] > last]
+        out.append(min(choices, key=lambda c: sum((a - 255 * b) ** 2 for a, b in zip(c, rgb))))
+        last = lab(out[-1])[0]
+    return out
+
+
 def ladder(table):
     colors = sorted((lab(xterm(i)), i) for i in range(16, 256))
     best = []  # [step][color] = (cost of the cheapest walk that ends here, color of the step before)
@@ -52,8 +68,7 @@ def ladder(table):
 
 
 def main():
-    maps = {name: [tuple(round(255 * v) for v in rgb) for rgb in colormaps[name].colors]
-            for name in ("viridis", "magma", "cividis")}
+    maps = {name: bytes_of(colormaps[name].colors) for name in ("viridis", "magma", "cividis")}
     maps["grey"] = [(v, v, v) for v in range(256)]
     print("/* Made by tests/oracle/colormaps.py, which says how; viridis, magma and cividis are matplotlib's data (CC0). */")
     print('#include "render/color.h"\n')
