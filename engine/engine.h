@@ -127,7 +127,8 @@ struct kv_array {
 };
 
 /* A value by its name (NAMES.md): entropy[l][h], E[l], entropy_q[l][h][i], columns[l][h][j], score[l][j],
- * rank[l][j], reason[l][j], kept[l][j], weight[l], budget.req[l], budget.app[l], budget.used[l], tok[j],
+ * rank[l][j], reason[l][j], kept[l][j], weight[l], budget.req[l], budget.app[l], budget.used[l],
+ * budget.total[2] (asked for, shared out), tok[j],
  * question[j], reply[t], logit[v], kl[t], full[t], other[t] (tokens of the twins). rank is 0 for the best; a reason
  * is an index into kv_reason_name. KV_NOT_FOUND for a name that does not exist, KV_NOT_NOW with the phase that will
  * bring it. */

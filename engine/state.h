@@ -20,6 +20,7 @@ struct selection {
     double *weight;          /* of the allocator */
     double *request;         /* tokens by weight alone */
     int32_t *budget;         /* tokens applied */
+    int32_t total[2];        /* tokens over all layers: asked for, shared out */
     int32_t *kept;           /* [l][n] ascending positions, the first n_kept[l] count */
     int32_t *n_kept;         /* [l] -1 = not selected yet */
     float *score;            /* [l][n] */

@@ -172,6 +172,13 @@ static enum kv_status get_budget(struct kv_engine *e, struct kv_array *out, stru
     return KV_OK;
 }
 
+static enum kv_status get_total(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_token(KV_I32, e->sel.total, 2, "tokens", "asked, shared out");
+    return KV_OK;
+}
+
 static enum kv_status get_used(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
     int32_t *used = own(e, n_layer(e), sizeof *used, err);
@@ -243,6 +250,7 @@ static const struct value table[] = {
     { "budget.req", SINCE_ALLOCATE, get_request },
     { "budget.app", SINCE_ALLOCATE, get_budget },
     { "budget.used", SINCE_ALLOCATE, get_used },
+    { "budget.total", SINCE_ALLOCATE, get_total },
     { "tok", SINCE_PROMPT, get_tok },
     { "question", SINCE_PROMPT, get_question },
     { "reply", SINCE_START, get_reply },

@@ -185,6 +185,8 @@ enum kv_status policy_check(
             err, KV_BAD_ARG, "policy.floor is %d, above policy.cap, which is %d.", policy->floor, policy->cap);
     if (n < 1 || n_layer < 1)
         return kv_fail(err, KV_BAD_ARG, "There is nothing to keep: %d tokens, %d layers.", n, n_layer);
+    if (policy->tokens > n)
+        return kv_fail(err, KV_BAD_ARG, "policy.tokens is %d, but the prompt has %d tokens.", policy->tokens, n);
     if (policy->bytes && (bytes_per_token < 1 || (size_t)policy->bytes / bytes_per_token < (size_t)n_layer))
         return kv_fail(err, KV_BAD_ARG,
             "policy.bytes is %lld, but one token needs %zu bytes in each of %d layers: set at least %zu.",

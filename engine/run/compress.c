@@ -97,6 +97,8 @@ enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err)
     free(lo);
     if (status) return status;
     s->policy = *p;
+    s->total[0] = (int32_t)problem.total;
+    s->total[1] = (int32_t)solution.total;
     s->allocated = true;
     for (int l = 0; l < n_layer; l++) s->n_kept[l] = -1;
     return KV_OK;
