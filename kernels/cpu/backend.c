@@ -15,7 +15,6 @@ static void cpu_free(void *ctx)
 {
     struct kv_cpu *cpu = ctx;
     if (!cpu) return;
-    kv_gemm_close(cpu->gemm);
     for (int i = 0; i < KV_SCRATCH_COUNT; i++) free(cpu->scratch[i].p);
     free(cpu);
 }
@@ -32,7 +31,6 @@ static enum kv_status cpu_init(const struct kv_backend_options *options, void **
     cpu->isa = kv_cpu_choose_isa(options->simd);
     cpu->threads = options->threads ? options->threads : omp_get_num_procs();
     cpu->ops = kv_cpu_ops_of(cpu->isa);
-    if (cpu->precision != KV_PRECISION_F32 && cpu->isa == KV_ISA_AVX512) cpu->gemm = kv_gemm_open(cpu->threads);
     *ctx = cpu;
     return KV_OK;
 }
@@ -40,8 +38,12 @@ static enum kv_status cpu_init(const struct kv_backend_options *options, void **
 static void cpu_describe(void *ctx, char *text, size_t size)
 {
     const struct kv_cpu *cpu = ctx;
-    snprintf(text, size, "CPU, %s, %d thread%s, GEMM: %s", kv_isa_name(cpu->isa), cpu->threads,
-        cpu->threads == 1 ? "" : "s", cpu->gemm ? kv_gemm_name() : "own f32");
+    bool f32 = cpu->precision == KV_PRECISION_F32;
+    snprintf(text, size, "CPU, %s, %d thread%s, prefill in %s, decode with %s activations", kv_isa_name(cpu->isa),
+        cpu->threads, cpu->threads == 1 ? "" : "s", f32 || !cpu->ops->gemm_bf16 ? "f32" : "bf16",
+        f32 || !cpu->ops->has_gemv            ? "f32"
+        : cpu->precision == KV_PRECISION_INT8 ? "int8"
+                                              : "15-bit");
 }
 
 static void cpu_stats(void *ctx, struct kv_backend_stats *stats)

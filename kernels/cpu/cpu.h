@@ -17,13 +17,11 @@ enum kv_isa { KV_ISA_PLAIN, KV_ISA_AVX2, KV_ISA_AVX512, KV_ISA_COUNT };
 enum kv_scratch_slot {
     KV_SCRATCH_X,      /* linear: the activations as bf16, or as int8 planes */
     KV_SCRATCH_PANEL,  /* linear: weights of one panel, dequantised */
-    KV_SCRATCH_DNNL,   /* linear: oneDNN's own scratchpad */
     KV_SCRATCH_ROPE,   /* rope: cosines and sines of the last positions */
     KV_SCRATCH_ATTEND, /* attend, columns, probabilities */
     KV_SCRATCH_COUNT
 };
 
-struct kv_gemm;    /* oneDNN's primitives by shape (gemm_dnnl.c) */
 struct kv_cpu_ops; /* what mathematics exists once per instruction set */
 
 struct kv_cpu {
@@ -31,7 +29,6 @@ struct kv_cpu {
     enum kv_isa isa;
     int threads;                  /* >= 1; every parallel region says num_threads(threads) */
     const struct kv_cpu_ops *ops; /* of isa */
-    struct kv_gemm *gemm;         /* NULL: no bf16 GEMM here, f32 instead */
     bool reserved;
     struct kv_limits limits; /* as reserved */
     struct {

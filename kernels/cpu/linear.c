@@ -4,14 +4,14 @@
  * 2*n*rows*cols. Bytes: w once per call (n small: bound by memory), 4*n*(cols + rows) from cache.
  *
  * Three ways, by precision and n:
- *   bf16   fast and int8, n >= KV_GEMM_ROWS, where the library has it: weights of one panel at a time dequantised
- *          and packed as bf16, x rounded to bf16, f32 sums (gemm_dnnl.c).
+ *   bf16   fast and int8, n >= KV_GEMM_ROWS, where the processor has it (AVX-512 path): weights of a few outputs
+ *          at a time dequantised and rounded to bf16, x rounded to bf16, f32 sums (simd/gemm_bf16.c).
  *   gemv   fast and int8, n < KV_GEMM_ROWS, types that the vector path knows (Q4_0, Q4_1, Q8_0): weights exact,
  *          straight from their blocks; x in groups of 32 as 15-bit whole numbers times one f32 scale (|error| <=
  *          1.6e-5 of the group's largest; int8: 7-bit, 4e-3), whole-number sums, then f32.
  *   f32    f32 precision, and whatever the others leave: weights dequantised a few rows at a time, f32 products
  *          and sums.
- * gemv and f32 sum every output in one order whatever n, rows, panels and threads are.
+ * Each sums every output in one order whatever n, rows, panels and threads are; which way is taken depends on n.
  *
  * Measured on 2 vCPU Zen 4 (read bandwidth 36 GB/s, peaks 234 f32 and 468 bf16 GFLOP/s): see
  * tests/bench/kernels_linear.c, which prints each op's share of them. */
@@ -126,18 +126,48 @@ static enum kv_status run_gemv(
     return KV_OK;
 }
 
+static enum kv_status run_bf16(
+    struct kv_cpu *cpu, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err)
+{
+    int units = units_of(l, n_linear, KV_PACK_OUTPUTS);
+    size_t cols = (size_t)l->w.cols, wide = kv_padded(cols), packed = kv_packed_bytes(cols);
+    uint16_t *half = kv_cpu_scratch(cpu, KV_SCRATCH_X, (size_t)n * wide * sizeof *half);
+    char *panel = kv_cpu_scratch(cpu, KV_SCRATCH_PANEL, packed * (size_t)cpu->threads);
+    if (!half || !panel) return kv_fail(err, KV_BAD_ARG, "No scratch for %d rows of %d columns.", n, l->w.cols);
+#pragma omp parallel num_threads(cpu->threads)
+    {
+        uint16_t *mine = (uint16_t *)(panel + packed * (size_t)omp_get_thread_num());
+#pragma omp for schedule(static)
+        for (int i = 0; i < n; i++) cpu->ops->to_bf16(x + (size_t)i * cols, cols, half + (size_t)i * wide);
+#pragma omp for schedule(static)
+        for (int u = 0; u < units; u++) {
+            int row;
+            const struct kv_linear *one = unit_at(l, KV_PACK_OUTPUTS, u, &row);
+            int rows = (int)kv_min(KV_PACK_OUTPUTS, (size_t)(one->w.rows - row));
+            cpu->ops->gemm_bf16(one, row, rows, half, n, mine);
+        }
+    }
+    return KV_OK;
+}
+
 static bool has_gemv(const struct kv_cpu *cpu, int type)
 {
     return cpu->precision != KV_PRECISION_F32 && cpu->ops->has_gemv && cpu->ops->has_gemv(type);
 }
 
+static bool has_bf16(const struct kv_cpu *cpu) { return cpu->precision != KV_PRECISION_F32 && cpu->ops->gemm_bf16; }
+
 void kv_cpu_linear_scratch_bytes(const struct kv_cpu *cpu, const struct kv_limits *limits, size_t bytes[])
 {
-    size_t few = kv_min((size_t)limits->rows, KV_GEMM_ROWS - 1), wide = (size_t)limits->widest;
-    size_t per = limits->rows < KV_GEMM_ROWS ? KV_PANEL_FEW : KV_PANEL_MANY;
-    bytes[KV_SCRATCH_PANEL] = per * wide * (size_t)cpu->threads * sizeof(float);
-    if (cpu->ops->has_gemv) bytes[KV_SCRATCH_X] = few * cpu->ops->quantized_bytes(limits->widest);
-    if (cpu->gemm) kv_gemm_scratch_bytes(limits, bytes);
+    size_t rows = (size_t)limits->rows, wide = (size_t)limits->widest, threads = (size_t)cpu->threads;
+    size_t per = rows < KV_GEMM_ROWS ? KV_PANEL_FEW : KV_PANEL_MANY;
+    bytes[KV_SCRATCH_PANEL] = per * wide * threads * sizeof(float);
+    if (cpu->ops->has_gemv)
+        bytes[KV_SCRATCH_X] = kv_min(rows, KV_GEMM_ROWS - 1) * cpu->ops->quantized_bytes(limits->widest);
+    if (has_bf16(cpu)) {
+        bytes[KV_SCRATCH_X] = kv_max(bytes[KV_SCRATCH_X], rows * kv_padded(wide) * sizeof(uint16_t));
+        bytes[KV_SCRATCH_PANEL] = kv_max(bytes[KV_SCRATCH_PANEL], kv_packed_bytes(wide) * threads);
+    }
 }
 
 enum kv_status kv_cpu_linear(
@@ -148,7 +178,7 @@ enum kv_status kv_cpu_linear(
     if (n_linear < 1) return KV_OK;
     enum kv_status status = check(cpu, l, n_linear, n, err);
     if (status) return status;
-    if (n >= KV_GEMM_ROWS && cpu->gemm) return kv_gemm_run(cpu, l, n_linear, x, n, err);
+    if (n >= KV_GEMM_ROWS && has_bf16(cpu)) return run_bf16(cpu, l, n_linear, x, n, err);
     for (int k = 0, next; k < n_linear && !status; k = next) {
         bool gemv = n < KV_GEMM_ROWS && has_gemv(cpu, l[k].w.type);
         for (next = k + 1; next < n_linear && gemv == (n < KV_GEMM_ROWS && has_gemv(cpu, l[next].w.type)); next++)

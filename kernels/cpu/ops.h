@@ -1,4 +1,4 @@
-/* The mathematics of the linear-algebra ops that exists once per instruction set, and the bf16 GEMM's door.
+/* The mathematics of the linear-algebra ops that exists once per instruction set.
  *
  * Every function works on rows that its caller dealt to one thread, allocates nothing and has one fixed order of
  * summation for each result, whatever rows it is given with: so cutting the work changes no bit. */
@@ -26,13 +26,21 @@ struct kv_cpu_ops {
     void (*quantize)(const float *x, int cols, bool coarse, void *q);
     void (*gemv)(const struct kv_linear *l, int row, int rows, const void *q, int n, bool coarse);
 
-    /* For the bf16 GEMM; NULL without one. pack: outputs [row, row + rows) of w, rows <= 64, to the layout
-     * [ceil(cols/32)][16][64][2]: pairs of columns of 64 outputs, the rest 0. */
-    void (*to_bf16)(const float *x, size_t n, uint16_t *y);
-    void (*pack)(const struct kv_matrix *w, int row, int rows, uint16_t *packed);
+    /* The same in bf16, rows <= KV_PACK_OUTPUTS; NULL where there is no such arithmetic. x[n][kv_padded(cols)]
+     * bf16, each row written by to_bf16; packed is scratch of kv_packed_bytes(cols). */
+    void (*to_bf16)(const float *x, size_t cols, uint16_t *y);
+    void (*gemm_bf16)(const struct kv_linear *l, int row, int rows, const uint16_t *x, int n, uint16_t *packed);
 };
 
-#define KV_PACK_ROWS 64
+#define KV_PACK_OUTPUTS 32
+#define KV_PACK_COLUMNS 2048 /* so that what is packed stays in the second cache */
+
+static inline size_t kv_padded(size_t cols) { return (cols + 31) / 32 * 32; }
+
+static inline size_t kv_packed_bytes(size_t cols)
+{
+    return KV_PACK_OUTPUTS * kv_min(kv_padded(cols), KV_PACK_COLUMNS) * sizeof(uint16_t);
+}
 
 extern const struct kv_cpu_ops kv_cpu_ops_plain, kv_cpu_ops_avx2, kv_cpu_ops_avx512;
 const struct kv_cpu_ops *kv_cpu_ops_of(enum kv_isa isa);
@@ -42,14 +50,5 @@ void kv_norm_row(const float *x, const float *weight, float eps, int cols, float
 void kv_rope_row(const struct kv_rope *rope, const float *angles, float *x, int heads, int head_dim);
 void kv_swiglu_span(const float *gate, const float *up, size_t count, float *y);
 void kv_gemm_panel(const struct kv_linear *l, int row, int rows, const float *x, int n, float *w);
-
-/* bf16 GEMM by a library (gemm_dnnl.c). open returns NULL where there is no library or the library has no bf16
- * here; then linear() uses f32. */
-struct kv_gemm *kv_gemm_open(int threads);
-void kv_gemm_close(struct kv_gemm *gemm);
-const char *kv_gemm_name(void);
-void kv_gemm_scratch_bytes(const struct kv_limits *limits, size_t bytes[]);
-enum kv_status kv_gemm_run(
-    struct kv_cpu *cpu, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err);
 
 #endif

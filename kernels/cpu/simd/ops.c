@@ -13,6 +13,6 @@ const struct kv_cpu_ops KV_NAME(kv_cpu_ops) = {
     .gemv = KV_NAME(kv_gemv),
 #ifdef __AVX512BF16__
     .to_bf16 = KV_NAME(kv_to_bf16),
-    .pack = KV_NAME(kv_pack),
+    .gemm_bf16 = KV_NAME(kv_gemm_bf16),
 #endif
 };

@@ -17,8 +17,9 @@ void KV_NAME(kv_quantize)(const float *x, int cols, bool coarse, void *q);
 void KV_NAME(kv_gemv)(const struct kv_linear *l, int row, int rows, const void *q, int n, bool coarse);
 
 #ifdef __AVX512BF16__
-void KV_NAME(kv_to_bf16)(const float *x, size_t n, uint16_t *y);
-void KV_NAME(kv_pack)(const struct kv_matrix *w, int row, int rows, uint16_t *packed);
+void KV_NAME(kv_to_bf16)(const float *x, size_t cols, uint16_t *y);
+void KV_NAME(kv_gemm_bf16)(
+    const struct kv_linear *l, int row, int rows, const uint16_t *x, int n, uint16_t *packed);
 #endif
 
 /* y of one output, in the order that every path keeps: the sum, then the bias, then what was there. */
