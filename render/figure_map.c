@@ -24,7 +24,7 @@ struct map {
     bool classes;                   /* cells are enum color_role */
     bool present[COLOR_ROLES];      /* classes that occur */
     int cell_w, cell_h, x, y, w, h; /* cells and map, pixels */
-    int notes_x, bar_x, bar_h, unit_x, foot_y;
+    int notes_x, bar_x, bar_h, unit_x, unit_y, title_x, title_y, foot_y;
     struct page_axis cols, rows;
     struct scale_tick tick[BAR_TICKS];
     size_t ticks;
@@ -104,6 +104,14 @@ static int notes_width(const struct map *m)
     return widest + 12;
 }
 
+/* Middle of a text that runs up beside something of this height; a longer text starts at its top and goes beyond. */
+static int beside(const struct map *m, int height, const char *title, int *below)
+{
+    int width = title ? text_width(m->page.text, page_body, title) : 0;
+    if (m->y + width + 10 > *below) *below = m->y + width + 10;
+    return m->y + (width > height ? width : height) / 2;
+}
+
 static int lay_right(struct map *m)
 {
     int x = m->x + m->w + notes_width(m);
@@ -142,7 +150,12 @@ static void lay_out(struct map *m)
     if (foot > p->width) p->width = foot;
     int below_map = m->y + m->h + m->cols.room + (v->x.title ? 20 : 0);
     int below_bar = m->classes ? 0 : m->y + m->bar_h + (m->cells.nodata ? 30 : 10);
-    m->foot_y = (below_map > below_bar ? below_map : below_bar) + 16;
+    int below = below_map > below_bar ? below_map : below_bar;
+    m->title_y = beside(m, m->h, v->y.title, &below);
+    m->unit_y = m->classes ? 0 : beside(m, m->bar_h, v->unit, &below);
+    int half = v->x.title ? text_width(p->text, page_body, v->x.title) / 2 : 0;
+    m->title_x = m->x + m->w / 2 > PAGE_PAD + half ? m->x + m->w / 2 : PAGE_PAD + half;
+    m->foot_y = below + 16;
     p->height = m->foot_y + PAGE_PAD;
 }
 
@@ -191,8 +204,7 @@ static void draw_bar(const struct map *m, struct canvas *c)
         text_draw(m->page.text, c, page_tick, m->bar_x + BAR_WIDTH + 8, y, TEXT_LEFT, false, m->tick[i].text);
     }
     if (m->page.view->unit)
-        text_draw(
-            m->page.text, c, page_body, m->unit_x, m->y + m->bar_h / 2, TEXT_CENTER, true, m->page.view->unit);
+        text_draw(m->page.text, c, page_body, m->unit_x, m->unit_y, TEXT_CENTER, true, m->page.view->unit);
     if (m->cells.nodata) page_legend(&m->page, c, m->bar_x, m->y + m->bar_h + 18, COLOR_NODATA);
 }
 
@@ -217,10 +229,9 @@ static void draw_page(void *ctx, struct canvas *c)
     draw_cells(m, c);
     page_axis_draw(&m->page, c, &m->rows, m->x - 1);
     page_axis_draw(&m->page, c, &m->cols, m->y + m->h + 1);
-    if (v->y.title)
-        text_draw(m->page.text, c, page_body, PAGE_PAD + 6, m->y + m->h / 2, TEXT_CENTER, true, v->y.title);
+    if (v->y.title) text_draw(m->page.text, c, page_body, PAGE_PAD + 6, m->title_y, TEXT_CENTER, true, v->y.title);
     if (v->x.title)
-        text_draw(m->page.text, c, page_body, m->x + m->w / 2, m->y + m->h + m->cols.room + 10, TEXT_CENTER, false,
+        text_draw(m->page.text, c, page_body, m->title_x, m->y + m->h + m->cols.room + 10, TEXT_CENTER, false,
             v->x.title);
     draw_notes(m, c);
     if (!m->classes) draw_bar(m, c);

@@ -180,11 +180,11 @@ static size_t ticks_linear(const struct scale *s, size_t want, struct scale_tick
     return n;
 }
 
-static void power_text(int exponent, bool utf8, char *out, size_t size)
+static void power_text(int exponent, bool plain_text, bool utf8, char *out, size_t size)
 {
     static const char *const digits[] = { "⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹" };
     char plain[8];
-    if (exponent >= -3 && exponent <= 4) {
+    if (plain_text) {
         snprintf(out, size, "%.*f", exponent < 0 ? -exponent : 0, pow(10, exponent));
         return;
     }
@@ -206,9 +206,10 @@ static size_t ticks_log(const struct scale *s, size_t want, bool utf8, struct sc
     size_t n = 0;
     if (last - first >= 2) {
         int stride = (last - first) / (int)want + 1;
+        bool plain_text = first >= -3 && last <= 4; /* all ticks in one form */
         for (int e = first; e <= last && n < cap; e += stride) {
             ticks[n].at = scale_unit(s, pow(10, e));
-            power_text(e, utf8, ticks[n].text, sizeof ticks[n].text);
+            power_text(e, plain_text, utf8, ticks[n].text, sizeof ticks[n].text);
             n++;
         }
         return n;

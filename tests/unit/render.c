@@ -122,8 +122,9 @@ static void ticks(void)
     check_ticks(linear, -0.03f, 0.07f, false, "-0.02 0.00 0.02 0.04 0.06");
     check_ticks(linear, 0, 1810, false, "0 500 1000 1500");
     check_ticks(linear, 3, 3, false, "3");
-    check_ticks(log, 1e-6f, 1, false, "1e-06 1e-04 0.01 1");
-    check_ticks(log, 1e-6f, 1, true, "10⁻⁶ 10⁻⁴ 0.01 1");
+    check_ticks(log, 1e-6f, 1, false, "1e-06 1e-04 1e-02 1e+00");
+    check_ticks(log, 1e-6f, 1, true, "10⁻⁶ 10⁻⁴ 10⁻² 10⁰");
+    check_ticks(log, 0.005f, 2, true, "0.01 0.1 1");
     check_ticks(log, 0.3f, 6, false, "0.5 1 2 5");
     near("nice", scale_nice(0.21), 0.5);
     near("nice", scale_nice(1000), 1000);
