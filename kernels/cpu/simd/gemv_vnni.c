@@ -67,6 +67,7 @@ void KV_NAME(kv_quantize)(const float *x, int cols, bool coarse, void *out)
     const __m512i flip = _mm512_set1_epi8((char)128), zero = _mm512_setzero_si512();
     for (int c = 0; c < cols; c += QUAD, q++) {
         if (c + QUAD > cols) memset(q, 0, sizeof *q);
+        memset(q->sum, 0, sizeof q->sum);
         for (int b = 0; b < 4 && c + b * BLOCK < cols; b++) quantize_group(x + c + b * BLOCK, coarse, q, b);
         for (int p = 0; p < 2; p++) {
             __m512i t = _mm512_dpbusd_epi32(zero, flip, _mm512_load_si512(q->hi + 64 * p));
