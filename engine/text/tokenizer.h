@@ -1,12 +1,13 @@
 /* Text to token ids and back: byte-level byte-pair encoding from the vocabulary and merges of the model's file.
  *
  * A tokenizer is immutable once open, borrows nothing from the vocabulary, and may be shared by threads; each
- * stream belongs to one. Every byte string can be encoded, and when its bytes all have tokens (they have in
- * models that were trained for it) decoding gives the same bytes back:
+ * stream belongs to one. Decoding gives back every byte that was encoded, whatever the text:
  * - well-formed UTF-8 falls into words by the vocabulary's pre-tokenizer, and words into tokens by its merges;
  *   the ids are those of the `tokenizers` library;
  * - a byte that starts no well-formed character is a token by itself and ends the word before it; so are the
  *   bytes of surrogates and overlong forms. NUL is a character like any other;
+ * - a byte without a token is refused with its place, where the library drops it without a word (SmolLM2 lacks
+ *   21 of the 256: 04 06 13 14 16 1D, F1 and F2, and those that no UTF-8 has);
  * - where special tokens are parsed, the text of control and user-defined tokens becomes that token, leftmost
  *   first and the longest of those that start there. Where they are not, no text can produce one.
  * Which characters are letters and digits is decided by the Unicode version of the PCRE2 library in use; texts

@@ -89,7 +89,7 @@ static bool same_ids(const int32_t *a, size_t n_a, const int32_t *b, size_t n_b)
 struct golden {
     FILE *file;
     struct kv_model *model;
-    struct kv_tokenizer *t;
+    struct kv_tokenizer *t, *gpt2; /* by the file's pre-tokenizer, and by GPT-2's */
     char line[1 << 16];
     int32_t want[8192];
     int number;
@@ -107,7 +107,10 @@ static const char *golden_open(const char *path)
     CHECK(golden.file, "cannot open %s", path);
     CHECK(kv_model_open(MODEL, &golden.model, &error) == KV_OK, "%s", error.text);
     if (!golden.model || !golden.file) return NULL;
-    CHECK(tok_open(&golden.model->vocabulary, &golden.t, &error) == KV_OK, "%s", error.text);
+    struct kv_vocabulary v = golden.model->vocabulary;
+    CHECK(tok_open(&v, &golden.t, &error) == KV_OK, "%s", error.text);
+    v.pre = small_string("gpt-2");
+    CHECK(tok_open(&v, &golden.gpt2, &error) == KV_OK, "%s", error.text);
     return NULL;
 }
 
@@ -115,6 +118,7 @@ static void golden_close(void)
 {
     if (golden.file) fclose(golden.file);
     tok_close(golden.t);
+    tok_close(golden.gpt2);
     kv_model_close(golden.model);
     memset(&golden, 0, sizeof golden);
 }
@@ -122,7 +126,7 @@ static void golden_close(void)
 /* The next line's fields; false at the end. */
 static bool golden_line(char **field, int fields)
 {
-    if (!golden.t) return false;
+    if (!golden.t || !golden.gpt2) return false;
     do {
         if (!fgets(golden.line, sizeof golden.line, golden.file)) return false;
         golden.number++;
@@ -144,7 +148,8 @@ static void golden_texts(void)
         struct kv_string s = unescape(field[1]);
         size_t n_want = read_ids(field[2], golden.want, KV_COUNT(golden.want));
         int32_t *ids;
-        enum kv_status status = tok_encode(golden.t, s.text, s.length, *field[0] == 's', &ids, &n, &error);
+        const struct kv_tokenizer *t = *field[0] == 'g' ? golden.gpt2 : golden.t;
+        enum kv_status status = tok_encode(t, s.text, s.length, *field[0] == 's', &ids, &n, &error);
         if (*field[0] == 'x') {
             CHECK(status == KV_UNSUPPORTED, "line %d: status %d", golden.number, status);
         } else if (status) {
@@ -152,7 +157,7 @@ static void golden_texts(void)
         } else {
             CHECK(same_ids(ids, n, golden.want, n_want), "line %d: %zu ids, want %zu; text %.60s", golden.number, n,
                 n_want, s.text);
-            CHECK(tok_decode(golden.t, ids, n, &back, &bytes, &error) == KV_OK, "%s", error.text);
+            CHECK(tok_decode(t, ids, n, &back, &bytes, &error) == KV_OK, "%s", error.text);
             CHECK(back && bytes == s.length && !memcmp(back, s.text, bytes), "line %d does not decode",
                 golden.number);
             free(back);
@@ -208,6 +213,38 @@ static void round_trip(void)
         free(back);
     }
     tok_close(t);
+}
+
+/* Names of the tokens that the small vocabulary gives, with bars between them. */
+static void words_by_rule(void)
+{
+    static const struct {
+        const char *pre, *text, *want;
+    } row[] = {
+        { "smollm", "a  12", "a|\u0120\u0120|1|2" },
+        { "gpt-2", "a  12", "a|\u0120|\u0120|12" },
+        { "smollm", "  world", "\u0120|\u0120world" },
+        { "gpt-2", "12a12", "12|a|12" },
+        { "smollm", "\n\n1", "\u010A\u010A|1" },
+        { "gpt-2", "\n\n1", "\u010A|\u010A|1" },
+        { "smollm", "  \xFF  ", "\u0120\u0120|\u00FF|\u0120\u0120" },
+    };
+    for (size_t i = 0; i < KV_COUNT(row); i++) {
+        struct kv_tokenizer *t;
+        int32_t *ids;
+        size_t n, used = 0;
+        char got[128] = "";
+        small_vocabulary_make(&small);
+        small.v.pre = small_string(row[i].pre);
+        REQUIRE(tok_open(&small.v, &t, &error) == KV_OK, "%s", error.text);
+        REQUIRE(
+            tok_encode(t, row[i].text, strlen(row[i].text), false, &ids, &n, &error) == KV_OK, "%s", error.text);
+        for (size_t k = 0; k < n; k++)
+            used += (size_t)snprintf(got + used, sizeof got - used, "%s%s", k ? "|" : "", small.token[ids[k]].text);
+        CHECK(!strcmp(got, row[i].want), "%s, row %zu: %s, want %s", row[i].pre, i, got, row[i].want);
+        free(ids);
+        tok_close(t);
+    }
 }
 
 static int32_t small_id(const char *text)
@@ -486,54 +523,43 @@ static void bad_requests(void)
 
 /* ---- vocabularies that are odd or hostile ---- */
 
-static void set_kind(void) { small.v.kind = small_string("llama"); }
-static void set_no_kind(void) { small.v.kind = (struct kv_string){ NULL, 0 }; }
-static void set_pre(void) { small.v.pre = small_string("smoll"); }
-static void set_no_pre(void) { small.v.pre = (struct kv_string){ NULL, 0 }; }
-static void set_no_tokens(void) { small.v.n_token = 0; }
-static void set_no_merges(void) { small.v.n_merge = 0; }
-static void set_no_types(void) { small.v.token_type = NULL; }
-static void set_no_space(void) { small.merge[3] = small_string("hello"); }
-static void set_first_space(void) { small.merge[3] = small_string(" hello"); }
-static void set_last_space(void) { small.merge[3] = small_string("hello "); }
-static void set_empty_merge(void) { small.merge[3] = (struct kv_string){ NULL, 0 }; }
-static void set_unknown(void) { small.merge[3] = small_string("hell q"); }
-static void set_two_spaces(void) { small.merge[3] = small_string("he l lo"); }
-static void set_same_merge(void) { small.merge[3] = small.merge[2]; }
-static void set_duplicate(void) { small.token['x'] = small.token['y']; }
-static void set_empty_token(void) { small.token['x'] = (struct kv_string){ NULL, 0 }; }
-static void set_not_utf8(void) { small.token['x'] = small_string("\xC3"); }
-static void set_no_alphabet(void) { small.token['x'] = small_string("\u4E00"); }
-static void set_control(void) { small.type[small_id("hello")] = 3; }
-static void set_types(void) { memset(small.type, 0x7F, sizeof small.type); }
-static void set_ids(void) { small.v.eos = 1 << 30, small.v.bos = -7; }
+static void no_tokens(void) { small.v.n_token = 0; }
+static void no_merges(void) { small.v.n_merge = 0; }
+static void no_types(void) { small.v.token_type = NULL; }
+static void same_token(void) { small.token['x'] = small.token['y']; }
+static void control(void) { small.type[small_id("hello")] = 3; }
+static void odd_types(void) { memset(small.type, 0x7F, sizeof small.type); }
+static void odd_ids(void) { small.v.eos = 1 << 30, small.v.bos = -7; }
 
+/* Either a function spoils the vocabulary, or one of its strings is replaced (NULL = an empty one). */
 static const struct {
     const char *what;
-    void (*set)(void);
     enum kv_status want;
+    void (*spoil)(void);
+    struct kv_string *where;
+    const char *text;
 } odd[] = {
-    { "another kind", set_kind, KV_UNSUPPORTED },
-    { "no kind", set_no_kind, KV_UNSUPPORTED },
-    { "unknown pre-tokenizer", set_pre, KV_UNSUPPORTED },
-    { "no pre-tokenizer", set_no_pre, KV_UNSUPPORTED },
-    { "no tokens", set_no_tokens, KV_BAD_FILE },
-    { "no merges", set_no_merges, KV_OK },
-    { "no types", set_no_types, KV_OK },
-    { "merge without space", set_no_space, KV_BAD_FILE },
-    { "merge without left", set_first_space, KV_BAD_FILE },
-    { "merge without right", set_last_space, KV_BAD_FILE },
-    { "empty merge", set_empty_merge, KV_BAD_FILE },
-    { "merge into no token", set_unknown, KV_BAD_FILE },
-    { "merge of three", set_two_spaces, KV_BAD_FILE },
-    { "merge given twice", set_same_merge, KV_OK },
-    { "token given twice", set_duplicate, KV_OK },
-    { "empty token", set_empty_token, KV_OK },
-    { "token that is not UTF-8", set_not_utf8, KV_OK },
-    { "token outside the alphabet", set_no_alphabet, KV_OK },
-    { "merge into a control token", set_control, KV_OK },
-    { "absurd token types", set_types, KV_OK },
-    { "absurd special ids", set_ids, KV_OK },
+    { "another kind", KV_UNSUPPORTED, NULL, &small.v.kind, "llama" },
+    { "no kind", KV_UNSUPPORTED, NULL, &small.v.kind, NULL },
+    { "unknown pre-tokenizer", KV_UNSUPPORTED, NULL, &small.v.pre, "smoll" },
+    { "no pre-tokenizer", KV_UNSUPPORTED, NULL, &small.v.pre, NULL },
+    { "no tokens", KV_BAD_FILE, no_tokens, NULL, NULL },
+    { "no merges", KV_OK, no_merges, NULL, NULL },
+    { "no types", KV_OK, no_types, NULL, NULL },
+    { "merge without space", KV_BAD_FILE, NULL, &small.merge[3], "hello" },
+    { "merge without left", KV_BAD_FILE, NULL, &small.merge[3], " hello" },
+    { "merge without right", KV_BAD_FILE, NULL, &small.merge[3], "hello " },
+    { "empty merge", KV_BAD_FILE, NULL, &small.merge[3], NULL },
+    { "merge into no token", KV_BAD_FILE, NULL, &small.merge[3], "hell q" },
+    { "merge of three", KV_BAD_FILE, NULL, &small.merge[3], "he l lo" },
+    { "merge given twice", KV_OK, NULL, &small.merge[3], "l l" },
+    { "token given twice", KV_OK, same_token, NULL, NULL },
+    { "empty token", KV_OK, NULL, &small.token['x'], NULL },
+    { "token that is not UTF-8", KV_OK, NULL, &small.token['x'], "\xC3" },
+    { "token outside the alphabet", KV_OK, NULL, &small.token['x'], "\u4E00" },
+    { "merge into a control token", KV_OK, control, NULL, NULL },
+    { "absurd token types", KV_OK, odd_types, NULL, NULL },
+    { "absurd special ids", KV_OK, odd_ids, NULL, NULL },
 };
 
 static void odd_vocabularies(void)
@@ -543,7 +569,8 @@ static void odd_vocabularies(void)
         int32_t *ids;
         size_t n;
         small_vocabulary_make(&small);
-        odd[i].set();
+        if (odd[i].spoil) odd[i].spoil();
+        if (odd[i].where) *odd[i].where = odd[i].text ? small_string(odd[i].text) : (struct kv_string){ NULL, 0 };
         error.text[0] = 0;
         enum kv_status status = tok_open(&small.v, &t, &error);
         CHECK(status == odd[i].want, "%s: status %d, want %d (%s)", odd[i].what, status, odd[i].want, error.text);
@@ -560,6 +587,7 @@ static void odd_vocabularies(void)
 static const struct tap_case cases[] = {
     { "ids of the golden texts", golden_texts },
     { "ids of the golden chats", golden_chats },
+    { "words by the rules of the pre-tokenizers", words_by_rule },
     { "every byte string survives", round_trip },
     { "merges follow the definition", merges_by_definition },
     { "streams are well-formed UTF-8", streams },
