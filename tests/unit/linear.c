@@ -128,9 +128,13 @@ static struct product product_make(int type, int rows, int cols, int n, bool bia
     return p;
 }
 
+/* With scratch full of NaN, as an earlier call may leave it. */
 static void product_run(struct product *p, void *ctx)
 {
+    struct kv_cpu *cpu = ctx;
     struct kv_error err = { 0 };
+    for (int i = 0; i < KV_SCRATCH_COUNT; i++)
+        if (cpu->scratch[i].bytes) memset(cpu->scratch[i].p, 0xff, cpu->scratch[i].bytes);
     memcpy(p->y, p->start, (size_t)p->n * (size_t)p->l.w.rows * sizeof *p->y);
     CHECK(!kv_backend_cpu.linear(ctx, &p->l, 1, p->x, p->n, &err), "%s", err.text);
 }
