@@ -1,0 +1,315 @@
+/* Files out: a picture, an array, a table. Nobody's file is overwritten unless it would not change. */
+#include "inspector/export.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "inspector/figures.h"
+#include "inspector/hash.h"
+#include "inspector/info.h"
+#include "inspector/line.h"
+#include "inspector/picture.h"
+#include "render/csv.h"
+#include "render/npy.h"
+#include "render/png_writer.h"
+
+#define NAME_BYTES 1100
+
+/* Where an export goes. A file that this session did not write gets a new one beside it first, for comparison. */
+struct target {
+    char path[NAME_BYTES], fresh[NAME_BYTES + 32];
+    bool compare;
+};
+
+static bool written_here(const struct session *s, const char *path)
+{
+    size_t n = strlen(path);
+    for (const char *p = s->written; p && *p; p = strchr(p, '\n') + 1)
+        if (!strncmp(p, path, n) && p[n] == '\n') return true;
+    return false;
+}
+
+/* A missing folder whose parent is there is made. */
+static enum kv_status need_folder(struct session *s, const char *path)
+{
+    char folder[NAME_BYTES];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (!slash || slash == folder) return KV_OK;
+    *slash = '\0';
+    if (!access(folder, F_OK) || !mkdir(folder, 0777)) return KV_OK;
+    return kv_fail(&s->err, KV_IO, "Cannot write %.300s: %s.", path, strerror(errno));
+}
+
+static enum kv_status target_open(struct session *s, const char *path, bool force, struct target *t)
+{
+    struct stat info;
+    if (strlen(path) >= sizeof t->path || strchr(path, '\n'))
+        return kv_fail(&s->err, KV_BAD_ARG, "That is no file name to write to: %.100s...", path);
+    snprintf(t->path, sizeof t->path, "%s", path);
+    bool exists = !stat(path, &info);
+    if (exists && !S_ISREG(info.st_mode))
+        return kv_fail(&s->err, KV_IO, "Cannot write %.300s: it is not a regular file.", path);
+    enum kv_status st = exists ? KV_OK : need_folder(s, path);
+    t->compare = exists && !force && !written_here(s, path);
+    if (t->compare)
+        snprintf(t->fresh, sizeof t->fresh, "%s.kvdbg-%ld", path, (long)getpid());
+    else
+        snprintf(t->fresh, sizeof t->fresh, "%s", path);
+    return st;
+}
+
+static bool same_bytes(const char *a, const char *b)
+{
+    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
+    bool same = f && g;
+    while (same) {
+        char x[8192], y[8192];
+        size_t n = fread(x, 1, sizeof x, f), m = fread(y, 1, sizeof y, g);
+        same = n == m && !memcmp(x, y, n);
+        if (n < sizeof x) break;
+    }
+    if (f) fclose(f);
+    if (g) fclose(g);
+    return same;
+}
+
+static struct reaction target_done(struct session *s, struct target *t, const char *what)
+{
+    struct stat info;
+    char sha[65], bytes[32];
+    if (t->compare) {
+        bool same = same_bytes(t->path, t->fresh);
+        unlink(t->fresh);
+        if (!same)
+            return refuse(s, KV_IO,
+                "%.300s is there already and is not this session's or this recipe's work; -f overwrites it.",
+                t->path);
+    }
+    if (hash_file(t->path, sha, &s->err)) return failed(s);
+    if (!written_here(s, t->path)) {
+        size_t old = s->written ? strlen(s->written) : 0, n = strlen(t->path);
+        char *grown = realloc(s->written, old + n + 2);
+        if (!grown) return refuse(s, KV_NO_MEMORY, "No memory for the list of files written.");
+        s->written = grown;
+        snprintf(grown + old, n + 2, "%s\n", t->path);
+    }
+    unsigned long long size = stat(t->path, &info) ? 0 : (unsigned long long)info.st_size;
+    fprintf(s->out, "%s: %s, %s bytes, sha256 %s%s\n", t->path, what, line_thousands(size, bytes), sha,
+        session_mark(s));
+    return DONE;
+}
+
+/* Reads [-f] FILE; *rest is what follows in the line. */
+static enum kv_status read_file(struct session *s, const char *args, char *path, bool *force, const char **rest)
+{
+    struct line_words words;
+    size_t n = 0;
+    enum kv_status st = KV_OK;
+    *force = !strncmp(args, "-f ", 3);
+    if (*force) args += 3 + strspn(args + 3, " \t");
+    bool quoted = *args == '"' || *args == '\'';
+    n = quoted ? strcspn(args + 1, *args == '"' ? "\"" : "'") + 2 : strcspn(args, " \t");
+    if (n > strlen(args)) n = strlen(args);
+    char first[NAME_BYTES];
+    snprintf(first, sizeof first, "%.*s", (int)kv_min(n, sizeof first - 1), args);
+    if ((st = line_split(first, &words, &s->err))) return st;
+    *rest = args + n + strspn(args + n, " \t");
+    if (words.count != 1 || !**rest)
+        return kv_fail(&s->err, KV_BAD_ARG, "Arguments required ([-f] FILE, and what to export).");
+    snprintf(path, NAME_BYTES, "%s", words.word[0]);
+    return KV_OK;
+}
+
+struct reaction cmd_export_png(struct session *s, const char *args)
+{
+    char path[NAME_BYTES], what[96];
+    struct target t;
+    struct line_words words;
+    struct picture p;
+    bool force;
+    if (read_file(s, args, path, &force, &args) || line_split(args, &words, &s->err) ||
+        picture_read(s, &words, 0, &p) || target_open(s, path, force || p.force, &t))
+        return failed(s);
+    struct png_recipe recipe;
+    if (figures_draw(s, &p, t.fresh)) return failed(s);
+    if (png_recipe_read(t.fresh, &recipe, &s->err)) return failed(s);
+    snprintf(what, sizeof what, "PNG of %zux%zu with its recipe", recipe.width, recipe.height);
+    png_recipe_free(&recipe);
+    return target_done(s, &t, what);
+}
+
+/* --- npy ---------------------------------------------------------------------------------------------------------------- */
+
+static enum kv_status npy_value(const char *path, const struct value *v, struct kv_error *err)
+{
+    struct npy npy;
+    size_t bytes = v->integral ? sizeof(int32_t) : sizeof(double);
+    enum kv_status st = npy_open(&npy, path, v->integral ? NPY_I4 : NPY_F8, v->dim, (size_t)v->n_dim, err);
+    for (size_t i = 0; !st && i < v->count; i++) {
+        double x = v->number[i];
+        int32_t whole = v->integral && fabs(x) < 2147483648.0 ? (int32_t)x : 0;
+        st = npy_put(&npy, v->integral ? (const void *)&whole : (const void *)&x, bytes, err);
+    }
+    if (!st) return npy_commit(&npy, err);
+    npy_abandon(&npy);
+    return st;
+}
+
+/* One head's map, row by row. */
+static enum kv_status npy_attention(struct session *s, const struct picture *p, const char *path)
+{
+    struct picture_source src;
+    struct npy npy = { 0 };
+    enum kv_status st = picture_open(s, p, &src);
+    size_t shape[2] = { src.matrix.rows, src.matrix.cols };
+    float *row = st ? NULL : kv_alloc(shape[1], sizeof *row);
+    if (!st && !row) st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for a row of %zu.", shape[1]);
+    if (!st) st = npy_open(&npy, path, NPY_F4, shape, 2, &s->err);
+    for (size_t i = 0; !st && i < shape[0]; i++) {
+        st = matrix_row(&src.matrix, i, row, &s->err);
+        for (size_t j = 0; !st && j < shape[1]; j++) row[j] = isnan(row[j]) ? 0 : row[j];
+        if (!st) st = npy_put(&npy, row, shape[1] * sizeof *row, &s->err);
+    }
+    if (!st)
+        st = npy_commit(&npy, &s->err);
+    else
+        npy_abandon(&npy);
+    free(row);
+    picture_close(&src);
+    return st;
+}
+
+static void shape_text(const struct value *v, char *out, size_t size)
+{
+    size_t at = (size_t)snprintf(out, size, "%s of (", v->integral ? "int32" : "float64");
+    for (int d = 0; d < v->n_dim; d++)
+        at += (size_t)snprintf(out + at, size - at, "%s%zu", d ? ", " : "", v->dim[d]);
+    snprintf(out + at, size - at, ")%s%s", *v->unit ? " in " : "", v->unit);
+}
+
+/* Whether the words name a map of one head and not the expression attn[...]. */
+static bool is_map(const char *args) { return !strncmp(args, "attn", 4) && (!args[4] || args[4] == ' '); }
+
+struct reaction cmd_export_npy(struct session *s, const char *args)
+{
+    char path[NAME_BYTES], what[128];
+    struct target t;
+    struct line_words words;
+    struct picture p;
+    struct value v;
+    bool force;
+    enum kv_status st;
+    if (read_file(s, args, path, &force, &args)) return failed(s);
+    if (is_map(args)) {
+        if (line_split(args, &words, &s->err) || picture_read(s, &words, 0, &p) ||
+            target_open(s, path, force || p.force, &t))
+            return failed(s);
+        snprintf(
+            what, sizeof what, "float32 of (%lld, %lld)", (long long)(p.last - p.first + 1), (long long)p.last + 1);
+        return npy_attention(s, &p, t.fresh) ? failed(s) : target_done(s, &t, what);
+    }
+    if (expr_text(s, args, &v, &s->err)) return failed(s);
+    if (v.kind != VALUE_NUMBER)
+        st = kv_fail(&s->err, KV_BAD_ARG, "Only numbers can be written as .npy.");
+    else
+        st = target_open(s, path, force, &t);
+    if (!st) st = npy_value(t.fresh, &v, &s->err);
+    if (!st) shape_text(&v, what, sizeof what);
+    value_free(&v);
+    return st ? failed(s) : target_done(s, &t, what);
+}
+
+/* --- csv ---------------------------------------------------------------------------------------------------------------- */
+
+static enum kv_status csv_budget(struct session *s, const char *path)
+{
+    static const char *const names[] = { "layer", "E_nats", "weight", "requested_tokens", "applied_tokens",
+        "used_tokens", "bytes" };
+    static const char *const values[] = { "E", "weight", "budget.req", "budget.app", "budget.used" };
+    double *column[KV_COUNT(values)] = { NULL };
+    struct kv_array a;
+    struct csv csv;
+    char element[16];
+    enum kv_status st = KV_OK;
+    for (size_t i = 0; i < KV_COUNT(values) && !st; i++)
+        if (!(column[i] = info_copy(s, values[i], &a))) st = s->err.code;
+    if (!st) st = csv_open(&csv, path, names, KV_COUNT(names), &s->err);
+    for (int l = 0; !st && l < s->facts.n_layer; l++) {
+        csv_count(&csv, l);
+        for (size_t i = 0; i < KV_COUNT(values); i++) csv_number(&csv, column[i][l]);
+        csv_number(&csv, info_kv_bytes(s, column[4][l], element, sizeof element));
+        csv_end_row(&csv);
+    }
+    if (!st) st = csv_commit(&csv, &s->err);
+    for (size_t i = 0; i < KV_COUNT(values); i++) free(column[i]);
+    return st;
+}
+
+/* One row an element: its indices, its value, and what the value spells. */
+static enum kv_status csv_value(struct session *s, const char *path, const struct value *v)
+{
+    static const char *const unnamed[] = { "index0", "index1", "index2", "index3" };
+    const char *names[VALUE_DIMS + 2];
+    size_t columns = 0, at[VALUE_DIMS] = { 0 };
+    struct csv csv;
+    bool named = v->names != VALUE_PLAIN;
+    for (int d = 0; d < v->n_dim; d++) names[columns++] = v->axis[d] ? v->axis[d] : unnamed[d];
+    names[columns++] = *v->unit ? v->unit : "value";
+    if (named) names[columns++] = v->names == VALUE_TOKEN ? "text" : "rule";
+    enum kv_status st = csv_open(&csv, path, names, columns, &s->err);
+    if (st) return st;
+    for (size_t i = 0; i < v->count; i++) {
+        for (int d = 0; d < v->n_dim; d++) csv_count(&csv, (int64_t)at[d]);
+        csv_number(&csv, v->number[i]);
+        if (v->names == VALUE_TOKEN) {
+            int32_t id = (int32_t)v->number[i];
+            char *text = kv_tokens_text(s->engine, &id, 1);
+            csv_text(&csv, text);
+            free(text);
+        } else if (named) {
+            int r = 0;
+            while (r < (int)v->number[i] && kv_reason_name[r]) r++;
+            csv_text(&csv, kv_reason_name[r]);
+        }
+        csv_end_row(&csv);
+        for (int d = v->n_dim - 1; d >= 0 && ++at[d] == v->dim[d]; d--) at[d] = 0;
+    }
+    return csv_commit(&csv, &s->err);
+}
+
+struct reaction cmd_export_csv(struct session *s, const char *args)
+{
+    char path[NAME_BYTES], what[64];
+    struct target t;
+    struct value v = { 0 };
+    bool force;
+    if (read_file(s, args, path, &force, &args)) return failed(s);
+    bool budget = !strcmp(args, "budget");
+    if (!budget && expr_text(s, args, &v, &s->err)) return failed(s);
+    enum kv_status st = budget || v.kind == VALUE_NUMBER
+                            ? target_open(s, path, force, &t)
+                            : kv_fail(&s->err, KV_BAD_ARG, "Only numbers can be written as a table.");
+    if (!st) st = budget ? csv_budget(s, t.fresh) : csv_value(s, t.fresh, &v);
+    snprintf(what, sizeof what, "%zu rows", budget ? (size_t)s->facts.n_layer : v.count);
+    value_free(&v);
+    return st ? failed(s) : target_done(s, &t, what);
+}
+
+struct reaction cmd_info_png(struct session *s, const char *args)
+{
+    struct line_words words;
+    struct png_recipe recipe;
+    if (line_split(args, &words, &s->err)) return failed(s);
+    if (words.count != 1) return refuse(s, KV_BAD_ARG, "Argument required (PNG file).");
+    if (png_recipe_read(words.word[0], &recipe, &s->err)) return failed(s);
+    fprintf(s->out, "%s: %zux%zu\n", words.word[0], recipe.width, recipe.height);
+    for (size_t i = 0; i < recipe.count; i++)
+        fprintf(s->out, "  %-22s %s\n", recipe.notes[i].key, recipe.notes[i].text);
+    png_recipe_free(&recipe);
+    return DONE;
+}

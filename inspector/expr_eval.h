@@ -1,0 +1,24 @@
+/* Inside evaluation: what expr_eval.c and expr_index.c share. */
+#ifndef KV_EXPR_EVAL_H
+#define KV_EXPR_EVAL_H
+
+#include <stdio.h>
+
+#include "inspector/expr.h"
+
+/* One node; *out is void on failure. */
+enum kv_status expr_node(
+    struct session *s, const struct expr *e, int node, struct value *out, struct kv_error *err);
+
+/* Names, $ variables, and either with indices. */
+enum kv_status expr_index(
+    struct session *s, const struct expr *e, int node, struct value *out, struct kv_error *err);
+
+/* GDB's E@n: n elements from the one that E's last index names. */
+enum kv_status expr_repeat(
+    struct session *s, const struct expr *e, const struct expr_node *n, struct value *out, struct kv_error *err);
+
+/* Function names for completion; NULL behind the last. */
+const char *expr_function(int index);
+
+#endif

@@ -1,0 +1,83 @@
+/* Pictures in the terminal, as text. */
+#include <langinfo.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "inspector/info.h"
+#include "inspector/picture.h"
+#include "render/cells.h"
+
+#define MOST_ROWS 36
+
+static void put(void *ctx, const char *text, size_t n) { fwrite(text, 1, n, ctx); }
+
+/* What this terminal can do; plain ASCII of 80 columns anywhere else, so that transcripts do not differ. */
+static struct cells_view view_here(struct session *s)
+{
+    struct cells_view view = { .width = 80 };
+    struct winsize size;
+    const char *term = getenv("TERM"), *none = getenv("NO_COLOR");
+    if (!s->terminal) return view;
+    if (!ioctl(1, TIOCGWINSZ, &size) && size.ws_col >= 20) view.width = size.ws_col;
+    view.utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
+    if ((none && *none) || !term || !strcmp(term, "dumb")) return view;
+    view.color = strstr(term, "256color") ? CELLS_256 : CELLS_8;
+    return view;
+}
+
+static struct reaction heat_budget(struct session *s, const struct cells_out *out, const struct cells_view *view)
+{
+    static const enum color_role marks[] = { COLOR_USED, COLOR_APPLIED, COLOR_REQUESTED };
+    struct kv_array a;
+    double *req = info_copy(s, "budget.req", &a), *app = req ? info_copy(s, "budget.app", &a) : NULL;
+    double *used = app ? info_copy(s, "budget.used", &a) : NULL, most = 1;
+    enum kv_status st = used ? KV_OK : s->err.code;
+    for (int l = 0; !st && l < s->facts.n_layer; l++) most = fmax(most, fmax(req[l], fmax(app[l], used[l])));
+    if (!st) fprintf(s->out, "Budgets in tokens: requested, applied, used (%s)\n", session_mode(s));
+    for (int l = 0; !st && l < s->facts.n_layer; l++) {
+        char label[16];
+        snprintf(label, sizeof label, "L%d", l);
+        const struct cells_bar bar = { label, req[l], app[l], used[l], most, NULL };
+        st = cells_bar(out, &bar, view, &s->err);
+    }
+    if (!st) st = cells_legend(out, marks, KV_COUNT(marks), view, &s->err);
+    free(req);
+    free(app);
+    free(used);
+    return st ? failed(s) : DONE;
+}
+
+struct reaction cmd_heat(struct session *s, const char *args)
+{
+    struct line_words words;
+    struct picture p;
+    struct picture_source src;
+    const struct cells_out out = { put, s->out };
+    struct cells_view view = view_here(s);
+    char title[160];
+    if (line_split(args, &words, &s->err) || picture_read(s, &words, 0, &p)) return failed(s);
+    if (p.what == PICTURE_BUDGET) return heat_budget(s, &out, &view);
+    enum kv_status st = picture_open(s, &p, &src);
+    if (!st) {
+        int at = snprintf(title, sizeof title, "%c%s", src.quantity[0] - 'a' + 'A', src.quantity + 1);
+        if (p.what == PICTURE_ATTN)
+            at += snprintf(title + at, sizeof title - (size_t)at, ", layer %d head %d, rows %lld to %lld", p.layer,
+                p.head, (long long)p.first, (long long)p.last);
+        snprintf(title + at, sizeof title - (size_t)at, " (%s)", session_mode(s));
+        view.title = title;
+        view.unit = src.unit;
+        view.map = *p.map ? p.map : NULL;
+        view.scale = p.scale;
+        view.pool = p.pool;
+        view.max_rows = MOST_ROWS;
+        view.row_prefix = p.what == PICTURE_ATTN ? "" : "L";
+        view.col_prefix = p.what == PICTURE_ENTROPY ? "H" : "";
+        view.row_first = p.what == PICTURE_ATTN ? (size_t)p.first : 0;
+        st = cells_heat(&out, &src.matrix, &view, &s->err);
+    }
+    picture_close(&src);
+    return st ? failed(s) : DONE;
+}

@@ -1,0 +1,139 @@
+/* What is there: model, engine, memory, place, reply. */
+#include "inspector/info.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspector/line.h"
+#include "inspector/run.h"
+
+struct reaction cmd_info_model(struct session *s, const char *args)
+{
+    const struct kv_model_facts *f = &s->facts;
+    char bytes[32], exact[32];
+    (void)args;
+    fprintf(s->out, "Model:          %s%s\n", f->path, session_mark(s));
+    fprintf(s->out, "Name:           %s (%s)\n", f->name, f->arch);
+    fprintf(s->out, "Layers:         %d\n", f->n_layer);
+    fprintf(s->out, "Hidden:         %d, FFN %d\n", f->hidden, f->n_ff);
+    fprintf(s->out, "Heads:          %d query, %d KV (groups of %d), head dim %d\n", f->n_head, f->n_kv_head,
+        f->n_head / f->n_kv_head, f->head_dim);
+    fprintf(s->out, "Vocabulary:     %d tokens\n", f->n_vocab);
+    fprintf(s->out, "Context:        %d tokens", f->n_context);
+    if (f->sliding_window) fprintf(s->out, ", sliding window %d", f->sliding_window);
+    fprintf(s->out, "\nWeights:        %s bytes (%s), as stored in the file\n",
+        line_thousands(f->weight_bytes, exact), line_bytes((double)f->weight_bytes, bytes));
+    return DONE;
+}
+
+struct reaction cmd_info_engine(struct session *s, const char *args)
+{
+    char text[400];
+    (void)args;
+    kv_describe(s->engine, text, sizeof text);
+    fprintf(s->out, "%s\n", text);
+    if (!kv_started(s->engine)) return DONE;
+    fprintf(s->out, "%-10s %12s %8s %12s   (wall clock, measured)\n", "phase", "ms", "tokens", "tokens/s");
+    for (int p = KV_PHASE_prefill; p < KV_PHASE_done; p++) {
+        struct kv_time time;
+        kv_time(s->engine, (enum kv_phase)p, &time);
+        if (time.us <= 0) continue;
+        fprintf(s->out, "%-10s %12.1f", kv_phase_name[p], time.us / 1e3);
+        if (time.tokens) fprintf(s->out, " %8d %12.1f", time.tokens, 1e6 * time.tokens / time.us);
+        fputc('\n', s->out);
+    }
+    return DONE;
+}
+
+double info_kv_bytes(struct session *s, double tokens, char *element, size_t size)
+{
+    static const struct {
+        const char *name;
+        double bytes;
+    } types[] = { { "f16", 2 }, { "bf16", 2 }, { "f32", 4 }, { "q8_0", 34.0 / 32 } };
+    struct kv_error ignored;
+    char precision[32] = "";
+    double bytes = 0;
+    element[0] = '\0';
+    kv_get(s->engine, "engine.kv", element, size, &ignored);
+    kv_get(s->engine, "engine.precision", precision, sizeof precision, &ignored);
+    if (!strcmp(precision, "f32")) snprintf(element, size, "f32");
+    for (size_t i = 0; i < KV_COUNT(types); i++)
+        if (!strcmp(types[i].name, element)) bytes = types[i].bytes;
+    return 2.0 * s->facts.n_kv_head * s->facts.head_dim * bytes * tokens;
+}
+
+static void memory_line(struct session *s, const char *name, size_t bytes, const char *what)
+{
+    char exact[32], about[32];
+    fprintf(s->out, "%-12s %16s bytes %10s  %s\n", name, line_thousands(bytes, exact),
+        line_bytes((double)bytes, about), what);
+}
+
+/* Tokens that the cache holds, from the values and not from the bytes, so that the two check each other. */
+static double tokens_active(struct session *s)
+{
+    struct kv_array used;
+    struct kv_error ignored;
+    double sum = 0;
+    if (kv_value(s->engine, "budget.used", &used, &ignored)) return 0;
+    for (size_t l = 0; l < used.dim[0]; l++) sum += array_number(&used, l);
+    return sum;
+}
+
+struct reaction cmd_info_mem(struct session *s, const char *args)
+{
+    struct kv_memory m;
+    struct kv_array tok;
+    char element[16], exact[32];
+    (void)args;
+    kv_memory(s->engine, &m);
+    fprintf(s->out, "Memory, as allocated (%s)\n", session_mode(s));
+    memory_line(s, "weights", m.weights, "mapped, as stored");
+    memory_line(s, "KV resident", m.resident, "K and V of the whole prefill");
+    memory_line(s, "KV active", m.active, "what decode reads: kept tokens, and room for what comes after");
+    memory_line(s, "statistics", m.stats, "entropies, scores, last query rows");
+    memory_line(s, "scratch", m.scratch, "activations and the backend's own");
+    memory_line(s, "peak", m.peak, "highest resident set of this process, as the kernel counts it");
+    if (!kv_started(s->engine) || session_value(s, "tok", &tok)) return DONE;
+    double n = (double)tok.dim[0], one = info_kv_bytes(s, 1, element, sizeof element);
+    fprintf(s->out, "Predicted: 2 x %d KV heads x %d channels x %s = %.0f bytes a token and layer\n",
+        s->facts.n_kv_head, s->facts.head_dim, element, one);
+    fprintf(s->out, "  resident: %d layers x %.0f tokens = %s bytes\n", s->facts.n_layer, n,
+        line_thousands((unsigned long long)(one * n * s->facts.n_layer), exact));
+    double used = tokens_active(s);
+    if (used > 0)
+        fprintf(s->out, "  active:   %.0f tokens over all layers = %s bytes\n", used,
+            line_thousands((unsigned long long)(one * used), exact));
+    return DONE;
+}
+
+struct reaction cmd_info_program(struct session *s, const char *args)
+{
+    struct kv_where w;
+    char where[64], next[256];
+    (void)args;
+    kv_where(s->engine, &w);
+    location_where(&w, where, sizeof where);
+    run_next_text(s, &w, next, sizeof next);
+    fprintf(s->out, "\tRequest 1 (%s; %s).\nIt stands at %s, tick %llu, branch %d; next: %s\n", s->prompt_name,
+        session_mode(s), where, (unsigned long long)w.tick, w.branch, next);
+    if (*s->stop_reason) fprintf(s->out, "It stopped by: %s.\n", s->stop_reason);
+    return DONE;
+}
+
+struct reaction cmd_info_reply(struct session *s, const char *args)
+{
+    struct kv_array reply;
+    (void)args;
+    if (session_value(s, "reply", &reply)) return failed(s);
+    if (!reply.dim[0]) {
+        fprintf(s->out, "No reply yet.\n");
+        return DONE;
+    }
+    char *text = kv_tokens_text(s->engine, reply.data, (int)reply.dim[0]);
+    if (!text) return refuse(s, KV_NO_MEMORY, "No memory for a reply of %zu tokens.", reply.dim[0]);
+    fprintf(s->out, "%zu tokens (%s):\n%s\n", reply.dim[0], session_mode(s), text);
+    free(text);
+    return DONE;
+}

@@ -1,0 +1,253 @@
+/* Tables over layers, heads and tokens. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspector/info.h"
+#include "inspector/line.h"
+#include "inspector/tokens.h"
+
+#define RANGES     6 /* of kept positions shown a layer */
+#define TOKEN_ROWS 40
+
+double *info_copy(struct session *s, const char *name, struct kv_array *a)
+{
+    if (session_value(s, name, a)) return NULL;
+    size_t count = 1;
+    for (int d = 0; d < a->n_dim; d++) count *= a->dim[d];
+    double *copy = kv_alloc(count, sizeof *copy);
+    if (!copy) kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu numbers.", count);
+    for (size_t i = 0; copy && i < count; i++) copy[i] = array_number(a, i);
+    a->data = NULL;
+    return copy;
+}
+
+enum kv_status info_layer(struct session *s, const char *args, int *layer)
+{
+    struct line_words words;
+    long long n;
+    *layer = -1;
+    enum kv_status st = line_split(args, &words, &s->err);
+    if (st || !words.count) return st;
+    const char *digits = words.word[0] + (words.word[0][0] == 'L');
+    if (!strcmp(words.word[0], "layer")) digits = words.count > 1 ? words.word[1] : "";
+    if ((st = line_integer(digits, -1000000, 1000000, "a layer", &n, &s->err))) return st;
+    if (n < 0 || n >= s->facts.n_layer)
+        return kv_fail(&s->err, KV_BAD_ARG, "Layer %lld out of range; model has %d (0-%d).", n, s->facts.n_layer,
+            s->facts.n_layer - 1);
+    *layer = (int)n;
+    return KV_OK;
+}
+
+/* Whether the value is there; otherwise its columns are left out. */
+static double *maybe(struct session *s, const char *name, struct kv_array *a)
+{
+    double *copy = info_copy(s, name, a);
+    s->err = (struct kv_error){ 0 };
+    return copy;
+}
+
+struct reaction cmd_info_kv(struct session *s, const char *args)
+{
+    struct kv_memory m;
+    struct kv_array tok, used_shape;
+    char resident[32], active[32], element[16];
+    (void)args;
+    if (session_value(s, "tok", &tok)) return failed(s);
+    kv_memory(s->engine, &m);
+    double n = (double)tok.dim[0], full = n * s->facts.n_layer, sum = 0, least = INFINITY, most = 0;
+    double *used = maybe(s, "budget.used", &used_shape);
+    info_kv_bytes(s, 1, element, sizeof element);
+    fprintf(s->out, "KV cache: %.0f tokens x %d layers x %d KV heads of %d, %s (%s)\n", n, s->facts.n_layer,
+        s->facts.n_kv_head, s->facts.head_dim, element, session_mode(s));
+    fprintf(s->out, "  resident  %s (the whole prefill, kept for inspection)\n",
+        line_bytes((double)m.resident, resident));
+    if (used) {
+        for (int l = 0; l < s->facts.n_layer; l++) {
+            sum += used[l];
+            least = fmin(least, used[l]);
+            most = fmax(most, used[l]);
+        }
+        fprintf(s->out, "  active    %s (%.0f of %.0f tokens of the prompt, %.1f %%; a layer holds %.0f to %.0f)\n",
+            line_bytes((double)m.active, active), sum, full, 100 * sum / full, least, most);
+        free(used);
+    } else {
+        fprintf(s->out, "  active    not there before compress\n");
+    }
+    return DONE;
+}
+
+struct reaction cmd_info_layers(struct session *s, const char *args)
+{
+    struct kv_array a, heads;
+    int only;
+    if (info_layer(s, args, &only)) return failed(s);
+    double *E = info_copy(s, "E", &a), *H = E ? info_copy(s, "entropy", &heads) : NULL;
+    if (!H) {
+        free(E);
+        return failed(s);
+    }
+    double *budget = maybe(s, "budget.app", &a), *used = maybe(s, "budget.used", &a);
+    fprintf(s->out, "Layers (entropy in nats: mean over %d heads, least and most of a head; %s)\n", s->facts.n_head,
+        session_mode(s));
+    fprintf(s->out, "%5s %8s %8s %8s%s\n", "layer", "E", "min", "max", budget ? "   budget     used" : "");
+    for (int l = 0; l < s->facts.n_layer; l++) {
+        if (only >= 0 && l != only) continue;
+        const double *row = H + (size_t)l * heads.dim[1];
+        double least = INFINITY, most = -INFINITY;
+        for (size_t h = 0; h < heads.dim[1]; h++) least = fmin(least, row[h]), most = fmax(most, row[h]);
+        fprintf(s->out, "%5d %8.3f %8.3f %8.3f", l, E[l], least, most);
+        if (budget) fprintf(s->out, " %8.0f", budget[l]);
+        if (budget && used) fprintf(s->out, " %8.0f", used[l]);
+        fputc('\n', s->out);
+    }
+    free(E);
+    free(H);
+    free(budget);
+    free(used);
+    return DONE;
+}
+
+struct reaction cmd_info_heads(struct session *s, const char *args)
+{
+    struct kv_array shape;
+    int layer;
+    if (info_layer(s, args, &layer)) return failed(s);
+    if (layer < 0) layer = s->layer;
+    double *H = info_copy(s, "entropy", &shape);
+    if (!H) return failed(s);
+    fprintf(s->out, "Heads of layer %d (entropy in nats, mean over the policy's rows; %s)\n%5s %8s %8s\n", layer,
+        session_mode(s), "head", "KV head", "H");
+    for (int h = 0; h < s->facts.n_head; h++)
+        fprintf(s->out, "%5d %8d %8.3f\n", h, h / (s->facts.n_head / s->facts.n_kv_head),
+            H[(size_t)layer * shape.dim[1] + (size_t)h]);
+    free(H);
+    return DONE;
+}
+
+/* A bar of at most 30 characters: used in #, the rest of what was applied in =, the request as |. */
+static void bar_text(double requested, double applied, double used, double most, char *out)
+{
+    int cells = 30, r = (int)(requested / most * cells), a = (int)lround(applied / most * cells),
+        u = (int)lround(used / most * cells);
+    for (int i = 0; i < cells; i++) out[i] = i < u && i < a ? '#' : i < a ? '=' : ' ';
+    if (r >= 0) out[r < cells ? r : cells - 1] = '|';
+    out[cells] = '\0';
+}
+
+struct reaction cmd_info_budget(struct session *s, const char *args)
+{
+    struct kv_array a;
+    int only;
+    if (info_layer(s, args, &only)) return failed(s);
+    double *E = NULL, *weight = NULL, *req = NULL, *app = NULL, *used = NULL;
+    struct reaction r = DONE;
+    if (!(app = info_copy(s, "budget.app", &a)) || !(req = info_copy(s, "budget.req", &a)) ||
+        !(weight = info_copy(s, "weight", &a)) || !(E = info_copy(s, "E", &a)) ||
+        !(used = info_copy(s, "budget.used", &a)))
+        r = failed(s);
+    double most = 1, sums[4] = { 0 };
+    char element[16], bytes[32], bar[32];
+    for (int l = 0; !r.status && l < s->facts.n_layer; l++) {
+        most = fmax(most, fmax(req[l], fmax(app[l], used[l])));
+        sums[0] += req[l], sums[1] += app[l], sums[2] += used[l],
+            sums[3] += info_kv_bytes(s, used[l], element, sizeof element);
+    }
+    if (!r.status) {
+        fprintf(s->out,
+            "Budgets (E in nats; requested, applied and used in tokens; bytes of K and V in %s by formula; %s)\n",
+            element, session_mode(s));
+        fprintf(s->out, "%5s %7s %8s %9s %8s %7s %9s  # used  = applied  | requested\n", "layer", "E", "weight",
+            "requested", "applied", "used", "bytes");
+    }
+    for (int l = 0; !r.status && l < s->facts.n_layer; l++) {
+        if (only >= 0 && l != only) continue;
+        bar_text(req[l], app[l], used[l], most, bar);
+        fprintf(s->out, "%5d %7.3f %8.4f %9.1f %8.0f %7.0f %9s  %s\n", l, E[l], weight[l], req[l], app[l], used[l],
+            line_bytes(info_kv_bytes(s, used[l], element, sizeof element), bytes), bar);
+    }
+    if (!r.status && only < 0)
+        fprintf(s->out, "%5s %7s %8s %9.1f %8.0f %7.0f %9s\n", "sum", "", "", sums[0], sums[1], sums[2],
+            line_bytes(sums[3], bytes));
+    free(E);
+    free(weight);
+    free(req);
+    free(app);
+    free(used);
+    return r;
+}
+
+/* "0-3 17 20-22 ... 1222-1253": runs of kept positions, the middle ones left out. */
+static void ranges_text(const double *kept, size_t n, char *out, size_t size)
+{
+    size_t runs = 0, seen = 0, at = 0;
+    out[0] = '\0';
+    for (size_t j = 0; j < n; j++) runs += kept[j] != 0 && (!j || !kept[j - 1]);
+    for (size_t j = 0; j < n && at + 32 < size;) {
+        if (!kept[j]) {
+            j++;
+            continue;
+        }
+        size_t last = j;
+        while (last + 1 < n && kept[last + 1]) last++;
+        bool shown = runs <= RANGES || seen < RANGES - 2 || seen >= runs - 2;
+        if (shown && last > j)
+            at += (size_t)snprintf(out + at, size - at, "%s%zu-%zu", at ? " " : "", j, last);
+        else if (shown)
+            at += (size_t)snprintf(out + at, size - at, "%s%zu", at ? " " : "", j);
+        else if (seen == RANGES - 2)
+            at += (size_t)snprintf(out + at, size - at, " (%zu more)", runs - RANGES);
+        seen++;
+        j = last + 1;
+    }
+}
+
+struct reaction cmd_info_kept(struct session *s, const char *args)
+{
+    struct kv_array a;
+    int only;
+    char ranges[240];
+    if (info_layer(s, args, &only)) return failed(s);
+    double *kept = info_copy(s, "kept", &a);
+    if (!kept) return failed(s);
+    size_t n = a.dim[1];
+    fprintf(s->out, "Kept tokens of the %zu in the prompt (%s)\n%5s %7s %7s  positions\n", n, session_mode(s),
+        "layer", "kept", "share");
+    for (int l = 0; l < s->facts.n_layer; l++) {
+        if (only >= 0 && l != only) continue;
+        size_t count = 0;
+        for (size_t j = 0; j < n; j++) count += kept[(size_t)l * n + j] != 0;
+        ranges_text(kept + (size_t)l * n, n, ranges, sizeof ranges);
+        fprintf(s->out, "%5d %7zu %6.1f%%  %s\n", l, count, 100.0 * (double)count / (double)n, ranges);
+    }
+    free(kept);
+    return DONE;
+}
+
+struct reaction cmd_info_tokens(struct session *s, const char *args)
+{
+    int32_t *list = NULL;
+    int n = 0, places = 0, count = 0;
+    struct kv_array shape;
+    char quoted[64], all[32];
+    if (!tokens_prompt(s, &count)) return failed(s);
+    snprintf(all, sizeof all, "0..%d", count - 1);
+    if (tokens_read(s, *args ? args : all, &list, &n, &places)) return failed(s);
+    double *kept = kv_started(s->engine) ? maybe(s, "kept", &shape) : NULL;
+    const int32_t *ids = tokens_prompt(s, &count);
+    fprintf(s->out, "%8s %7s %s%s\n", "position", "id", kept ? "kept in layers  " : "", "text");
+    for (int i = 0; ids && i < n && i < TOKEN_ROWS; i++) {
+        fprintf(s->out, "%8d %7d ", list[i], ids[list[i]]);
+        if (kept) {
+            int layers = 0;
+            for (int l = 0; l < s->facts.n_layer; l++)
+                layers += kept[(size_t)l * shape.dim[1] + (size_t)list[i]] != 0;
+            fprintf(s->out, "%5d of %-5d  ", layers, s->facts.n_layer);
+        }
+        fprintf(s->out, "%s\n", tokens_quote(s, ids[list[i]], quoted, sizeof quoted));
+    }
+    if (n > TOKEN_ROWS) fprintf(s->out, "... %d more; narrow it: info tokens A..B or \"text\".\n", n - TOKEN_ROWS);
+    free(kept);
+    free(list);
+    return DONE;
+}

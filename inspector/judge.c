@@ -1,0 +1,306 @@
+/* diff, why, list. */
+#include "inspector/judge.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspector/info.h"
+#include "inspector/line.h"
+#include "inspector/run.h"
+#include "inspector/tokens.h"
+#include "render/utf8.h"
+
+#define DIFF_ROWS    12 /* steps shown from the beginning, and around the first that differs */
+#define LIST_COLUMNS 72
+#define LIST_LINES   10
+
+/* --- diff ------------------------------------------------------------------------------------------------------------ */
+
+static void wrapped(struct session *s, const char *title, const int32_t *ids, int n)
+{
+    char *text = kv_tokens_text(s->engine, ids, n);
+    fprintf(s->out, "%s", title);
+    int column = 0;
+    for (const char *p = text; p && *p; p++) {
+        if (*p == '\n' || (*p == ' ' && column > LIST_COLUMNS)) {
+            fprintf(s->out, "\n           ");
+            column = 0;
+        } else {
+            fputc(*p, s->out);
+            column++;
+        }
+    }
+    fputc('\n', s->out);
+    free(text);
+}
+
+static void step_row(struct session *s, int t, int32_t full, int32_t other, double kl, bool counts)
+{
+    char a[40], b[40];
+    tokens_quote(s, full, a, sizeof a);
+    tokens_quote(s, other, b, sizeof b);
+    int pad = 22 - (int)utf8_width(a);
+    fprintf(s->out, "%5d  %s%*s %-22s ", t, a, pad > 0 ? pad : 0, "", b);
+    if (counts)
+        fprintf(s->out, "%9.2e%s\n", kl, full == other ? "" : "  <");
+    else
+        fprintf(s->out, "%9s  from the prefill: not counted\n", "");
+}
+
+static struct reaction show_diff(struct session *s, const struct kv_verdict *v)
+{
+    struct kv_array kl, full, other;
+    if (session_value(s, "kl", &kl) || session_value(s, "full", &full) || session_value(s, "other", &other))
+        return failed(s);
+    const int32_t *f = full.data, *o = other.data;
+    int n = (int)full.dim[0], skipped = n - v->steps > 0 ? n - v->steps : 0, from = v->first_divergent - 3;
+    fprintf(s->out, "Full cache against this run, both fed the %s tokens (%s)\n", "leader's", session_mode(s));
+    fprintf(s->out, "%5s  %-22s %-22s %9s\n", "step", "full cache", "this run", "KL, nats");
+    for (int t = 0; t < n; t++) {
+        bool near = v->first_divergent >= 0 && t >= from && t < from + DIFF_ROWS;
+        if (t >= DIFF_ROWS && !near) {
+            if (t == DIFF_ROWS || (from > DIFF_ROWS && t == from + DIFF_ROWS)) fprintf(s->out, "  ...\n");
+            continue;
+        }
+        step_row(s, t, f[t], o[t], array_number(&kl, (size_t)t), t >= skipped);
+    }
+    wrapped(s, "full:      ", f, n);
+    wrapped(s, "this run:  ", o, n);
+    fprintf(s->out,
+        "KL(full || this run): mean %.4g, max %.4g nats a token over %d steps; top-1 agreement %.1f %%\n",
+        v->kl_mean, v->kl_max, v->steps, 100 * v->top1);
+    if (v->first_divergent < 0)
+        fprintf(s->out, "No step chooses another token.%s\n", session_mark(s));
+    else {
+        char a[40], b[40];
+        int t = v->first_divergent;
+        fprintf(s->out, "First divergent token: step %d, %s became %s.%s\n", t, tokens_quote(s, f[t], a, sizeof a),
+            tokens_quote(s, o[t], b, sizeof b), session_mark(s));
+    }
+    return DONE;
+}
+
+struct reaction cmd_diff(struct session *s, const char *args)
+{
+    struct line_words words;
+    struct kv_verdict v;
+    char setting[32] = "64";
+    long long n;
+    if (line_split(args, &words, &s->err)) return failed(s);
+    kv_get(s->engine, "judge.tokens", setting, sizeof setting, &s->err);
+    const char *count = setting;
+    if (words.count == 2 && !strcmp(words.word[0], "steps"))
+        count = words.word[1];
+    else if (words.count == 1)
+        count = words.word[0];
+    else if (words.count)
+        return refuse(s, KV_BAD_ARG, "diff takes \"steps N\" and nothing else.");
+    if (line_integer(count, 1, 1 << 20, "a number of steps", &n, &s->err)) return failed(s);
+    enum kv_status st = kv_twin(s->engine, (int)n, &v, &s->err);
+    run_end_line(s);
+    return st ? failed(s) : show_diff(s, &v);
+}
+
+/* --- why ------------------------------------------------------------------------------------------------------------- */
+
+struct fate {
+    struct kv_array shape;
+    double *score, *rank, *reason, *budget, *used;
+};
+
+static bool fate_open(struct session *s, struct fate *f)
+{
+    *f = (struct fate){ 0 };
+    struct kv_array a;
+    return (f->score = info_copy(s, "score", &f->shape)) && (f->rank = info_copy(s, "rank", &a)) &&
+           (f->reason = info_copy(s, "reason", &a)) && (f->budget = info_copy(s, "budget.app", &a));
+}
+
+static void fate_close(struct fate *f)
+{
+    free(f->score);
+    free(f->rank);
+    free(f->reason);
+    free(f->budget);
+}
+
+/* Rank of the last token that its score let in, and that score; -1 when no token got in by score. */
+static int cut_off(const struct fate *f, size_t layer, double *score)
+{
+    size_t n = f->shape.dim[1];
+    int last = -1;
+    for (size_t i = layer * n; i < (layer + 1) * n; i++)
+        if (f->reason[i] > 0 && f->rank[i] > last) last = (int)f->rank[i], *score = f->score[i];
+    return last;
+}
+
+static const char *reason_text(double reason)
+{
+    int i = 0;
+    while (i < (int)reason && kv_reason_name[i]) i++;
+    return kv_reason_name[i] ? kv_reason_name[i] : "?";
+}
+
+static void why_one(struct session *s, const struct fate *f, int position, int32_t id, int only)
+{
+    char quoted[64];
+    size_t n = f->shape.dim[1];
+    int kept = 0;
+    for (int l = 0; l < s->facts.n_layer; l++) kept += f->reason[(size_t)l * n + (size_t)position] > 0;
+    fprintf(s->out, "@%d %s: kept in %d of %d layers (%s)\n", position, tokens_quote(s, id, quoted, sizeof quoted),
+        kept, s->facts.n_layer, session_mode(s));
+    fprintf(s->out, "%5s %8s %11s %7s %9s %11s  %s\n", "layer", "budget", "score", "rank", "last in", "its score",
+        "rule");
+    for (int l = 0; l < s->facts.n_layer; l++) {
+        size_t i = (size_t)l * n + (size_t)position;
+        double cut_score = NAN;
+        int last = cut_off(f, (size_t)l, &cut_score);
+        if (only >= 0 && l != only) continue;
+        fprintf(s->out, "%5d %8.0f %11.4g ", l, f->budget[l], f->score[i]);
+        if (f->rank[i] >= 0)
+            fprintf(s->out, "%7.0f ", f->rank[i]);
+        else
+            fprintf(s->out, "%7s ", "forced");
+        if (last >= 0)
+            fprintf(s->out, "%9d %11.4g", last, cut_score);
+        else
+            fprintf(s->out, "%9s %11s", "none", "");
+        fprintf(s->out, "  %s\n", reason_text(f->reason[i]));
+    }
+}
+
+/* For many tokens, a line each: in how many layers each is kept, and its best and worst rank. */
+static void why_many(struct session *s, const struct fate *f, const int32_t *list, int count, const int32_t *ids)
+{
+    size_t n = f->shape.dim[1];
+    fprintf(s->out, "%8s  %-16s %-14s %-20s %s\n", "position", "token", "kept in", "ranks (median layer)",
+        "evicted in layers");
+    for (int i = 0; i < count; i++) {
+        char quoted[40], layers[160] = "";
+        size_t at = 0;
+        int kept = 0, competing = 0, dropped = 0;
+        double ranks[512], cut = NAN;
+        for (int l = 0; l < s->facts.n_layer; l++) {
+            size_t k = (size_t)l * n + (size_t)list[i];
+            kept += f->reason[k] > 0;
+            if (f->rank[k] >= 0 && competing < (int)KV_COUNT(ranks)) ranks[competing++] = f->rank[k];
+            if (f->reason[k] > 0 || at + 12 > sizeof layers) continue;
+            at += (size_t)snprintf(layers + at, sizeof layers - at, "%s%d", dropped++ ? " " : "", l);
+        }
+        for (int a = 1; a < competing; a++)
+            for (int b = a; b > 0 && ranks[b] < ranks[b - 1]; b--)
+                cut = ranks[b], ranks[b] = ranks[b - 1], ranks[b - 1] = cut;
+        tokens_quote(s, ids[list[i]], quoted, sizeof quoted);
+        int pad = 16 - (int)utf8_width(quoted);
+        fprintf(s->out, "%8d  %s%*s %3d of %-8d ", list[i], quoted, pad > 0 ? pad : 0, "", kept, s->facts.n_layer);
+        if (competing)
+            fprintf(s->out, "%-20.0f", ranks[competing / 2]);
+        else
+            fprintf(s->out, "%-20s", "forced");
+        fprintf(s->out, " %s\n", layers);
+    }
+}
+
+struct reaction cmd_why(struct session *s, const char *args)
+{
+    int32_t *list = NULL;
+    int count, places, n, only = -1;
+    struct fate f;
+    char what[sizeof s->command];
+    if (!*args) return refuse(s, KV_BAD_ARG, "Argument required (token index, @POS or \"text\").");
+    snprintf(what, sizeof what, "%s", args);
+    char *layer = *what == '"' ? strchr(what + 1, '"') : what;
+    layer = layer ? strstr(layer, " layer ") : NULL;
+    if (layer) {
+        *layer = '\0';
+        if (info_layer(s, layer + 1, &only)) return failed(s);
+    }
+    if (tokens_read(s, what, &list, &count, &places)) return failed(s);
+    if (!fate_open(s, &f)) {
+        fate_close(&f);
+        free(list);
+        return failed(s);
+    }
+    const int32_t *ids = tokens_prompt(s, &n);
+    if (places > 1) fprintf(s->out, "%d places match.\n", places);
+    if (count == 1 || only >= 0)
+        for (int i = 0; i < count; i++) why_one(s, &f, list[i], ids[list[i]], only);
+    else
+        why_many(s, &f, list, count, ids);
+    s->token = list[0];
+    fate_close(&f);
+    free(list);
+    return DONE;
+}
+
+/* --- list ------------------------------------------------------------------------------------------------------------ */
+
+/* In how many layers each position survived, as a mark: '#' all, 9..1 tenths, '.' none; '\0' before compress. */
+static void survival(struct session *s, const double *kept, size_t n, size_t position, char *mark)
+{
+    int layers = 0;
+    *mark = '\0';
+    if (!kept || position >= n) return;
+    for (int l = 0; l < s->facts.n_layer; l++) layers += kept[(size_t)l * n + position] != 0;
+    int tenths = layers * 10 / s->facts.n_layer;
+    *mark = !layers ? '.' : layers == s->facts.n_layer ? '#' : (char)('0' + (tenths ? tenths : 1));
+}
+
+/* Prints one line of text and its marks from token `from`; returns the token after it. */
+static int list_line(struct session *s, const int32_t *ids, int count, int from, const double *kept, size_t n)
+{
+    char text[LIST_COLUMNS * 5], marks[LIST_COLUMNS + 1];
+    size_t bytes = 0, columns = 0;
+    int t = from;
+    for (; t < count; t++) {
+        char visible[80], mark;
+        size_t length;
+        const char *token = kv_token_bytes(s->engine, ids[t], &length);
+        bool newline = token && memchr(token, '\n', length);
+        utf8_visible(token ? token : "", token ? length : 0, visible, sizeof visible);
+        size_t width = utf8_width(visible);
+        if (t > from && columns + width > LIST_COLUMNS) break;
+        if (width > LIST_COLUMNS) width = LIST_COLUMNS;
+        survival(s, kept, n, (size_t)t, &mark);
+        if (bytes + strlen(visible) + 1 > sizeof text) break;
+        memcpy(text + bytes, visible, strlen(visible) + 1);
+        bytes += strlen(visible);
+        for (size_t c = 0; c < width; c++) marks[columns + c] = c || !mark ? ' ' : mark;
+        columns += width;
+        if (newline) {
+            t++;
+            break;
+        }
+    }
+    marks[columns] = '\0';
+    fprintf(s->out, "%7d  %s\n", from, text);
+    if (kept) fprintf(s->out, "%7s  %s\n", "", marks);
+    return t;
+}
+
+struct reaction cmd_list(struct session *s, const char *args)
+{
+    int32_t *list = NULL;
+    int count = 0, n = 0, places, from = s->token, to = -1;
+    struct kv_array shape = { 0 };
+    if (!tokens_prompt(s, &count)) return failed(s);
+    if (*args) {
+        if (tokens_read(s, args, &list, &n, &places)) return failed(s);
+        from = list[0] > 20 && n < 40 ? list[0] - 20 : list[0];
+        if (n >= 40) to = list[n - 1];
+        free(list);
+    }
+    if (from >= count)
+        return refuse(s, KV_BAD_ARG, "Token %d out of range; the prompt has %d (0-%d).", from, count, count - 1);
+    double *kept = kv_started(s->engine) ? info_copy(s, "kept", &shape) : NULL;
+    const int32_t *ids = tokens_prompt(s, &count);
+    for (int line = 0; ids && from < count && (to < 0 ? line < LIST_LINES : from <= to); line++)
+        from = list_line(s, ids, count, from, kept, shape.dim[1]);
+    if (kept)
+        fprintf(s->out, "(marks: kept in # all, 9-1 tenths, . none of %d layers; %s)\n", s->facts.n_layer,
+            session_mode(s));
+    s->token = from < count ? from : 0;
+    free(kept);
+    return DONE;
+}

@@ -1,0 +1,70 @@
+/* kvdbg: from the command line to an exit status. */
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "inspector/options.h"
+#include "inspector/prompt.h"
+#include "inspector/script.h"
+#include "inspector/session.h"
+#include "inspector/set.h"
+
+/* -x and -ex in their order; false when the session is over. */
+static bool run_actions(struct session *s)
+{
+    const struct options *o = s->options;
+    for (int i = 0; i < o->n_action && !s->leaving; i++) {
+        struct reaction r;
+        s->err = (struct kv_error){ 0 };
+        if (o->action[i].file) {
+            r = script_file(s, o->action[i].text);
+            if (r.status && s->err.text[0]) session_complain(s);
+            if (r.status && !s->exit) s->exit = session_exit(&r);
+        } else {
+            r = session_do(s, o->action[i].text);
+        }
+        if (r.status && o->batch && (!o->keep_going || r.status == KV_STOPPED)) return false;
+    }
+    return !o->batch;
+}
+
+/* The first failure counts where nobody was there to see it; a person has seen it. */
+static int run(struct session *s)
+{
+    if (!s->options->quiet && !s->options->batch)
+        fprintf(s->out, "kvdbg %s: GDB for the KV cache.  Type \"help\" for a list of commands.\n", KVDBG_VERSION);
+    if (run_actions(s) && !s->leaving) prompt_loop(s);
+    if (s->leaving) return s->exit_code;
+    return s->terminal ? 0 : s->exit;
+}
+
+int main(int argc, char **argv)
+{
+    static struct session session;
+    struct session *s = &session;
+    struct options o;
+    int status = 0;
+    setlocale(LC_CTYPE, "");
+    if (options_parse(&o, argc, argv, &s->err)) {
+        fprintf(stderr, "kvdbg: %s\n", s->err.text);
+        options_free(&o);
+        return 2;
+    }
+    if (o.help)
+        options_print_help();
+    else if (o.version)
+        printf("kvdbg %s\n", KVDBG_VERSION);
+    else if (session_open(s, &o, &status))
+        fprintf(stderr, "%s\n", s->err.text);
+    else {
+        session_catch_signals(s);
+        status = run(s);
+    }
+    session_close(s);
+    options_free(&o);
+    if (fflush(stdout) && !status) {
+        fprintf(stderr, "Cannot write the output.\n");
+        status = 1;
+    }
+    return status;
+}

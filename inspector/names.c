@@ -1,0 +1,275 @@
+/* Values of the engine, bytes and times, settings, history and convenience variables, by name. */
+#include "inspector/names.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspector/lookup.h"
+#include "inspector/session.h"
+
+struct number_name {
+    const char *name;
+    size_t offset; /* of a size_t in struct kv_memory */
+};
+static const struct number_name memory_names[] = {
+    { "mem.weights", offsetof(struct kv_memory, weights) },
+    { "mem.kv.resident", offsetof(struct kv_memory, resident) },
+    { "mem.kv.active", offsetof(struct kv_memory, active) },
+    { "mem.stats", offsetof(struct kv_memory, stats) },
+    { "mem.scratch", offsetof(struct kv_memory, scratch) },
+    { "mem.peak", offsetof(struct kv_memory, peak) },
+};
+static const char *const time_names[] = {
+#define X(name) "time." #name,
+    KV_PHASES(X)
+#undef X
+};
+static const char *const own_names[] = { "attn", "prob" };
+
+double array_number(const struct kv_array *a, size_t i)
+{
+    switch (a->type) {
+    case KV_F32: return ((const float *)a->data)[i];
+    case KV_F64: return ((const double *)a->data)[i];
+    case KV_I32: return ((const int32_t *)a->data)[i];
+    case KV_U8: return ((const uint8_t *)a->data)[i];
+    }
+    return NAN;
+}
+
+const char *names_at(int index)
+{
+    int at = index, engine = 0;
+    if (at < (int)KV_COUNT(own_names)) return own_names[at];
+    at -= (int)KV_COUNT(own_names);
+    if (at < (int)KV_COUNT(memory_names)) return memory_names[at].name;
+    at -= (int)KV_COUNT(memory_names);
+    if (at < (int)KV_COUNT(time_names)) return time_names[at];
+    at -= (int)KV_COUNT(time_names);
+    for (; kv_value_name(engine); engine++)
+        if (engine == at) return kv_value_name(engine);
+    const struct kv_setting *setting = kv_setting_at(at - engine);
+    return setting ? setting->name : NULL;
+}
+
+static enum kv_status unknown(const char *name, struct kv_error *err)
+{
+    const char *near = NULL;
+    for (int i = 0; names_at(i); i++)
+        if (lookup_distance(name, strlen(name), names_at(i)) == 1) near = names_at(i);
+    return kv_fail(err, KV_NOT_FOUND, "No value \"%.60s\" here.%s%s%s", name, near ? "  Did you mean \"" : "",
+        near ? near : "", near ? "\"?" : "");
+}
+
+enum kv_status session_value(struct session *s, const char *name, struct kv_array *out)
+{
+    enum kv_status st = kv_value(s->engine, name, out, &s->err);
+    return st == KV_NOT_FOUND ? unknown(name, &s->err) : st;
+}
+
+static enum kv_status finished(struct named *out, double number, const char *unit, struct kv_error *err)
+{
+    out->kind = NAMED_VALUE;
+    return value_scalar(&out->value, number, true, unit, err);
+}
+
+/* A setting is a number where its text is one. */
+static enum kv_status setting(struct session *s, const char *name, struct named *out, struct kv_error *err)
+{
+    char text[128], *end;
+    enum kv_status st = kv_get(s->engine, name, text, sizeof text, err);
+    if (st) return st == KV_NOT_FOUND ? unknown(name, err) : st;
+    out->kind = NAMED_VALUE;
+    double number = strtod(text, &end);
+    if (end == text || *end || isalpha((unsigned char)text[0])) return value_text(&out->value, text, err);
+    return value_scalar(&out->value, number, !strpbrk(text, ".eE"), "", err);
+}
+
+int64_t names_rows(struct session *s)
+{
+    struct kv_array tok, part;
+    struct kv_error ignored;
+    struct kv_where w;
+    if (kv_value(s->engine, "tok", &tok, &ignored)) return 0;
+    int64_t rows = (int64_t)tok.dim[0];
+    kv_where(s->engine, &w);
+    if (!kv_started(s->engine) || w.phase < KV_PHASE_decode) return rows;
+    if (!kv_value(s->engine, "question", &part, &ignored)) rows += (int64_t)part.dim[0];
+    if (!kv_value(s->engine, "reply", &part, &ignored) && part.dim[0]) rows += (int64_t)part.dim[0] - 1;
+    return rows;
+}
+
+static enum kv_status attention(struct session *s, struct named *out, struct kv_error *err)
+{
+    struct kv_array tok;
+    enum kv_status st = kv_value(s->engine, "tok", &tok, err);
+    if (st) return st;
+    size_t rows = (size_t)names_rows(s);
+    out->kind = NAMED_ATTENTION;
+    out->array = (struct kv_array){ .type = KV_F32,
+        .n_dim = 4,
+        .unit = "",
+        .dim = { (size_t)s->facts.n_layer, (size_t)s->facts.n_head, rows, rows },
+        .axis = { "layer", "head", "row", "position" } };
+    return KV_OK;
+}
+
+/* softmax of logit */
+static enum kv_status probabilities(struct session *s, struct named *out, struct kv_error *err)
+{
+    struct kv_array logit;
+    enum kv_status st = kv_value(s->engine, "logit", &logit, err);
+    if (!st) st = value_array(&out->value, logit.n_dim, logit.dim, err);
+    if (st) return st;
+    double most = -INFINITY, sum = 0;
+    for (size_t i = 0; i < out->value.count; i++) most = fmax(most, array_number(&logit, i));
+    for (size_t i = 0; i < out->value.count; i++) sum += out->value.number[i] = exp(array_number(&logit, i) - most);
+    for (size_t i = 0; i < out->value.count; i++) out->value.number[i] /= sum;
+    out->kind = NAMED_VALUE;
+    return KV_OK;
+}
+
+enum kv_status names_find(struct session *s, const char *name, struct named *out, struct kv_error *err)
+{
+    *out = (struct named){ .kind = NAMED_ARRAY };
+    if (!strcmp(name, "attn")) return attention(s, out, err);
+    if (!strcmp(name, "prob")) return probabilities(s, out, err);
+    if (!strncmp(name, "mem.", 4)) {
+        struct kv_memory memory;
+        kv_memory(s->engine, &memory);
+        for (size_t i = 0; i < KV_COUNT(memory_names); i++)
+            if (!strcmp(name, memory_names[i].name))
+                return finished(
+                    out, (double)*(const size_t *)((const char *)&memory + memory_names[i].offset), "bytes", err);
+        return unknown(name, err);
+    }
+    if (!strncmp(name, "time.", 5)) {
+        for (int i = 0; i < KV_PHASE_COUNT; i++) {
+            if (strcmp(name, time_names[i])) continue;
+            struct kv_time time;
+            kv_time(s->engine, (enum kv_phase)i, &time);
+            enum kv_status st = finished(out, time.us, "us", err);
+            out->value.integral = false;
+            return st;
+        }
+        return unknown(name, err);
+    }
+    enum kv_status st = kv_value(s->engine, name, &out->array, err);
+    if (st == KV_NOT_FOUND) return strchr(name, '.') ? setting(s, name, out, err) : unknown(name, err);
+    static const char *const tokens[] = { "tok", "question", "reply", "full", "other" };
+    for (size_t i = 0; i < KV_COUNT(tokens); i++)
+        if (!strcmp(name, tokens[i])) out->names = VALUE_TOKEN;
+    if (!strcmp(name, "reason")) out->names = VALUE_REASON;
+    return st;
+}
+
+/* --- $ ----------------------------------------------------------------------------------------------------------- */
+
+static const char *const own_variables[] = { "layer", "head", "token", "phase", "pass", "tick", "nprompt", "nlayer",
+    "nhead", "nkv", "bpnum", "_exitcode", "_kl" };
+
+/* Variables that follow the session; KV_NOT_FOUND for any other name, void where there is nothing yet. */
+static enum kv_status own(struct session *s, const char *name, struct value *out, struct kv_error *err)
+{
+    struct kv_where where = { 0 };
+    bool started = kv_started(s->engine);
+    if (started) kv_where(s->engine, &where);
+    struct kv_array a;
+    struct kv_error ignored;
+    *out = (struct value){ 0 };
+    if (!strcmp(name, "layer")) return value_scalar(out, s->layer, true, "", err);
+    if (!strcmp(name, "head")) return value_scalar(out, s->head, true, "", err);
+    if (!strcmp(name, "token")) return value_scalar(out, s->token, true, "", err);
+    if (!strcmp(name, "nlayer")) return value_scalar(out, s->facts.n_layer, true, "", err);
+    if (!strcmp(name, "nhead")) return value_scalar(out, s->facts.n_head, true, "", err);
+    if (!strcmp(name, "nkv")) return value_scalar(out, s->facts.n_kv_head, true, "", err);
+    if (!strcmp(name, "bpnum"))
+        return s->stops.last_number ? value_scalar(out, s->stops.last_number, true, "", err) : KV_OK;
+    if (!strcmp(name, "phase")) return started ? value_text(out, kv_phase_name[where.phase], err) : KV_OK;
+    if (!strcmp(name, "pass")) return started ? value_scalar(out, where.pass, true, "", err) : KV_OK;
+    if (!strcmp(name, "tick")) return started ? value_scalar(out, (double)where.tick, true, "", err) : KV_OK;
+    if (!strcmp(name, "_exitcode"))
+        return started && where.phase == KV_PHASE_done ? value_scalar(out, 0, true, "", err) : KV_OK;
+    if (!strcmp(name, "nprompt")) {
+        if (!s->prompt_name || kv_value(s->engine, "tok", &a, &ignored)) return KV_OK;
+        return value_scalar(out, (double)a.dim[0], true, "tokens", err);
+    }
+    if (!strcmp(name, "_kl")) {
+        if (!started || kv_value(s->engine, "kl", &a, &ignored) || !a.dim[0]) return KV_OK;
+        double sum = 0;
+        for (size_t i = 0; i < a.dim[0]; i++) sum += array_number(&a, i);
+        return value_scalar(out, sum / (double)a.dim[0], false, "nats", err);
+    }
+    return kv_fail(err, KV_NOT_FOUND, "No variable $%s.", name);
+}
+
+/* $ $N $$ $$N; sets *is when the name is one of them. */
+static enum kv_status history(
+    struct session *s, const char *name, struct value *out, bool *is, struct kv_error *err)
+{
+    bool back = name[0] == '$';
+    const char *digits = name + back;
+    *is = digits[strspn(digits, "0123456789")] == '\0';
+    if (!*is) return KV_OK;
+    size_t n = strtoul(digits, NULL, 10), wanted;
+    if (*digits && !back)
+        wanted = n;
+    else {
+        size_t steps = *digits ? n : back ? 1 : 0;
+        if (!s->n_history) return kv_fail(err, KV_NOT_FOUND, "The history is empty.");
+        wanted = s->n_history > steps ? s->n_history - steps : 1;
+    }
+    if (wanted < 1 || wanted > s->n_history)
+        return kv_fail(err, KV_NOT_FOUND, "History has not yet reached $%zu.", wanted);
+    return value_copy(out, &s->history[wanted - 1], err);
+}
+
+enum kv_status names_dollar(struct session *s, const char *name, struct value *out, struct kv_error *err)
+{
+    bool is;
+    *out = (struct value){ 0 };
+    enum kv_status st = history(s, name, out, &is, err);
+    if (is) return st;
+    st = own(s, name, out, err);
+    if (st != KV_NOT_FOUND) return st;
+    for (const struct variable *v = s->variables; v; v = v->next)
+        if (!strcmp(v->name, name)) return value_copy(out, &v->value, err);
+    return KV_OK;
+}
+
+enum kv_status names_assign(struct session *s, const char *name, struct value *value, struct kv_error *err)
+{
+    for (size_t i = 0; i < KV_COUNT(own_variables); i++)
+        if (!strcmp(name, own_variables[i]))
+            return kv_fail(err, KV_BAD_ARG, "$%s is set by kvdbg itself; choose another name.", name);
+    struct variable *v = s->variables;
+    while (v && strcmp(v->name, name)) v = v->next;
+    if (!v) {
+        v = kv_alloc(1, sizeof *v);
+        if (!v || !(v->name = kv_strdup(name))) {
+            free(v);
+            return kv_fail(err, KV_NO_MEMORY, "No memory for $%s.", name);
+        }
+        v->next = s->variables;
+        s->variables = v;
+    }
+    value_free(&v->value);
+    v->value = *value;
+    *value = (struct value){ 0 };
+    return KV_OK;
+}
+
+void names_each(struct session *s, void (*visit)(struct session *s, const char *name, struct value *v))
+{
+    struct kv_error ignored;
+    for (size_t i = 0; i < KV_COUNT(own_variables); i++) {
+        struct value v;
+        if (own(s, own_variables[i], &v, &ignored)) continue;
+        visit(s, own_variables[i], &v);
+        value_free(&v);
+    }
+    for (struct variable *v = s->variables; v; v = v->next) visit(s, v->name, &v->value);
+}

@@ -1,0 +1,35 @@
+/* What a name in an expression stands for. */
+#ifndef KV_NAMES_H
+#define KV_NAMES_H
+
+#include "inspector/expr.h"
+
+/* What is behind a name: an array that may be indexed before it is copied, attention rows made on demand, or a finished
+ * value. */
+struct named {
+    enum { NAMED_ARRAY, NAMED_ATTENTION, NAMED_VALUE } kind;
+    struct kv_array array; /* ATTENTION: dims [layer][head][row][position], no data */
+    enum value_names names;
+    struct value value; /* owned by whoever got it */
+};
+
+/* KV_NOT_FOUND "No value "x" here.", KV_NOT_NOW with the phase that will bring it. */
+enum kv_status names_find(struct session *s, const char *name, struct named *out, struct kv_error *err);
+
+/* $name, $, $$, $N, $$N: copies. An unset name is void. */
+enum kv_status names_dollar(struct session *s, const char *name, struct value *out, struct kv_error *err);
+
+/* set $name = value: takes the value over. KV_BAD_ARG for names that kvdbg itself sets. */
+enum kv_status names_assign(struct session *s, const char *name, struct value *value, struct kv_error *err);
+
+/* Calls visit with each convenience variable that has a value. */
+void names_each(struct session *s, void (*visit)(struct session *s, const char *name, struct value *v));
+
+/* Rows that attention can be asked for: the tokens read so far, of prompt, question and reply (its last one is not read
+ * yet); 0 without a prompt. */
+int64_t names_rows(struct session *s);
+
+/* Names for completion; NULL behind the last. */
+const char *names_at(int index);
+
+#endif

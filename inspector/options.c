@@ -1,0 +1,153 @@
+/* GDB's way of options (one dash will do, -ex and -x in the order given), kvdbg's names. */
+#include "inspector/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    OPT_TEXT = 256,
+    OPT_QUESTION,
+    OPT_CHAT,
+    OPT_EX,
+    OPT_BATCH,
+    OPT_NX,
+    OPT_NW,
+    OPT_BACKEND,
+    OPT_PRECISION,
+    OPT_KV,
+    OPT_THREADS,
+    OPT_KEEP_GOING,
+    OPT_VERSION,
+    OPT_HELP,
+    OPT_LATER
+};
+
+static const struct option long_options[] = {
+    { "prompt", required_argument, NULL, 'p' },
+    { "text", required_argument, NULL, OPT_TEXT },
+    { "question", required_argument, NULL, OPT_QUESTION },
+    { "chat", required_argument, NULL, OPT_CHAT },
+    { "ex", required_argument, NULL, OPT_EX },
+    { "batch", no_argument, NULL, OPT_BATCH },
+    { "nx", no_argument, NULL, OPT_NX },
+    { "nw", no_argument, NULL, OPT_NW },
+    { "quiet", no_argument, NULL, 'q' },
+    { "backend", required_argument, NULL, OPT_BACKEND },
+    { "precision", required_argument, NULL, OPT_PRECISION },
+    { "kv", required_argument, NULL, OPT_KV },
+    { "threads", required_argument, NULL, OPT_THREADS },
+    { "keep-going", no_argument, NULL, OPT_KEEP_GOING },
+    { "version", no_argument, NULL, OPT_VERSION },
+    { "help", no_argument, NULL, OPT_HELP },
+    { "core", no_argument, NULL, OPT_LATER },
+    { "json", no_argument, NULL, OPT_LATER },
+    { "for-each", no_argument, NULL, OPT_LATER },
+    { "shard", no_argument, NULL, OPT_LATER },
+    { NULL, 0, NULL, 0 },
+};
+
+static enum kv_status add_action(struct options *o, bool file, const char *text, struct kv_error *err)
+{
+    struct option_action *grown = realloc(o->action, ((size_t)o->n_action + 1) * sizeof *grown);
+    if (!grown) return kv_fail(err, KV_NO_MEMORY, "No memory for the command line.");
+    o->action = grown;
+    o->action[o->n_action++] = (struct option_action){ file, text };
+    return KV_OK;
+}
+
+static enum kv_status take(struct options *o, int option, const char *arg, struct kv_error *err)
+{
+    switch (option) {
+    case 'p': o->prompt = arg; return KV_OK;
+    case 'x': return add_action(o, true, arg, err);
+    case 'q': o->quiet = true; return KV_OK;
+    case OPT_TEXT: o->text = arg; return KV_OK;
+    case OPT_QUESTION: o->question = arg; return KV_OK;
+    case OPT_CHAT:
+        if (strcmp(arg, "on") && strcmp(arg, "off"))
+            return kv_fail(err, KV_BAD_ARG, "--chat is on or off, not \"%.40s\".", arg);
+        o->chat = !strcmp(arg, "on");
+        return KV_OK;
+    case OPT_EX: return add_action(o, false, arg, err);
+    case OPT_BATCH: o->batch = true; return KV_OK;
+    case OPT_NX: o->no_init = true; return KV_OK;
+    case OPT_NW: o->no_window = true; return KV_OK;
+    case OPT_BACKEND: o->backend = arg; return KV_OK;
+    case OPT_PRECISION: o->precision = arg; return KV_OK;
+    case OPT_KV: o->kv = arg; return KV_OK;
+    case OPT_THREADS: o->threads = arg; return KV_OK;
+    case OPT_KEEP_GOING: o->keep_going = true; return KV_OK;
+    case OPT_VERSION: o->version = true; return KV_OK;
+    case OPT_HELP: o->help = true; return KV_OK;
+    default: return kv_fail(err, KV_BAD_ARG, "Unrecognized option.  Use `kvdbg --help' for a list of options.");
+    }
+}
+
+enum kv_status options_parse(struct options *o, int argc, char **argv, struct kv_error *err)
+{
+    *o = (struct options){ .chat = -1, .program = argc ? argv[0] : "kvdbg" };
+    opterr = 0;
+    for (;;) {
+        int at = optind, index = 0, option = getopt_long_only(argc, argv, "+:p:x:qc", long_options, &index);
+        if (option == -1) {
+            if (optind >= argc) break;
+            if (o->model)
+                return kv_fail(
+                    err, KV_BAD_ARG, "Two models are named: \"%.100s\" and \"%.100s\".", o->model, argv[optind]);
+            o->model = argv[optind++];
+            continue;
+        }
+        if (option == ':')
+            return kv_fail(err, KV_BAD_ARG,
+                "Option %.60s requires an argument.  Use `kvdbg --help' for a list of options.", argv[at]);
+        if (option == '?')
+            return kv_fail(
+                err, KV_BAD_ARG, "Unrecognized option %.60s.  Use `kvdbg --help' for a list of options.", argv[at]);
+        if (option == OPT_LATER || option == 'c')
+            return kv_fail(err, KV_UNSUPPORTED,
+                "Option %.60s is not there yet: this kvdbg has no core files, JSON Lines or rows of prompts.",
+                argv[at]);
+        enum kv_status st = take(o, option, optarg, err);
+        if (st) return st;
+    }
+    if (o->prompt && o->text) return kv_fail(err, KV_BAD_ARG, "Both --prompt and --text are given; choose one.");
+    return KV_OK;
+}
+
+void options_free(struct options *o) { free(o->action); }
+
+void options_print_help(void)
+{
+    printf("kvdbg: GDB for the KV cache.\n\nUsage: kvdbg [options] [MODEL]\n\n"
+           "MODEL is a GGUF file or synthetic:NAME (random weights, timing only); without it,\n"
+           "models/smollm2-135m-instruct-q4_1.gguf, which `make model' fetches.\n\nOptions:\n");
+    for (const struct option_row *row = option_rows; row->spelling; row++)
+        printf("  %-24s %s\n", row->spelling, row->help);
+    printf(
+        "\nExit status: 0 all fine; 1 a command failed; 2 bad command line or unreadable script; 3 an assertion\n"
+        "failed; 4 model or prompt cannot be loaded; 5 out of memory; 6 an engine event; 130 interrupted;\n"
+        "`quit N' exits with N.\n");
+}
+
+const struct option_row option_rows[] = {
+    { "-p, --prompt FILE", "read the prompt from FILE" },
+    { "--text TEXT", "take TEXT as the prompt" },
+    { "--question TEXT", "ask TEXT about the prompt" },
+    { "--chat on|off", "wrap the prompt in the model's chat template (default: where it has one)" },
+    { "-x FILE", "run the commands in FILE" },
+    { "-ex COMMAND", "run one COMMAND; -x and -ex run in the order given" },
+    { "-batch", "exit after the commands; stop at the first that fails" },
+    { "--keep-going", "with -batch, go on after a failure" },
+    { "-q, --quiet", "do not print the greeting" },
+    { "-nx", "do not read init files" },
+    { "-nw", "use the plain prompt" },
+    { "--backend auto|cpu|cuda", "what computes" },
+    { "--precision fast|f32|int8", "f32 is the reference" },
+    { "--kv f16|f32|bf16", "element type of K and V" },
+    { "--threads N", "number of threads" },
+    { "--version", "print the version and exit" },
+    { "--help", "print this and exit" },
+    { NULL, NULL },
+};

@@ -1,0 +1,34 @@
+/* The command line. */
+#ifndef KV_OPTIONS_H
+#define KV_OPTIONS_H
+
+#include "kernels/base.h"
+
+struct option_action {
+    bool file; /* -x FILE, else -ex COMMAND */
+    const char *text;
+};
+
+struct options {
+    const char *model; /* NULL = the default */
+    const char *prompt, *text, *question;
+    int chat;                     /* -1 = where the model has a template, 0, 1 */
+    struct option_action *action; /* in the order given; owned */
+    int n_action;
+    bool batch, no_init, quiet, no_window, keep_going, help, version;
+    const char *backend, *precision, *kv, *threads;
+    const char *program; /* argv[0] */
+};
+
+/* Reads argv; KV_BAD_ARG with one sentence. Strings stay the caller's. */
+enum kv_status options_parse(struct options *o, int argc, char **argv, struct kv_error *err);
+void options_free(struct options *o);
+void options_print_help(void);
+
+/* One row an option, for --help and the man page; ends with a NULL spelling. */
+struct option_row {
+    const char *spelling, *help;
+};
+extern const struct option_row option_rows[];
+
+#endif

@@ -1,0 +1,140 @@
+/* The prompt: libedit on a terminal, plain lines from anywhere else. */
+#include "inspector/prompt.h"
+
+#include <editline/readline.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "inspector/complete.h"
+
+#define PROMPT        "(kvdbg) "
+#define HISTORY_LINES 1000
+
+static struct session *completing;
+
+struct matches {
+    char **word;
+    size_t count;
+};
+
+static void keep(void *ctx, const char *word)
+{
+    struct matches *m = ctx;
+    char **grown = realloc(m->word, (m->count + 2) * sizeof *grown);
+    if (!grown) return;
+    m->word = grown;
+    m->word[m->count] = strdup(word);
+    if (m->word[m->count]) m->word[++m->count] = NULL;
+}
+
+/* readline wants the words one at a time, NULL behind the last. */
+static char *next_match(const char *text, int state)
+{
+    static struct matches m;
+    static size_t at;
+    (void)text;
+    if (!state) {
+        size_t start;
+        char line[1024];
+        snprintf(line, sizeof line, "%.*s", rl_point, rl_line_buffer);
+        m = (struct matches){ 0 };
+        at = 0;
+        complete_line(completing, line, &start, keep, &m);
+    }
+    if (at < m.count) return m.word[at++];
+    free(m.word);
+    m = (struct matches){ 0 };
+    return NULL;
+}
+
+static void ignore(void *ctx, const char *word)
+{
+    (void)ctx;
+    (void)word;
+}
+
+static char **attempt(const char *text, int start, int end)
+{
+    size_t at;
+    char line[1024];
+    (void)start;
+    (void)end;
+    snprintf(line, sizeof line, "%.*s", rl_point, rl_line_buffer);
+    bool files = complete_line(completing, line, &at, ignore, NULL);
+    rl_attempted_completion_over = !files;
+    return files ? NULL : rl_completion_matches(text, next_match);
+}
+
+/* $XDG_STATE_HOME/kvdbg/history where that is set, else ~/.kvdbg_history; false without a home. */
+static bool history_path(char *path, size_t size)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    if (state && *state) {
+        snprintf(path, size, "%s/kvdbg", state);
+        mkdir(path, 0700);
+        snprintf(path, size, "%s/kvdbg/history", state);
+        return true;
+    }
+    snprintf(path, size, "%s/.kvdbg_history", home ? home : "");
+    return home && *home;
+}
+
+/* Runs a line, or for an empty one what the last command says. */
+static void take(struct session *s, const char *line)
+{
+    char text[sizeof s->repeat];
+    if (line[strspn(line, " \t\r")]) {
+        session_do(s, line);
+        return;
+    }
+    memcpy(text, s->repeat, sizeof text);
+    if (*text) session_do(s, text);
+}
+
+static void terminal_loop(struct session *s)
+{
+    char path[4096];
+    bool kept = history_path(path, sizeof path);
+    completing = s;
+    rl_readline_name = "kvdbg";
+    rl_initialize();
+    using_history();
+    stifle_history(HISTORY_LINES);
+    if (kept) read_history(path);
+    rl_attempted_completion_function = attempt;
+    rl_completer_word_break_characters = " \t()[]+-*/<>=!&|,";
+    while (!s->leaving) {
+        char *line = readline(PROMPT);
+        if (session_interrupted()) { /* Ctrl-C drops the line, as in GDB */
+            fputs("Quit\n", s->out);
+            free(line);
+            continue;
+        }
+        if (!line) {
+            fputs("quit\n", s->out);
+            session_do(s, "quit");
+            continue;
+        }
+        if (line[strspn(line, " \t")]) add_history(line);
+        take(s, line);
+        free(line);
+    }
+    if (kept) write_history(path);
+}
+
+void prompt_loop(struct session *s)
+{
+    if (s->terminal) {
+        terminal_loop(s);
+        return;
+    }
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t n;
+    while (!s->leaving && (n = getline(&line, &cap, stdin)) >= 0) {
+        if (n && line[n - 1] == '\n') line[n - 1] = '\0';
+        take(s, line);
+    }
+    free(line);
+}

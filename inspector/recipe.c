@@ -1,0 +1,123 @@
+/* The recipe: command, model and prompt by hash, policy, how it was computed. */
+#include "inspector/recipe.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspector/hash.h"
+#include "inspector/progress.h"
+#include "inspector/set.h"
+
+static enum kv_status add(struct session *s, struct recipe *r, const char *key, const char *text)
+{
+    char *copy = kv_strdup(text);
+    if (!copy || r->count == RECIPE_NOTES) {
+        free(copy);
+        return kv_fail(&s->err, KV_NO_MEMORY, "No memory for the picture's recipe.");
+    }
+    r->text[r->n_text++] = copy;
+    r->note[r->count++] = (struct png_note){ key, copy };
+    return KV_OK;
+}
+
+static enum kv_status add_number(struct session *s, struct recipe *r, const char *key, long long n)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld", n);
+    return add(s, r, key, text);
+}
+
+/* All settings of a room ("policy.") as one JSON object, values as the text that `set` takes; NULL = no memory. */
+static char *settings_json(struct session *s, const char *room)
+{
+    const struct kv_setting *row;
+    cJSON *object = cJSON_CreateObject();
+    bool whole = object != NULL;
+    for (int i = 0; whole && (row = kv_setting_at(i)); i++) {
+        const char *name = row->name;
+        char value[200];
+        if (strncmp(name, room, strlen(room)) || kv_get(s->engine, name, value, sizeof value, &s->err)) continue;
+        whole = cJSON_AddStringToObject(object, name + strlen(room), value) != NULL;
+    }
+    char *text = whole ? cJSON_PrintUnformatted(object) : NULL;
+    cJSON_Delete(object);
+    return text;
+}
+
+static enum kv_status add_settings(struct session *s, struct recipe *r, const char *key, const char *room)
+{
+    char *text = settings_json(s, room);
+    enum kv_status st =
+        text ? add(s, r, key, text) : kv_fail(&s->err, KV_NO_MEMORY, "No memory for the picture's recipe.");
+    free(text);
+    return st;
+}
+
+void recipe_note_policy(struct session *s)
+{
+    char preset[40] = "", ratio[40] = "";
+    struct kv_error ignored;
+    free(s->policy);
+    s->policy = settings_json(s, "policy.");
+    kv_get(s->engine, "policy.preset", preset, sizeof preset, &ignored);
+    kv_get(s->engine, "policy.ratio", ratio, sizeof ratio, &ignored);
+    snprintf(s->policy_title, sizeof s->policy_title, "policy %s, ratio %s", preset, ratio);
+}
+
+static enum kv_status hashes(struct session *s)
+{
+    enum kv_status st = KV_OK;
+    if (!s->prompt_sha[0]) st = hash_bytes(s->prompt, s->prompt_bytes, s->prompt_sha, &s->err);
+    if (st || s->model_sha[0]) return st;
+    if (s->facts.synthetic) {
+        snprintf(s->model_sha, sizeof s->model_sha, "%.64s", s->facts.path);
+        return KV_OK;
+    }
+    progress_show(s, "sha256 of the model", 0, 1);
+    st = hash_file(s->facts.path, s->model_sha, &s->err);
+    progress_clear();
+    return st;
+}
+
+enum kv_status recipe_make(struct session *s, const struct picture *p, struct recipe *r)
+{
+    struct kv_where w;
+    struct kv_array tok;
+    char command[200] = "export png FILE ", described[400], where[64];
+    *r = (struct recipe){ 0 };
+    enum kv_status st = hashes(s);
+    if (st) return st;
+    picture_text(p, command + strlen(command), sizeof command - strlen(command));
+    kv_where(s->engine, &w);
+    location_where(&w, where, sizeof where);
+    kv_describe(s->engine, described, sizeof described);
+    if (!st) st = add(s, r, "Software", "kvdbg " KVDBG_VERSION);
+    if (!st) st = add(s, r, "kvdbg:command", command);
+    if (!st) st = add(s, r, "kvdbg:quantity", picture_name[p->what]);
+    if (!st && p->what == PICTURE_ATTN) st = add_number(s, r, "kvdbg:layer", p->layer);
+    if (!st && p->what == PICTURE_ATTN) st = add_number(s, r, "kvdbg:head", p->head);
+    if (!st) st = add(s, r, "kvdbg:model", s->facts.name);
+    if (!st) st = add(s, r, "kvdbg:model-sha256", s->model_sha);
+    if (!st) st = add(s, r, "kvdbg:prompt-sha256", s->prompt_sha);
+    if (!st && s->question) st = add(s, r, "kvdbg:question", s->question);
+    if (!st) st = add(s, r, "kvdbg:chat", s->chat ? "on" : "off");
+    if (!st && !kv_value(s->engine, "tok", &tok, &s->err))
+        st = add_number(s, r, "kvdbg:prompt-tokens", (long long)tok.dim[0]);
+    bool made = s->policy &&
+                (w.phase > KV_PHASE_compress || (w.phase == KV_PHASE_compress && w.stage != KV_STAGE_allocate));
+    if (!st) st = made ? add(s, r, "kvdbg:policy", s->policy) : add_settings(s, r, "kvdbg:policy", "policy.");
+    if (!st) st = add_settings(s, r, "kvdbg:engine", "engine.");
+    if (!st) st = add_settings(s, r, "kvdbg:decode", "decode.");
+    if (!st) st = add(s, r, "kvdbg:backend", described);
+    if (!st) st = add(s, r, "kvdbg:where", where);
+    if (!st) st = add_number(s, r, "kvdbg:tick", (long long)w.tick);
+    if (!st && s->facts.synthetic) st = add(s, r, "kvdbg:warning", "synthetic weights: timing only");
+    return st;
+}
+
+void recipe_free(struct recipe *r)
+{
+    for (size_t i = 0; i < r->n_text; i++) free(r->text[i]);
+    *r = (struct recipe){ 0 };
+}

@@ -1,0 +1,356 @@
+/* The stop loop: runs the engine in the longest steps that cannot miss a stop, streams the reply, and says where and
+ * why it stopped. */
+#include "inspector/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspector/line.h"
+#include "inspector/progress.h"
+#include "inspector/recipe.h"
+#include "inspector/tokens.h"
+
+#define CHARACTER_TOKENS 4 /* no character takes more tokens than bytes */
+
+/* --- what is printed at a stop --------------------------------------------------------------------------------------- */
+
+static bool number_at(struct session *s, const char *name, int layer, double *out)
+{
+    struct kv_array a;
+    struct kv_error ignored;
+    if (kv_value(s->engine, name, &a, &ignored) || (size_t)layer >= a.dim[0]) return false;
+    *out = array_number(&a, (size_t)layer);
+    return true;
+}
+
+static void rows_text(struct session *s, const struct kv_where *w, const char *name, char *text, size_t size)
+{
+    struct kv_array ids;
+    struct kv_error ignored;
+    char setting[32] = "0";
+    kv_get(s->engine, "engine.segment", setting, sizeof setting, &ignored);
+    long segment = strtol(setting, NULL, 10), total = 0;
+    if (!kv_value(s->engine, name, &ids, &ignored)) total = (long)ids.dim[0];
+    long first = w->pass * segment, last = first + segment < total ? first + segment : total;
+    snprintf(text, size, "rows %ld-%ld of %ld", first, last - 1, total);
+}
+
+static void pass_text(struct session *s, const struct kv_where *w, char *text, size_t size)
+{
+    struct kv_array reply;
+    struct kv_error ignored;
+    char quoted[64];
+    text[0] = '\0';
+    if (w->phase == KV_PHASE_prefill) rows_text(s, w, "tok", text, size);
+    if (w->phase == KV_PHASE_ask) rows_text(s, w, "question", text, size);
+    if (w->phase == KV_PHASE_decode && !kv_value(s->engine, "reply", &reply, &ignored) && reply.dim[0])
+        snprintf(text, size, "token %s",
+            tokens_quote(s, ((const int32_t *)reply.data)[reply.dim[0] - 1], quoted, sizeof quoted));
+}
+
+static void compress_text(struct session *s, const struct kv_where *w, char *text, size_t size)
+{
+    double entropy, budget;
+    struct kv_array tok;
+    struct kv_error ignored;
+    unsigned long n = kv_value(s->engine, "tok", &tok, &ignored) ? 0 : tok.dim[0];
+    char preset[64] = "";
+    kv_get(s->engine, "policy.preset", preset, sizeof preset, &ignored);
+    if (w->stage == KV_STAGE_allocate)
+        snprintf(text, size, "policy %s over %d layers of %lu tokens", preset, s->facts.n_layer, n);
+    else if (number_at(s, "E", w->layer, &entropy) && number_at(s, "budget.app", w->layer, &budget))
+        snprintf(text, size, "H=%.2f nats  budget %.0f of %lu tokens", entropy, budget, n);
+    else
+        text[0] = '\0';
+}
+
+void run_next_text(struct session *s, const struct kv_where *w, char *text, size_t size)
+{
+    char more[160] = "", stage[48];
+    if (w->phase == KV_PHASE_done) {
+        snprintf(text, size, "done");
+        return;
+    }
+    if (w->phase == KV_PHASE_compress)
+        compress_text(s, w, more, sizeof more);
+    else
+        pass_text(s, w, more, sizeof more);
+    if (w->layer >= 0)
+        snprintf(stage, sizeof stage, "L%d.%s", w->layer, kv_stage_name[w->stage]);
+    else
+        snprintf(stage, sizeof stage, "%s", kv_stage_name[w->stage]);
+    snprintf(text, size, "%s%s%s%s", stage, *more ? "  " : "", more, session_mark(s));
+}
+
+void run_end_line(struct session *s)
+{
+    progress_clear();
+    if (s->mid_line) fputc('\n', s->out);
+    s->mid_line = false;
+}
+
+/* `why` is NULL for a step within one pass, which prints the line alone, as GDB does within a function. */
+static void show_stop(struct session *s, const char *why, const struct kv_where *w)
+{
+    char where[64], next[256];
+    run_end_line(s);
+    location_where(w, where, sizeof where);
+    run_next_text(s, w, next, sizeof next);
+    if (why) fprintf(s->out, "%s%s, tick %llu\n", why, where, (unsigned long long)w->tick);
+    fprintf(s->out, "%llu\t%s\n", (unsigned long long)w->tick, next);
+    if (w->layer >= 0) s->layer = w->layer;
+}
+
+/* Prints the reply's new tokens as text. A token that ends inside a character waits for the next ones. */
+static void stream(struct session *s, bool flush)
+{
+    static const char broken[] = "\xEF\xBF\xBD";
+    struct kv_array reply;
+    struct kv_error ignored;
+    if (kv_value(s->engine, "reply", &reply, &ignored)) return;
+    if (s->streamed > reply.dim[0]) s->streamed = 0;
+    size_t n = reply.dim[0] - s->streamed;
+    if (!n) return;
+    char *text = kv_tokens_text(s->engine, (const int32_t *)reply.data + s->streamed, (int)n);
+    size_t length = text ? strlen(text) : 0, tail = sizeof broken - 1;
+    bool open = length >= tail && !memcmp(text + length - tail, broken, tail);
+    if (!open || flush || n >= CHARACTER_TOKENS) {
+        progress_clear();
+        if (length) {
+            fwrite(text, 1, length, s->out);
+            s->mid_line = text[length - 1] != '\n';
+            if (s->terminal) fflush(s->out);
+        }
+        s->streamed = reply.dim[0];
+    }
+    free(text);
+}
+
+static struct reaction finished(struct session *s)
+{
+    struct kv_array reply;
+    char tokens[32] = "128";
+    size_t n = kv_value(s->engine, "reply", &reply, &s->err) ? 0 : reply.dim[0];
+    kv_get(s->engine, "decode.tokens", tokens, sizeof tokens, &s->err);
+    stream(s, true);
+    run_end_line(s);
+    fprintf(s->out, "[Request finished: %zu reply token%s, %s; %s]\n", n, n == 1 ? "" : "s",
+        n >= strtoul(tokens, NULL, 10) ? "cut by decode.tokens" : "ended by the model", session_mode(s));
+    snprintf(s->stop_reason, sizeof s->stop_reason, "done");
+    return STEPPED;
+}
+
+/* --- the loop ---------------------------------------------------------------------------------------------------------- */
+
+/* What a command asks for: to go on for `count` units, or (goes = false) to the next stop. */
+struct goal {
+    bool goes;
+    enum kv_unit unit;
+    long count;
+};
+
+static bool crossed(const struct kv_where *from, const struct kv_where *to, enum kv_unit unit)
+{
+    if (to->phase != from->phase) return true;
+    if (unit == KV_UNIT_PHASE) return false;
+    if (unit == KV_UNIT_STAGE || to->pass != from->pass) return true;
+    return unit == KV_UNIT_LAYER && to->layer != from->layer;
+}
+
+static bool stop_here(struct session *s, const struct kv_where *now, const struct kv_where *before)
+{
+    struct stop *hit = stops_check(s, now, before);
+    char why[64];
+    if (!hit) return false;
+    snprintf(s->stop_reason, sizeof s->stop_reason, "breakpoint %d", hit->number);
+    snprintf(why, sizeof why, "\n%s %d, ", hit->temporary ? "Temporary breakpoint" : "Breakpoint", hit->number);
+    if (s->mid_line) fputc('\n', s->out);
+    s->mid_line = false;
+    show_stop(s, why, now);
+    if (hit->temporary) stops_delete(&s->stops, hit->number);
+    return true;
+}
+
+static struct reaction interrupted(struct session *s)
+{
+    struct kv_where w;
+    run_end_line(s);
+    session_interrupted();
+    snprintf(s->stop_reason, sizeof s->stop_reason, "interrupt");
+    fprintf(s->out, "\nProgram received signal SIGINT, Interrupt.\n");
+    kv_where(s->engine, &w);
+    show_stop(s, "", &w);
+    if (!s->options->batch) return STEPPED;
+    return refuse(s, KV_STOPPED, "Interrupted.");
+}
+
+static struct reaction resume(struct session *s, struct goal goal)
+{
+    struct kv_where first, mark, before, now;
+    kv_where(s->engine, &first);
+    mark = now = first;
+    if (first.phase == KV_PHASE_done)
+        return refuse(s, KV_NOT_NOW,
+            "The request has finished; \"run\" starts it again, \"recompress\" goes back to compress.");
+    if (first.phase < KV_PHASE_compress || (first.phase == KV_PHASE_compress && first.stage == KV_STAGE_allocate))
+        recipe_note_policy(s);
+    for (;;) {
+        enum kv_unit unit = stops_unit(&s->stops, &now);
+        if (goal.goes && goal.unit < unit) unit = goal.unit;
+        before = now;
+        enum kv_status st = kv_step(s->engine, unit, &s->err);
+        stream(s, false);
+        if (st == KV_STOPPED) return interrupted(s);
+        if (st) {
+            run_end_line(s);
+            snprintf(s->stop_reason, sizeof s->stop_reason, "error");
+            return failed(s);
+        }
+        kv_where(s->engine, &now);
+        if (stop_here(s, &now, &before)) return STEPPED;
+        if (now.phase == KV_PHASE_done) return finished(s);
+        if (!goal.goes || !crossed(&mark, &now, goal.unit)) continue;
+        mark = now;
+        if (--goal.count > 0) continue;
+        stream(s, false);
+        snprintf(s->stop_reason, sizeof s->stop_reason, "step");
+        show_stop(s, now.phase == first.phase && now.pass == first.pass ? NULL : "", &now);
+        return STEPPED;
+    }
+}
+
+/* An optional count of at least 1. */
+static bool read_count(struct session *s, const char *args, long *out)
+{
+    struct value v;
+    *out = 1;
+    if (!*args) return true;
+    enum kv_status st = expr_text(s, args, &v, &s->err);
+    if (!st && (v.kind != VALUE_NUMBER || v.n_dim || !(v.number[0] >= 1 && v.number[0] <= 1e9)))
+        st = kv_fail(&s->err, KV_BAD_ARG, "The count must be a whole number from 1 on, not %.60s.", args);
+    if (!st) *out = (long)v.number[0];
+    value_free(&v);
+    return !st;
+}
+
+static struct reaction step_by(struct session *s, const char *args, enum kv_unit unit)
+{
+    long count;
+    if (!read_count(s, args, &count)) return failed(s);
+    return resume(s, (struct goal){ true, unit, count });
+}
+
+struct reaction cmd_step(struct session *s, const char *args) { return step_by(s, args, KV_UNIT_LAYER); }
+struct reaction cmd_stepi(struct session *s, const char *args) { return step_by(s, args, KV_UNIT_STAGE); }
+struct reaction cmd_next(struct session *s, const char *args) { return step_by(s, args, KV_UNIT_PASS); }
+
+struct reaction cmd_continue(struct session *s, const char *args)
+{
+    long count;
+    int number = 0;
+    if (!read_count(s, args, &count)) return failed(s);
+    sscanf(s->stop_reason, "breakpoint %d", &number);
+    struct stop *stop = stops_find(&s->stops, number);
+    if (*args && stop) {
+        stop->ignore = (uint64_t)count - 1;
+        if (count > 1)
+            fprintf(s->out, "Will ignore next %ld crossings of breakpoint %d.  Continuing.\n", count - 1, number);
+        else
+            fprintf(s->out, "Continuing.\n");
+    } else {
+        if (*args) fprintf(s->out, "Not stopped at any breakpoint; argument ignored.\n");
+        fprintf(s->out, "Continuing.\n");
+    }
+    return resume(s, (struct goal){ 0 });
+}
+
+struct reaction cmd_finish(struct session *s, const char *args)
+{
+    static const struct {
+        const char *name;
+        enum kv_unit unit;
+    } frames[] = { { "stage", KV_UNIT_STAGE }, { "layer", KV_UNIT_LAYER }, { "pass", KV_UNIT_PASS },
+        { "phase", KV_UNIT_PHASE } };
+    struct kv_where w;
+    char what[64];
+    kv_where(s->engine, &w);
+    size_t f = w.layer >= 0 ? 1 : 2;
+    if (*args) {
+        for (f = 0; f < KV_COUNT(frames) && strcmp(args, frames[f].name); f++) {
+        }
+        if (f == KV_COUNT(frames))
+            return refuse(s, KV_BAD_ARG, "\"%.40s\" is none of stage, layer, pass, phase.", args);
+    }
+    if (w.phase != KV_PHASE_done) {
+        if (f < 2 && w.layer >= 0)
+            location_where(&w, what, sizeof what);
+        else if (f == 3)
+            snprintf(what, sizeof what, "%s", kv_phase_name[w.phase]);
+        else
+            snprintf(what, sizeof what, "%s:%d", kv_phase_name[w.phase], w.pass);
+        fprintf(s->out, "Run till exit from #%zu  %s\n", f, what);
+    }
+    return resume(s, (struct goal){ true, frames[f].unit, 1 });
+}
+
+/* --- beginning ----------------------------------------------------------------------------------------------------------- */
+
+static bool begin(struct session *s)
+{
+    struct kv_array tok, question;
+    struct kv_error ignored;
+    if (kv_started(s->engine)) {
+        struct kv_where w;
+        kv_where(s->engine, &w);
+        if (w.phase != KV_PHASE_done &&
+            !session_ask(
+                s, "The request being debugged has been started already.\nStart it from the beginning? ")) {
+            kv_fail(&s->err, KV_NOT_NOW, "Request not restarted.");
+            return false;
+        }
+    }
+    s->streamed = 0;
+    if (kv_start(s->engine, &s->err)) return false;
+    size_t n = kv_value(s->engine, "tok", &tok, &ignored) ? 0 : tok.dim[0];
+    size_t asked = kv_value(s->engine, "question", &question, &ignored) ? 0 : question.dim[0];
+    fprintf(s->out, "Starting request: %s, %zu tokens", s->prompt_name, n);
+    if (asked) fprintf(s->out, " and a question of %zu", asked);
+    fprintf(s->out, " (%s; %s)\n", s->chat ? "chat" : "plain text", session_mode(s));
+    return true;
+}
+
+struct reaction cmd_start(struct session *s, const char *args)
+{
+    struct kv_where w;
+    (void)args;
+    if (!begin(s)) return failed(s);
+    kv_where(s->engine, &w);
+    snprintf(s->stop_reason, sizeof s->stop_reason, "start");
+    show_stop(s, "\n", &w);
+    return STEPPED;
+}
+
+struct reaction cmd_run(struct session *s, const char *args)
+{
+    struct kv_where w;
+    (void)args;
+    if (!begin(s)) return failed(s);
+    kv_where(s->engine, &w);
+    if (stop_here(s, &w, NULL)) return STEPPED;
+    return resume(s, (struct goal){ 0 });
+}
+
+struct reaction cmd_recompress(struct session *s, const char *args)
+{
+    struct kv_where w;
+    (void)args;
+    run_end_line(s);
+    enum kv_status st = kv_recompress(s->engine, &s->err);
+    if (st == KV_STOPPED) return interrupted(s);
+    if (st) return failed(s);
+    s->streamed = 0;
+    kv_where(s->engine, &w);
+    snprintf(s->stop_reason, sizeof s->stop_reason, "recompress");
+    show_stop(s, "", &w);
+    return STEPPED;
+}

@@ -1,0 +1,390 @@
+/* Opening model and prompt, running one line, and what becomes of its failure. */
+#include "inspector/session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "inspector/help.h"
+#include "inspector/line.h"
+#include "inspector/lookup.h"
+#include "inspector/progress.h"
+
+#define DEFAULT_MODEL "models/smollm2-135m-instruct-q4_1.gguf"
+#define PROMPT_LIMIT  ((size_t)64 << 20)
+
+const struct reaction DONE = { KV_OK, 0, 0 };
+const struct reaction CHANGED = { KV_OK, REACT_CHANGED, 0 };
+const struct reaction STEPPED = { KV_OK, REACT_STEPPED, 0 };
+
+struct reaction failed(struct session *s)
+{
+    return (struct reaction){ .status = s->err.code ? s->err.code : KV_BAD_ARG };
+}
+
+struct reaction refuse(struct session *s, enum kv_status code, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    s->err.code = code;
+    vsnprintf(s->err.text, sizeof s->err.text, fmt, args);
+    va_end(args);
+    return (struct reaction){ .status = code };
+}
+
+/* --- signals ------------------------------------------------------------------------------------------------------ */
+
+static volatile sig_atomic_t interrupted;
+static struct kv_engine *volatile interruptible;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    interrupted = 1;
+    if (interruptible) kv_stop(interruptible);
+}
+
+bool session_interrupted(void)
+{
+    bool was = interrupted;
+    interrupted = 0;
+    return was;
+}
+
+void session_catch_signals(struct session *s)
+{
+    struct sigaction action = { .sa_handler = on_interrupt };
+    interruptible = s->engine;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+/* --- model and prompt --------------------------------------------------------------------------------------------- */
+
+enum kv_status session_model(struct session *s, const char *path)
+{
+    struct kv_model *model;
+    struct kv_engine *engine;
+    enum kv_status st = kv_model_open(path, &model, &s->err);
+    if (st) return st;
+    if ((st = kv_engine_open(model, &engine, &s->err))) {
+        kv_model_close(model);
+        return st;
+    }
+    interruptible = engine;
+    kv_engine_close(s->engine);
+    kv_model_close(s->model);
+    s->model = model;
+    s->engine = engine;
+    kv_model_facts(model, &s->facts);
+    kv_on_progress(engine, progress_show, s);
+    s->layer = s->head = s->token = 0;
+    s->streamed = 0;
+    s->model_sha[0] = '\0';
+    return KV_OK;
+}
+
+/* Relative to the current folder, else beside the program as `make` lays it: build/kvdbg, models/. */
+static enum kv_status default_model(struct session *s, char *path, size_t size)
+{
+    snprintf(path, size, "%s", DEFAULT_MODEL);
+    if (!access(path, F_OK)) return KV_OK;
+    char program[3000];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (n > 0) {
+        program[n] = '\0';
+        char *slash = strrchr(program, '/');
+        snprintf(path, size, "%.*s/../%s", (int)(slash ? slash - program : 0), program, DEFAULT_MODEL);
+        if (!access(path, F_OK)) return KV_OK;
+    }
+    return kv_fail(&s->err, KV_IO, "There is no %s; fetch it with `make model', or name a model.", DEFAULT_MODEL);
+}
+
+static enum kv_status apply_prompt(struct session *s, const char *text, size_t bytes, const char *question)
+{
+    int want = s->options->chat;
+    enum kv_status st = kv_prompt_text(s->engine, text, bytes, question, want != 0, &s->err);
+    s->chat = want != 0;
+    if (st == KV_UNSUPPORTED && want < 0) {
+        st = kv_prompt_text(s->engine, text, bytes, question, false, &s->err);
+        s->chat = false;
+    }
+    return st;
+}
+
+enum kv_status session_prompt(
+    struct session *s, const char *name, const char *text, size_t bytes, const char *question)
+{
+    char *copy = kv_alloc(bytes + 1, 1), *title = kv_strdup(name), *ask = kv_strdup(question);
+    enum kv_status st = copy && title && (ask || !question)
+                            ? apply_prompt(s, text, bytes, question)
+                            : kv_fail(&s->err, KV_NO_MEMORY, "No memory for a prompt of %zu bytes.", bytes);
+    if (st) {
+        free(copy);
+        free(title);
+        free(ask);
+        return st;
+    }
+    memcpy(copy, text, bytes);
+    free(s->prompt);
+    free(s->prompt_name);
+    free(s->question);
+    s->prompt = copy;
+    s->prompt_bytes = bytes;
+    s->prompt_name = title;
+    s->question = ask;
+    s->prompt_sha[0] = '\0';
+    s->streamed = 0;
+    s->token = 0;
+    return KV_OK;
+}
+
+static enum kv_status read_text(struct session *s, const char *path, char **out, size_t *bytes)
+{
+    struct stat info;
+    FILE *f = fopen(path, "rb");
+    *out = NULL;
+    if (!f) return kv_fail(&s->err, KV_IO, "%.300s: %s.", path, strerror(errno));
+    enum kv_status st = KV_OK;
+    if (!fstat(fileno(f), &info) && S_ISDIR(info.st_mode))
+        st = kv_fail(&s->err, KV_IO, "%.300s: Is a directory.", path);
+    size_t cap = 1 << 16, n = 0;
+    while (!st) {
+        char *grown = realloc(*out, cap + 1);
+        if (!grown) {
+            st = kv_fail(&s->err, KV_NO_MEMORY, "No memory to read %.300s.", path);
+            break;
+        }
+        *out = grown;
+        size_t got = fread(*out + n, 1, cap - n, f);
+        n += got;
+        if (n < cap) {
+            if (ferror(f)) st = kv_fail(&s->err, KV_IO, "%.300s: %s.", path, strerror(errno));
+            break;
+        }
+        if (n >= PROMPT_LIMIT)
+            st = kv_fail(&s->err, KV_BAD_ARG, "%.300s is longer than %zu MiB, too long for a prompt.", path,
+                PROMPT_LIMIT >> 20);
+        cap *= 2;
+    }
+    fclose(f);
+    const char *zero = !st ? memchr(*out, 0, n) : NULL;
+    if (zero) st = kv_fail(&s->err, KV_BAD_FILE, "%.300s is no text: byte %zu is 0.", path, (size_t)(zero - *out));
+    *bytes = n;
+    return st;
+}
+
+enum kv_status session_prompt_file(struct session *s, const char *path)
+{
+    char *text;
+    size_t bytes = 0;
+    enum kv_status st = read_text(s, path, &text, &bytes);
+    /* A text file's last newline ends its last line; it is no part of the text. */
+    if (!st && bytes && text[bytes - 1] == '\n') bytes--;
+    if (!st && !bytes)
+        st = kv_fail(&s->err, KV_BAD_ARG, "%.300s is empty; a prompt needs at least one token.", path);
+    if (!st) st = session_prompt(s, path, text, bytes, s->question);
+    free(text);
+    return st;
+}
+
+enum kv_status session_open(struct session *s, const struct options *o, int *exit_status)
+{
+    char path[4096];
+    const char *names[] = { "engine.backend", "engine.precision", "engine.kv", "engine.threads" };
+    const char *values[] = { o->backend, o->precision, o->kv, o->threads };
+    s->options = o;
+    s->out = stdout;
+    s->terminal = isatty(0) && isatty(1) && !o->batch;
+    s->confirm = !o->batch;
+    s->print_elements = 200;
+    *exit_status = 4;
+    enum kv_status st = o->model ? KV_OK : default_model(s, path, sizeof path);
+    if (!st) st = session_model(s, o->model ? o->model : path);
+    if (st) {
+        if (st == KV_NO_MEMORY) *exit_status = 5;
+        return st;
+    }
+    for (size_t i = 0; i < KV_COUNT(names) && !st; i++)
+        if (values[i]) st = kv_set(s->engine, &names[i], &values[i], 1, &s->err);
+    if (st) {
+        *exit_status = 2;
+        return st;
+    }
+    if (o->question && !o->text && !o->prompt) {
+        *exit_status = 2;
+        return kv_fail(&s->err, KV_BAD_ARG, "--question needs a prompt to ask about: --prompt FILE or --text S.");
+    }
+    s->question = kv_strdup(o->question);
+    if (o->text)
+        st = session_prompt(s, "(text)", o->text, strlen(o->text), o->question);
+    else if (o->prompt)
+        st = session_prompt_file(s, o->prompt);
+    return st;
+}
+
+void session_close(struct session *s)
+{
+    interruptible = NULL;
+    for (struct variable *v = s->variables, *next; v; v = next) {
+        next = v->next;
+        value_free(&v->value);
+        free(v->name);
+        free(v);
+    }
+    for (size_t i = 0; i < s->n_history; i++) value_free(&s->history[i]);
+    free(s->history);
+    stops_free(&s->stops);
+    free(s->written);
+    free(s->policy);
+    free(s->prompt);
+    free(s->prompt_name);
+    free(s->question);
+    kv_engine_close(s->engine);
+    kv_model_close(s->model);
+}
+
+/* --- how results were obtained -------------------------------------------------------------------------------------- */
+
+const char *session_mode(struct session *s)
+{
+    static char text[160];
+    char described[400], precision[32];
+    struct kv_error ignored;
+    kv_describe(s->engine, described, sizeof described);
+    if (kv_get(s->engine, "engine.precision", precision, sizeof precision, &ignored)) precision[0] = '\0';
+    if (kv_started(s->engine))
+        snprintf(text, sizeof text, "%s, %.*s%s", precision, (int)strcspn(described, " ;"), described,
+            s->facts.synthetic ? ", synthetic weights: timing only" : "");
+    else
+        snprintf(
+            text, sizeof text, "%s%s", precision, s->facts.synthetic ? ", synthetic weights: timing only" : "");
+    return text;
+}
+
+const char *session_mark(const struct session *s) { return s->facts.synthetic ? "  (synthetic weights)" : ""; }
+
+/* --- one line ------------------------------------------------------------------------------------------------------ */
+
+static struct reaction check_needs(struct session *s, const struct command *row, const char *path)
+{
+    struct kv_where w;
+    if (row->needs >= NEEDS_PROMPT && !s->prompt_name)
+        return refuse(
+            s, KV_NOT_NOW, "No prompt.  Use \"prompt FILE\" or \"prompt -text TEXT\" (options -p, --text).");
+    if (row->needs >= NEEDS_RUN && !kv_started(s->engine))
+        return refuse(s, KV_NOT_NOW, "The request is not being run.");
+    kv_where(s->engine, &w);
+    if (row->needs >= NEEDS_PREFILL && w.phase <= KV_PHASE_prefill)
+        return refuse(
+            s, KV_NOT_NOW, "%s is not available before the prefill is done (now in prefill:%d).", path, w.pass);
+    if (row->needs >= NEEDS_COMPRESSED && w.phase == KV_PHASE_compress && !w.pass)
+        return refuse(
+            s, KV_NOT_NOW, "%s is not available before compress is done (now in compress:%d).", path, w.pass);
+    return DONE;
+}
+
+struct reaction session_line(struct session *s, const char *line)
+{
+    const struct command *row;
+    const char *args;
+    char path[96];
+    line += strspn(line, " \t");
+    if (!*line || *line == '#') return DONE;
+    if (strlen(line) >= sizeof s->command)
+        return refuse(
+            s, KV_BAD_ARG, "The line has %zu bytes; %zu are the limit.", strlen(line), sizeof s->command - 1);
+    snprintf(s->command, sizeof s->command, "%s", line);
+    for (size_t n = strlen(s->command); n && strchr(" \t\r", s->command[n - 1]);) s->command[--n] = '\0';
+    char text[sizeof s->command];
+    memcpy(text, s->command, sizeof text);
+    s->repeat[0] = '\0';
+    if (lookup_line(command_table, command_pins, text, &row, &args, path, sizeof path, &s->err)) return failed(s);
+    if (!row->run) return cmd_help(s, path); /* a group alone lists its members, as in GDB */
+    struct reaction r = check_needs(s, row, path);
+    if (r.status) return r;
+    if (row->repeat == REPEAT_SAME) memcpy(s->repeat, text, sizeof text);
+    if (row->repeat == REPEAT_BARE) snprintf(s->repeat, sizeof s->repeat, "%s", path);
+    r = row->run(s, args);
+    if (r.flags & REACT_QUIT) {
+        s->leaving = true;
+        s->exit_code = r.exit;
+    }
+    if (!r.status && (fflush(s->out) || ferror(s->out))) {
+        clearerr(s->out);
+        return refuse(s, KV_IO, "Cannot write the output: %s.", strerror(errno));
+    }
+    return r;
+}
+
+struct reaction session_do(struct session *s, const char *line)
+{
+    s->err = (struct kv_error){ 0 };
+    struct reaction r = session_line(s, line);
+    if (r.status && s->err.text[0]) session_complain(s);
+    if (r.status && !s->exit) s->exit = session_exit(&r);
+    return r;
+}
+
+int session_exit(const struct reaction *r)
+{
+    if (r->exit) return r->exit;
+    switch (r->status) {
+    case KV_OK: return 0;
+    case KV_NO_MEMORY: return 5;
+    case KV_EVENT: return 6;
+    case KV_STOPPED: return 130;
+    default: return 1;
+    }
+}
+
+static void complain_places(const struct script_place *p)
+{
+    if (!p) return;
+    complain_places(p->outer);
+    fprintf(stderr, "%s:%d: Error in sourced command file:\n", p->file, p->line);
+}
+
+void session_complain(struct session *s)
+{
+    progress_clear();
+    if (s->mid_line) fputc('\n', s->out);
+    s->mid_line = false;
+    fflush(s->out);
+    complain_places(s->place);
+    fprintf(stderr, "%s\n", s->err.text);
+    if (s->place && kv_started(s->engine)) {
+        struct kv_where w;
+        char where[64];
+        kv_where(s->engine, &w);
+        location_where(&w, where, sizeof where);
+        fprintf(stderr, "(at %s, tick %llu; focus layer %d head %d)\n", where, (unsigned long long)w.tick, s->layer,
+            s->head);
+    }
+}
+
+bool session_ask(struct session *s, const char *fmt, ...)
+{
+    if (!s->confirm) return true;
+    va_list args;
+    va_start(args, fmt);
+    vfprintf(s->out, fmt, args);
+    va_end(args);
+    fprintf(s->out, "(y or n) ");
+    if (!s->terminal) {
+        fprintf(s->out, "[answered Y; input not from terminal]\n");
+        return true;
+    }
+    char answer[16];
+    for (;;) {
+        fflush(s->out);
+        if (!fgets(answer, sizeof answer, stdin)) return true;
+        if (answer[0] == 'y' || answer[0] == 'Y') return true;
+        if (answer[0] == 'n' || answer[0] == 'N') return false;
+        fprintf(s->out, "Please answer y or n.\n(y or n) ");
+    }
+}

@@ -1,0 +1,114 @@
+/* Everything one kvdbg process knows: the model and its request, the focus, stops, history, where output goes.
+ *
+ * Handlers take a session and print to session->out; what fails leaves its sentence in session->err. One session
+ * drives one engine from one thread; the signal handler alone also touches it, through kv_stop(). */
+#ifndef KV_SESSION_H
+#define KV_SESSION_H
+
+#include <stdio.h>
+
+#include "engine/engine.h"
+#include "inspector/command.h"
+#include "inspector/expr.h"
+#include "inspector/options.h"
+#include "inspector/stops.h"
+
+struct variable {
+    char *name;
+    struct value value;
+    struct variable *next;
+};
+
+/* Where a script is, for error messages; the innermost first. */
+struct script_place {
+    const char *file;
+    int line;
+    const struct script_place *outer;
+};
+
+struct session {
+    const struct options *options;
+    FILE *out;
+    bool terminal; /* stdin and stdout are one: ask, edit lines, draw progress */
+    struct kv_error err;
+
+    struct kv_model *model;
+    struct kv_model_facts facts;
+    struct kv_engine *engine;
+
+    char *prompt_name; /* file, or "(text)"; NULL = no prompt yet */
+    char *prompt;      /* its bytes */
+    size_t prompt_bytes;
+    char *question; /* NULL = none */
+    bool chat;      /* the prompt in force went through the chat template */
+
+    int layer, head, token; /* the focus */
+    struct stops stops;
+    char stop_reason[32]; /* of the last stop, for expect-stop: "breakpoint 2", "step", "done", ... */
+    size_t streamed;      /* reply tokens already printed */
+    bool mid_line;        /* the reply's last line is open */
+
+    struct value *history; /* $1 is history[0] */
+    size_t n_history;
+    struct variable *variables;
+    char *policy;                       /* settings that compress ran with, as JSON; NULL before it */
+    char policy_title[96];              /* "policy seed, ratio 0.25" of the same */
+    char *written;                      /* names of files exported in this session, each ended by a newline */
+    char model_sha[65], prompt_sha[65]; /* empty until an export asked */
+
+    const struct script_place *place;
+    char command[1024]; /* the line being run, for recipes */
+    char repeat[1024];  /* what an empty line does, "" = nothing */
+    bool confirm;
+    int print_elements;
+    int exit;     /* first failure's status, 0 = none */
+    bool leaving; /* quit was said: leave with exit_code */
+    int exit_code;
+};
+
+extern const struct reaction DONE, CHANGED, STEPPED; /* success */
+
+/* The sentence is in s->err; the exit status follows from the code. */
+struct reaction failed(struct session *s);
+/* Writes the sentence and returns the reaction in one. */
+struct reaction refuse(struct session *s, enum kv_status code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Opens model, engine and prompt as the options say; *exit gets the status to leave with on failure. */
+enum kv_status session_open(struct session *s, const struct options *options, int *exit);
+void session_close(struct session *s);
+
+/* Opens a model in place of the one there, which stays on failure. */
+enum kv_status session_model(struct session *s, const char *path);
+/* Replaces the prompt (text is copied; name is shown) and the question (NULL = none); the old request stays on failure. */
+enum kv_status session_prompt(
+    struct session *s, const char *name, const char *text, size_t bytes, const char *question);
+/* The same from a file; KV_IO, KV_BAD_FILE for what is no text. */
+enum kv_status session_prompt_file(struct session *s, const char *path);
+
+/* Runs one line; a failure's sentence is left in s->err (empty when a script has printed it already). */
+struct reaction session_line(struct session *s, const char *line);
+/* The same, prints the sentence and remembers the first failure's exit status. */
+struct reaction session_do(struct session *s, const char *line);
+/* Exit status of a failed reaction (inspector.md 5.9). */
+int session_exit(const struct reaction *r);
+/* Prints s->err with the places of the scripts around it. */
+void session_complain(struct session *s);
+/* GDB's question: yes without asking where confirm is off, said and answered where nobody can be asked. */
+bool session_ask(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* "f32, cpu" or "fast, cpu, synthetic weights: timing only": how a result was obtained. Borrowed until the next call. */
+const char *session_mode(struct session *s);
+/* "" or " (synthetic weights)". */
+const char *session_mark(const struct session *s);
+
+/* SIGINT: sets a flag and stops the engine at the next boundary. */
+void session_catch_signals(struct session *s);
+bool session_interrupted(void); /* reads and clears the flag */
+
+/* The engine's value, or the sentence for a name that is not one. */
+enum kv_status session_value(struct session *s, const char *name, struct kv_array *out);
+/* Element i of an array as a double. */
+double array_number(const struct kv_array *a, size_t i);
+
+#endif

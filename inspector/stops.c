@@ -1,0 +1,90 @@
+/* The list of breakpoints. */
+#include "inspector/stops.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspector/session.h"
+
+enum kv_status stops_add(
+    struct stops *s, const struct location *at, bool temporary, const char *condition, struct kv_error *err)
+{
+    struct stop *list = realloc(s->list, ((size_t)s->count + 1) * sizeof *list);
+    char *copy = kv_strdup(condition);
+    if (list) s->list = list;
+    if (!list || (condition && !copy)) {
+        free(copy);
+        return kv_fail(err, KV_NO_MEMORY, "No memory for a breakpoint.");
+    }
+    s->list[s->count++] = (struct stop){
+        .number = ++s->last_number, .temporary = temporary, .enabled = true, .at = *at, .condition = copy
+    };
+    return KV_OK;
+}
+
+struct stop *stops_find(struct stops *s, int number)
+{
+    for (int i = 0; i < s->count; i++)
+        if (s->list[i].number == number) return &s->list[i];
+    return NULL;
+}
+
+bool stops_delete(struct stops *s, int number)
+{
+    struct stop *stop = stops_find(s, number);
+    if (!stop) return false;
+    free(stop->condition);
+    memmove(stop, stop + 1, (size_t)(s->list + s->count - stop - 1) * sizeof *stop);
+    s->count--;
+    return true;
+}
+
+void stops_free(struct stops *s)
+{
+    while (s->count) stops_delete(s, s->list[0].number);
+    free(s->list);
+    *s = (struct stops){ 0 };
+}
+
+enum kv_unit stops_unit(const struct stops *s, const struct kv_where *now)
+{
+    enum kv_unit unit = KV_UNIT_PASS;
+    for (int i = 0; i < s->count; i++) {
+        if (!s->list[i].enabled) continue;
+        enum kv_unit own = location_unit(&s->list[i].at, now);
+        if (own < unit) unit = own;
+    }
+    return unit;
+}
+
+/* Whether the condition lets the stop stop here. */
+static bool holds(struct session *s, const struct stop *stop)
+{
+    struct value v;
+    bool yes = true;
+    if (!stop->condition) return true;
+    enum kv_status st = expr_text(s, stop->condition, &v, &s->err);
+    if (!st) st = value_true(&v, &yes, &s->err);
+    value_free(&v);
+    if (st == KV_NOT_NOW) return false;
+    if (st) {
+        fflush(s->out);
+        fprintf(stderr, "Error in testing condition for breakpoint %d:\n%s\n", stop->number, s->err.text);
+    }
+    return yes;
+}
+
+struct stop *stops_check(struct session *s, const struct kv_where *now, const struct kv_where *before)
+{
+    struct stop *hit = NULL;
+    for (int i = 0; i < s->stops.count; i++) {
+        struct stop *stop = &s->stops.list[i];
+        if (!stop->enabled || !location_here(&stop->at, now, before) || !holds(s, stop)) continue;
+        stop->hits++;
+        if (stop->ignore)
+            stop->ignore--;
+        else if (!hit)
+            hit = stop;
+    }
+    return hit;
+}

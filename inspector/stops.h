@@ -1,0 +1,38 @@
+/* Breakpoints: numbered places, and whether the engine stands on one. */
+#ifndef KV_STOPS_H
+#define KV_STOPS_H
+
+#include "engine/engine.h"
+#include "inspector/location.h"
+
+struct session;
+
+struct stop {
+    int number;
+    bool temporary, enabled;
+    uint64_t hits, ignore; /* times reached; times still to pass by */
+    struct location at;
+    char *condition; /* expression, or NULL; owned */
+};
+
+struct stops {
+    struct stop *list;
+    int count, last_number;
+};
+
+/* Adds one; condition is copied (NULL = none). */
+enum kv_status stops_add(
+    struct stops *s, const struct location *at, bool temporary, const char *condition, struct kv_error *err);
+/* Removes a number; false when there is none. */
+bool stops_delete(struct stops *s, int number);
+struct stop *stops_find(struct stops *s, int number);
+void stops_free(struct stops *s);
+
+/* The longest step that cannot run past an enabled stop. */
+enum kv_unit stops_unit(const struct stops *s, const struct kv_where *now);
+
+/* The first enabled stop at this boundary whose condition holds, hits counted; NULL = none. An error in a condition
+ * stops there, with the sentence in s->err. A condition on what is not there yet is false. */
+struct stop *stops_check(struct session *s, const struct kv_where *now, const struct kv_where *before);
+
+#endif
