@@ -1,7 +1,7 @@
 """The judge: Hugging Face transformers on the same GGUF file, with an attention function of our own, and the seed
 policy in numpy.
 
-Nothing here is shared with the C engine. Tensors are dequantised to f32 by transformers; ids are made with the
+Nothing here is shared with the C engine. Tensors are dequantized to f32 by transformers; ids are made with the
 `tokenizers` library from the file's own vocabulary and merges (transformers reads this file without its digit
 rule, so it is never handed text). Attention is the plain equation, softmax in f64, with three uses of the same
 probabilities: the output, the statistics of the prompt's rows, and the output under a per-layer eviction mask.
