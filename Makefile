@@ -62,14 +62,14 @@ deps:
 	$(Q)tests/deps.sh
 # The libraries are looked for anew once the missing ones are installed, hence the second make.
 demo: deps model
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) -j$$(nproc) --no-print-directory all
 	$(Q)$(BUILD)/kvdbg -q -batch -x sessions/tour.kv $(MODEL)
 test: deps model
-	$(Q)$(MAKE) --no-print-directory all unit
+	$(Q)$(MAKE) -j$$(nproc) --no-print-directory all unit
 	$(Q)tests/run.sh $(BUILD) $(T)
 unit: libs $(UNIT)
 asan: deps model
-	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan OPT='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit
+	$(Q)$(MAKE) -j$$(nproc) --no-print-directory BUILD=$(BUILD)/asan OPT='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit
 	$(Q)tests/run.sh $(BUILD)/asan $(T)
 soak: all
 	$(Q)tests/soak.sh
