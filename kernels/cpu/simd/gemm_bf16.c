@@ -158,7 +158,11 @@ VF_INLINE void tile(
     int rows, const struct target *t, const uint16_t *x, size_t wide, const uint16_t *packed, size_t pairs)
 {
     __m512 a[TALL], b[TALL];
-    for (int i = 0; i < rows; i++) a[i] = b[i] = _mm512_setzero_ps();
+    for (int i = 0; i < rows; i++) {
+        a[i] = b[i] = _mm512_setzero_ps();
+        __builtin_prefetch(t->y + (size_t)i * t->stride, 1);
+        __builtin_prefetch(t->y + (size_t)i * t->stride + VF_WIDTH, 1);
+    }
     for (size_t p = 0; p < pairs; p++, packed += 2 * PACK) {
         __m512bh v = (__m512bh)_mm512_loadu_si512(packed), w = (__m512bh)_mm512_loadu_si512(packed + PACK);
         for (int i = 0; i < rows; i++) {
