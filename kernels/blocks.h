@@ -91,73 +91,69 @@ KV_BLOCK_INLINE int kv_k_min(const uint8_t *s, int k)
     return k < 4 ? s[k + 4] & 63 : s[k + 4] >> 4 | (s[k] >> 6) << 4;
 }
 
-KV_BLOCK_INLINE void kv_nibbles(struct kv_group *out, const uint8_t *p, int shift, int minus)
+/* What group g of one block of a quantized type multiplies by and adds; g in [0, elements / 16). */
+KV_BLOCK_INLINE void kv_group_scale(int type, const uint8_t *b, int g, struct kv_group *out)
 {
-    for (int i = 0; i < KV_GROUP; i++) out->q[i] = (int8_t)((p[i] >> shift & 15) - minus);
+    out->has_offset = type == KV_TYPE_Q4_1 || type == KV_TYPE_Q5_1 || type == KV_TYPE_Q4_K || type == KV_TYPE_Q5_K;
+    out->offset = 0;
+    switch (type) {
+    case KV_TYPE_Q4_1:
+    case KV_TYPE_Q5_1: out->scale = kv_half(b), out->offset = kv_half(b + 2); break;
+    case KV_TYPE_Q4_K:
+    case KV_TYPE_Q5_K:
+        out->scale = kv_half(b) * (float)kv_k_scale(b + 4, g / 2);
+        out->offset = -(kv_half(b + 2) * (float)kv_k_min(b + 4, g / 2));
+        break;
+    case KV_TYPE_Q6_K: out->scale = kv_half(b + 208) * (float)(int8_t)b[192 + g]; break;
+    default: out->scale = kv_half(b); break;
+    }
 }
 
-/* Adds 16 where bit `bit` of p[i] is set. */
-KV_BLOCK_INLINE void kv_fifth_bits(struct kv_group *out, const uint8_t *p, int bit)
+/* Where the bits of group g lie: `low` points to 16 bytes that hold its low bits, shifted up by `shift`; `top` to
+ * the higher bits, 16 bytes shifted up by top_shift, or (Q5_0, Q5_1) one bit a weight in 2 bytes, or NULL. */
+struct kv_group_bits {
+    const uint8_t *low, *top;
+    int shift, top_shift, minus; /* what is subtracted from the whole number */
+};
+
+KV_BLOCK_INLINE struct kv_group_bits kv_group_locate(int type, const uint8_t *b, int g)
 {
-    for (int i = 0; i < KV_GROUP; i++) out->q[i] = (int8_t)(out->q[i] + ((p[i] >> bit & 1) << 4));
+    struct kv_group_bits at = { b + 2, NULL, 4 * g, 0, 0 };
+    int column = g % 2 * KV_GROUP, k = g / 2;
+    switch (type) {
+    case KV_TYPE_Q4_0: at.minus = 8; break;
+    case KV_TYPE_Q4_1: at.low = b + 4; break;
+    case KV_TYPE_Q5_0: at.low = b + 6, at.top = b + 2 + 2 * g, at.minus = 16; break;
+    case KV_TYPE_Q5_1: at.low = b + 8, at.top = b + 4 + 2 * g; break;
+    case KV_TYPE_Q8_0: at.low = b + 2 + KV_GROUP * g, at.shift = 0; break;
+    case KV_TYPE_Q4_K: at.low = b + 16 + k / 2 * 32 + column, at.shift = k % 2 * 4; break;
+    case KV_TYPE_Q5_K:
+        at.low = b + 48 + k / 2 * 32 + column, at.shift = k % 2 * 4;
+        at.top = b + 16 + column, at.top_shift = k;
+        break;
+    case KV_TYPE_Q6_K:
+        at.low = b + g / 8 * 64 + g % 4 * KV_GROUP, at.shift = g % 8 / 4 * 4;
+        at.top = b + 128 + g / 8 * 32 + column, at.top_shift = g % 8 / 2 * 2, at.minus = 32;
+        break;
+    default: break;
+    }
+    return at;
 }
 
-/* Group g of one block of a quantized type; g in [0, elements / 16). */
+/* Group g of one block of a quantized type. */
 KV_BLOCK_INLINE void kv_group_read(int type, const uint8_t *b, int g, struct kv_group *out)
 {
-    out->offset = 0;
-    out->has_offset = false;
-    switch (type) {
-    case KV_TYPE_Q4_0:
-        out->scale = kv_half(b);
-        kv_nibbles(out, b + 2, 4 * g, 8);
-        break;
-    case KV_TYPE_Q4_1:
-        out->scale = kv_half(b);
-        out->offset = kv_half(b + 2);
-        out->has_offset = true;
-        kv_nibbles(out, b + 4, 4 * g, 0);
-        break;
-    case KV_TYPE_Q5_0:
-    case KV_TYPE_Q5_1: {
-        bool m = type == KV_TYPE_Q5_1;
-        const uint8_t *rest = b + (m ? 4 : 2);
-        uint32_t top = kv_u32(rest) >> 16 * g;
-        out->scale = kv_half(b);
-        out->offset = m ? kv_half(b + 2) : 0;
-        out->has_offset = m;
-        kv_nibbles(out, rest + 4, 4 * g, m ? 0 : 16);
-        for (int i = 0; i < KV_GROUP; i++) out->q[i] = (int8_t)(out->q[i] + ((int)(top >> i & 1) << 4));
-        break;
-    }
-    case KV_TYPE_Q8_0:
-        out->scale = kv_half(b);
-        memcpy(out->q, b + 2 + KV_GROUP * g, KV_GROUP);
-        break;
-    case KV_TYPE_Q4_K:
-    case KV_TYPE_Q5_K: {
-        const uint8_t *s = b + 4;
-        bool five = type == KV_TYPE_Q5_K;
-        int k = g / 2, column = g % 2 * KV_GROUP;
-        out->scale = kv_half(b) * (float)kv_k_scale(s, k);
-        out->offset = -(kv_half(b + 2) * (float)kv_k_min(s, k));
-        out->has_offset = true;
-        kv_nibbles(out, s + (five ? 44 : 12) + k / 2 * 32 + column, k % 2 * 4, 0);
-        if (five) kv_fifth_bits(out, s + 12 + column, k);
-        break;
-    }
-    case KV_TYPE_Q6_K: {
-        const uint8_t *low = b + g / 8 * 64 + g % 4 * KV_GROUP, *top = b + 128 + g / 8 * 32 + g % 2 * KV_GROUP;
-        int quarter = g % 8 / 2;
-        out->scale = kv_half(b + 208) * (float)(int8_t)b[192 + g];
-        kv_nibbles(out, low, quarter / 2 * 4, 32);
-        for (int i = 0; i < KV_GROUP; i++) out->q[i] = (int8_t)(out->q[i] + ((top[i] >> 2 * quarter & 3) << 4));
-        break;
-    }
-    default:
-        out->scale = 0;
-        memset(out->q, 0, sizeof out->q);
-        break;
+    struct kv_group_bits at = kv_group_locate(type, b, g);
+    bool scattered = type == KV_TYPE_Q5_0 || type == KV_TYPE_Q5_1;
+    int top_mask = type == KV_TYPE_Q6_K ? 3 : 1;
+    kv_group_scale(type, b, g, out);
+    for (int i = 0; i < KV_GROUP; i++) {
+        int q = type == KV_TYPE_Q8_0 ? (int8_t)at.low[i] : at.low[i] >> at.shift & 15;
+        if (scattered)
+            q |= (at.top[i / 8] >> i % 8 & 1) << 4;
+        else if (at.top)
+            q |= (at.top[i] >> at.top_shift & top_mask) << 4;
+        out->q[i] = (int8_t)(q - at.minus);
     }
 }
 

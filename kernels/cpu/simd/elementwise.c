@@ -1,21 +1,18 @@
 /* Dequantisation, norm, RoPE and SwiGLU in vectors; the equations stand in the files of the same ops above. */
-#include "kernels/blocks.h"
+#include "kernels/cpu/simd/groups.h"
 #include "kernels/cpu/simd/ops.h"
 
 #include <math.h>
 
-/* Weights of a quantized type; type is a constant wherever this is inlined. */
+/* Weights of a quantized type, whole blocks of `per_block` groups; type is a constant wherever this is inlined. */
 VF_INLINE void groups(int type, int per_block, int block_bytes, const uint8_t *src, size_t n, float *dst)
 {
-    struct kv_group g;
-    for (size_t left = n / KV_GROUP; left; src += block_bytes) {
-        int here = left < (size_t)per_block ? (int)left : per_block;
-        left -= (size_t)here;
-        for (int k = 0; k < here; k++, dst += KV_GROUP) {
-            kv_group_read(type, src, k, &g);
-            for (int i = 0; i < KV_GROUP; i++) dst[i] = kv_group_value(&g, i);
+    for (size_t left = n / KV_GROUP; left; left -= (size_t)per_block, src += block_bytes)
+        for (int g = 0; g < per_block; g++, dst += KV_GROUP) {
+            vf v[KV_GROUP_VECTORS];
+            kv_group_floats(type, src, g, v);
+            for (int i = 0; i < KV_GROUP_VECTORS; i++) vf_store(dst + i * VF_WIDTH, v[i]);
         }
-    }
 }
 
 void KV_NAME(kv_dequantize)(int type, const void *src, size_t n, float *dst)

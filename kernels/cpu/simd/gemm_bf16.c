@@ -14,7 +14,7 @@
 
 #ifdef __AVX512BF16__
 
-#include "kernels/blocks.h"
+#include "kernels/cpu/simd/groups.h"
 
 #define COLUMNS 32 /* of one packing step; a divisor of CHUNK */
 #define PAIRS   16
@@ -57,48 +57,25 @@ VF_INLINE void transpose(__m512i v[PAIRS])
 /* 32 bf16 from two vectors of f32, in order. */
 VF_INLINE __m512i narrow(vf low, vf high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
 
-VF_INLINE __m512i nibble_columns(const uint8_t *b, vf d, vf m, bool min)
-{
-    __m128i both = _mm_loadu_si128((const void *)b);
-    __m512i wide = _mm512_cvtepu8_epi32(both);
-    vf low = _mm512_cvtepi32_ps(_mm512_and_si512(wide, _mm512_set1_epi32(15)));
-    vf high = _mm512_cvtepi32_ps(_mm512_srli_epi32(wide, 4));
-    if (min) return narrow(vf_add(vf_mul(low, d), m), vf_add(vf_mul(high, d), m));
-    const vf eight = vf_set1(8);
-    return narrow(vf_mul(vf_sub(low, eight), d), vf_mul(vf_sub(high, eight), d));
-}
-
 /* Columns [c, c + 32) of one row that starts at w, as bf16; type is a constant. */
 VF_INLINE __m512i row_columns(int type, size_t elements, size_t block, const uint8_t *w, size_t c, size_t cols)
 {
     size_t left = cols - c;
     const uint8_t *b = w + c / elements * block;
-    switch (type) {
-    case KV_TYPE_Q4_0: return nibble_columns(b + 2, vf_set1(kv_half(b)), vf_zero(), false);
-    case KV_TYPE_Q4_1: return nibble_columns(b + 4, vf_set1(kv_half(b)), vf_set1(kv_half(b + 2)), true);
-    case KV_TYPE_Q8_0: {
-        vf d = vf_set1(kv_half(b));
-        vf low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)(b + 2))));
-        vf high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)(b + 18))));
-        return narrow(vf_mul(low, d), vf_mul(high, d));
-    }
-    case KV_TYPE_BF16:
+    if (type == KV_TYPE_BF16) {
         if (left >= COLUMNS) return _mm512_loadu_si512(b);
         return _mm512_maskz_loadu_epi16((__mmask32)((1u << left) - 1), b);
-    default: {
+    }
+    if (type == KV_TYPE_F32 || type == KV_TYPE_F16) {
         float values[COLUMNS] = { 0 };
-        if (type == KV_TYPE_F32 || type == KV_TYPE_F16) {
-            KV_NAME(kv_dequantize)(type, b, left < COLUMNS ? left : COLUMNS, values);
-        } else {
-            struct kv_group g;
-            for (int k = 0; k < 2; k++) {
-                kv_group_read(type, b, (int)(c % elements / KV_GROUP) + k, &g);
-                for (int i = 0; i < KV_GROUP; i++) values[KV_GROUP * k + i] = kv_group_value(&g, i);
-            }
-        }
+        KV_NAME(kv_dequantize)(type, b, left < COLUMNS ? left : COLUMNS, values);
         return narrow(vf_load(values), vf_load(values + VF_WIDTH));
     }
-    }
+    vf v[2];
+    int g = (int)(c % elements / KV_GROUP);
+    kv_group_floats(type, b, g, &v[0]);
+    kv_group_floats(type, b, g + 1, &v[1]);
+    return narrow(v[0], v[1]);
 }
 
 /* Columns [from, to) of outputs [row, row + rows) of w; outputs up to PACK and columns up to a multiple of 32 are
