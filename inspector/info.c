@@ -125,15 +125,16 @@ struct reaction cmd_info_program(struct session *s, const char *args)
 struct reaction cmd_info_reply(struct session *s, const char *args)
 {
     struct kv_array reply;
+    bool ended;
     (void)args;
-    if (session_value(s, "reply", &reply)) return failed(s);
-    if (!reply.dim[0]) {
+    size_t n = run_reply(s, &reply, &ended);
+    if (!n) {
         fprintf(s->out, "No reply yet.\n");
         return DONE;
     }
-    char *text = kv_tokens_text(s->engine, reply.data, (int)reply.dim[0]);
-    if (!text) return refuse(s, KV_NO_MEMORY, "No memory for a reply of %zu tokens.", reply.dim[0]);
-    fprintf(s->out, "%zu tokens (%s):\n%s\n", reply.dim[0], session_mode(s), text);
+    char *text = kv_tokens_text(s->engine, reply.data, (int)n);
+    if (!text) return refuse(s, KV_NO_MEMORY, "No memory for a reply of %zu tokens.", n);
+    fprintf(s->out, "%zu tokens%s (%s):\n%s\n", n, ended ? ", ended by the model" : "", session_mode(s), text);
     free(text);
     return DONE;
 }

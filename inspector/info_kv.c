@@ -50,30 +50,35 @@ static double *maybe(struct session *s, const char *name, struct kv_array *a)
 struct reaction cmd_info_kv(struct session *s, const char *args)
 {
     struct kv_memory m;
-    struct kv_array tok, used_shape;
+    struct kv_array tok, shape;
     char resident[32], active[32], element[16];
     (void)args;
     if (session_value(s, "tok", &tok)) return failed(s);
     kv_memory(s->engine, &m);
-    double n = (double)tok.dim[0], full = n * s->facts.n_layer, sum = 0, least = INFINITY, most = 0;
-    double *used = maybe(s, "budget.used", &used_shape);
+    double n = (double)tok.dim[0], full = n * s->facts.n_layer, count = 0, held = 0, least = INFINITY, most = 0;
+    double *kept = maybe(s, "kept", &shape), *used = kept ? maybe(s, "budget.used", &shape) : NULL;
     info_kv_bytes(s, 1, element, sizeof element);
     fprintf(s->out, "KV cache: %.0f tokens x %d layers x %d KV heads of %d, %s (%s)\n", n, s->facts.n_layer,
         s->facts.n_kv_head, s->facts.head_dim, element, session_mode(s));
     fprintf(s->out, "  resident  %s (the whole prefill, kept for inspection)\n",
         line_bytes((double)m.resident, resident));
+    for (double i = 0; kept && i < full; i++) count += kept[(size_t)i] != 0;
+    for (int l = 0; used && l < s->facts.n_layer; l++) {
+        held += used[l];
+        least = fmin(least, used[l]);
+        most = fmax(most, used[l]);
+    }
     if (used) {
-        for (int l = 0; l < s->facts.n_layer; l++) {
-            sum += used[l];
-            least = fmin(least, used[l]);
-            most = fmax(most, used[l]);
-        }
-        fprintf(s->out, "  active    %s (%.0f of %.0f tokens of the prompt, %.1f %%; a layer holds %.0f to %.0f)\n",
-            line_bytes((double)m.active, active), sum, full, 100 * sum / full, least, most);
-        free(used);
+        fprintf(s->out, "  active    %s, room for the reply included\n", line_bytes((double)m.active, active));
+        fprintf(s->out, "  kept      %.0f of the prompt's %.0f entries over all layers (%.1f %%)\n", count, full,
+            100 * count / full);
+        fprintf(
+            s->out, "  used      %.0f entries with question and reply, %.0f to %.0f a layer\n", held, least, most);
     } else {
         fprintf(s->out, "  active    not there before compress\n");
     }
+    free(kept);
+    free(used);
     return DONE;
 }
 
@@ -132,6 +137,7 @@ static void bar_text(double requested, double applied, double used, double most,
         u = (int)lround(used / most * cells);
     for (int i = 0; i < cells; i++) out[i] = i < u && i < a ? '#' : i < a ? '=' : ' ';
     if (r >= 0) out[r < cells ? r : cells - 1] = '|';
+    while (cells && out[cells - 1] == ' ') cells--;
     out[cells] = '\0';
 }
 

@@ -55,7 +55,10 @@ static struct reaction show_diff(struct session *s, const struct kv_verdict *v)
         return failed(s);
     const int32_t *f = full.data, *o = other.data;
     int n = (int)full.dim[0], skipped = n - v->steps > 0 ? n - v->steps : 0, from = v->first_divergent - 3;
-    fprintf(s->out, "Full cache against this run, both fed the %s tokens (%s)\n", "leader's", session_mode(s));
+    char leader[32] = "";
+    kv_get(s->engine, "judge.leader", leader, sizeof leader, &s->err);
+    fprintf(s->out, "Full cache against this run, both fed the tokens of %s (%s)\n",
+        strcmp(leader, "self") ? "the full cache" : "this run", session_mode(s));
     fprintf(s->out, "%5s  %-22s %-22s %9s\n", "step", "full cache", "this run", "KL, nats");
     for (int t = 0; t < n; t++) {
         bool near = v->first_divergent >= 0 && t >= from && t < from + DIFF_ROWS;
@@ -142,64 +145,117 @@ static const char *reason_text(double reason)
     return kv_reason_name[i] ? kv_reason_name[i] : "?";
 }
 
-static void why_one(struct session *s, const struct fate *f, int position, int32_t id, int only)
+static void why_head(struct session *s, const char *first)
+{
+    fprintf(
+        s->out, "%s %8s %11s %7s %8s %11s  %s\n", first, "budget", "score", "rank", "last in", "its score", "rule");
+}
+
+/* What happened to one token in one layer. */
+static void why_row(struct session *s, const struct fate *f, int layer, int position)
+{
+    size_t i = (size_t)layer * f->shape.dim[1] + (size_t)position;
+    double cut_score = NAN;
+    int last = cut_off(f, (size_t)layer, &cut_score);
+    fprintf(s->out, " %8.0f %11.4g ", f->budget[layer], f->score[i]);
+    if (f->rank[i] >= 0)
+        fprintf(s->out, "%7.0f ", f->rank[i]);
+    else
+        fprintf(s->out, "%7s ", "forced");
+    if (last >= 0)
+        fprintf(s->out, "%8d %11.4g", last, cut_score);
+    else
+        fprintf(s->out, "%8s %11s", "none", "");
+    fprintf(s->out, "  %s\n", reason_text(f->reason[i]));
+}
+
+static int layers_kept(struct session *s, const struct fate *f, int position)
+{
+    int kept = 0;
+    for (int l = 0; l < s->facts.n_layer; l++)
+        kept += f->reason[(size_t)l * f->shape.dim[1] + (size_t)position] > 0;
+    return kept;
+}
+
+/* One token: a line each layer. */
+static void why_token(struct session *s, const struct fate *f, int position, int32_t id)
 {
     char quoted[64];
-    size_t n = f->shape.dim[1];
-    int kept = 0;
-    for (int l = 0; l < s->facts.n_layer; l++) kept += f->reason[(size_t)l * n + (size_t)position] > 0;
     fprintf(s->out, "@%d %s: kept in %d of %d layers (%s)\n", position, tokens_quote(s, id, quoted, sizeof quoted),
-        kept, s->facts.n_layer, session_mode(s));
-    fprintf(s->out, "%5s %8s %11s %7s %9s %11s  %s\n", "layer", "budget", "score", "rank", "last in", "its score",
-        "rule");
+        layers_kept(s, f, position), s->facts.n_layer, session_mode(s));
+    why_head(s, "layer");
     for (int l = 0; l < s->facts.n_layer; l++) {
-        size_t i = (size_t)l * n + (size_t)position;
-        double cut_score = NAN;
-        int last = cut_off(f, (size_t)l, &cut_score);
-        if (only >= 0 && l != only) continue;
-        fprintf(s->out, "%5d %8.0f %11.4g ", l, f->budget[l], f->score[i]);
-        if (f->rank[i] >= 0)
-            fprintf(s->out, "%7.0f ", f->rank[i]);
-        else
-            fprintf(s->out, "%7s ", "forced");
-        if (last >= 0)
-            fprintf(s->out, "%9d %11.4g", last, cut_score);
-        else
-            fprintf(s->out, "%9s %11s", "none", "");
-        fprintf(s->out, "  %s\n", reason_text(f->reason[i]));
+        fprintf(s->out, "%5d", l);
+        why_row(s, f, l, position);
     }
 }
 
-/* For many tokens, a line each: in how many layers each is kept, and its best and worst rank. */
-static void why_many(struct session *s, const struct fate *f, const int32_t *list, int count, const int32_t *ids)
+static void print_token(struct session *s, int position, int32_t id)
 {
-    size_t n = f->shape.dim[1];
-    fprintf(s->out, "%8s  %-16s %-14s %-20s %s\n", "position", "token", "kept in", "ranks (median layer)",
+    char quoted[40];
+    tokens_quote(s, id, quoted, sizeof quoted);
+    int pad = 16 - (int)utf8_width(quoted);
+    fprintf(s->out, "%8d  %s%*s", position, quoted, pad > 0 ? pad : 0, "");
+}
+
+/* Several tokens in one layer: a line each token. */
+static void why_layer(
+    struct session *s, const struct fate *f, int layer, const int32_t *list, int count, const int32_t *ids)
+{
+    fprintf(s->out, "Layer %d (%s)\n", layer, session_mode(s));
+    why_head(s, "position  token           ");
+    for (int i = 0; i < count; i++) {
+        print_token(s, list[i], ids[list[i]]);
+        why_row(s, f, layer, list[i]);
+    }
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* "1-3 5 7-9" of the layers that evicted a position. */
+static void evicted_text(struct session *s, const struct fate *f, int position, char *out, size_t size)
+{
+    size_t at = 0, n = f->shape.dim[1];
+    out[0] = '\0';
+    for (int l = 0, last; l < s->facts.n_layer && at + 16 < size; l = last + 1) {
+        for (last = l; last < s->facts.n_layer && !(f->reason[(size_t)last * n + (size_t)position] > 0);) last++;
+        if (last == l) continue;
+        at += (size_t)snprintf(out + at, size - at, last - l > 1 ? "%s%d-%d" : "%s%d", at ? " " : "", l, last - 1);
+    }
+}
+
+/* Several tokens over all layers: a line each token, with the median of its rank and of the last rank that got in. */
+static enum kv_status why_many(
+    struct session *s, const struct fate *f, const int32_t *list, int count, const int32_t *ids)
+{
+    size_t layers = (size_t)s->facts.n_layer, n = f->shape.dim[1];
+    double *rank = kv_alloc(2 * layers, sizeof *rank), *last = rank + layers, ignored;
+    if (!rank) return kv_fail(&s->err, KV_NO_MEMORY, "No memory for the ranks of %zu layers.", layers);
+    for (size_t l = 0; l < layers; l++) last[l] = cut_off(f, l, &ignored);
+    qsort(last, layers, sizeof *last, by_size);
+    fprintf(s->out, "Median over %zu layers of a token's rank and of the last rank that was kept (%s)\n", layers,
+        session_mode(s));
+    fprintf(s->out, "%8s  %-16s %8s %8s %8s  %s\n", "position", "token", "rank", "last in", "kept in",
         "evicted in layers");
     for (int i = 0; i < count; i++) {
-        char quoted[40], layers[160] = "";
-        size_t at = 0;
-        int kept = 0, competing = 0, dropped = 0;
-        double ranks[512], cut = NAN;
-        for (int l = 0; l < s->facts.n_layer; l++) {
-            size_t k = (size_t)l * n + (size_t)list[i];
-            kept += f->reason[k] > 0;
-            if (f->rank[k] >= 0 && competing < (int)KV_COUNT(ranks)) ranks[competing++] = f->rank[k];
-            if (f->reason[k] > 0 || at + 12 > sizeof layers) continue;
-            at += (size_t)snprintf(layers + at, sizeof layers - at, "%s%d", dropped++ ? " " : "", l);
-        }
-        for (int a = 1; a < competing; a++)
-            for (int b = a; b > 0 && ranks[b] < ranks[b - 1]; b--)
-                cut = ranks[b], ranks[b] = ranks[b - 1], ranks[b - 1] = cut;
-        tokens_quote(s, ids[list[i]], quoted, sizeof quoted);
-        int pad = 16 - (int)utf8_width(quoted);
-        fprintf(s->out, "%8d  %s%*s %3d of %-8d ", list[i], quoted, pad > 0 ? pad : 0, "", kept, s->facts.n_layer);
-        if (competing)
-            fprintf(s->out, "%-20.0f", ranks[competing / 2]);
+        char evicted[200];
+        for (size_t l = 0; l < layers; l++) rank[l] = f->rank[l * n + (size_t)list[i]];
+        qsort(rank, layers, sizeof *rank, by_size);
+        evicted_text(s, f, list[i], evicted, sizeof evicted);
+        print_token(s, list[i], ids[list[i]]);
+        if (rank[layers / 2] >= 0)
+            fprintf(s->out, " %8.0f", rank[layers / 2]);
         else
-            fprintf(s->out, "%-20s", "forced");
-        fprintf(s->out, " %s\n", layers);
+            fprintf(s->out, " %8s", "forced");
+        fprintf(s->out, " %8.0f %8d%s%s\n", last[layers / 2], layers_kept(s, f, list[i]), *evicted ? "  " : "",
+            evicted);
     }
+    free(rank);
+    return KV_OK;
 }
 
 struct reaction cmd_why(struct session *s, const char *args)
@@ -224,14 +280,17 @@ struct reaction cmd_why(struct session *s, const char *args)
     }
     const int32_t *ids = tokens_prompt(s, &n);
     if (places > 1) fprintf(s->out, "%d places match.\n", places);
-    if (count == 1 || only >= 0)
-        for (int i = 0; i < count; i++) why_one(s, &f, list[i], ids[list[i]], only);
+    enum kv_status st = KV_OK;
+    if (only >= 0)
+        why_layer(s, &f, only, list, count, ids);
+    else if (count == 1)
+        why_token(s, &f, list[0], ids[list[0]]);
     else
-        why_many(s, &f, list, count, ids);
+        st = why_many(s, &f, list, count, ids);
     s->token = list[0];
     fate_close(&f);
     free(list);
-    return DONE;
+    return st ? failed(s) : DONE;
 }
 
 /* --- list ------------------------------------------------------------------------------------------------------------ */

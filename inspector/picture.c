@@ -25,21 +25,25 @@ static enum kv_status bounded(struct session *s, const char *word, const char *t
     return st;
 }
 
+/* A row number, last, or a negative one from the end; -1 when it is none of them. */
+static int64_t read_row(const char *text, size_t length, int64_t rows)
+{
+    char copy[24], *end;
+    snprintf(copy, sizeof copy, "%.*s", (int)kv_min(length, sizeof copy - 1), text);
+    if (!strcmp(copy, "last")) return rows - 1;
+    long long n = strtoll(copy, &end, 10);
+    if (end == copy || *end || n >= rows || n < -rows) return -1;
+    return n < 0 ? n + rows : n;
+}
+
 static enum kv_status read_rows(struct session *s, const char *word, int64_t rows, struct picture *p)
 {
-    long long a, b = -1;
-    int used = 0;
-    if (sscanf(word, "%lld..%lld%n", &a, &b, &used) != 2 || word[used]) {
-        if (sscanf(word, "%lld%n", &a, &used) != 1 || word[used])
-            return kv_fail(&s->err, KV_BAD_ARG, "Rows are A..B or one number, not \"%.40s\".", word);
-        b = a;
-    }
-    if (a < 0 || b < a || b >= rows)
-        return kv_fail(&s->err, KV_BAD_ARG, "Rows %.40s out of range; there are %lld (0-%lld).", word,
-            (long long)rows, (long long)rows - 1);
-    p->first = a;
-    p->last = b;
-    return KV_OK;
+    const char *dots = strstr(word, "..");
+    p->first = read_row(word, dots ? (size_t)(dots - word) : strlen(word), rows);
+    p->last = dots ? read_row(dots + 2, strlen(dots + 2), rows) : p->first;
+    if (p->first >= 0 && p->last >= p->first) return KV_OK;
+    return kv_fail(&s->err, KV_BAD_ARG, "Rows %.40s are out of range; A..B with 0 <= A <= B <= %lld are there.",
+        word, (long long)rows - 1);
 }
 
 static enum kv_status read_option(

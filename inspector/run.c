@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "inspector/line.h"
+#include "inspector/names.h"
 #include "inspector/progress.h"
 #include "inspector/recipe.h"
 #include "inspector/tokens.h"
@@ -101,27 +102,43 @@ static void show_stop(struct session *s, const char *why, const struct kv_where 
     if (w->layer >= 0) s->layer = w->layer;
 }
 
+size_t run_reply(struct session *s, struct kv_array *reply, bool *ended)
+{
+    struct kv_where w;
+    struct kv_error ignored;
+    char tokens[32] = "0";
+    *ended = false;
+    if (kv_value(s->engine, "reply", reply, &ignored)) return 0;
+    kv_where(s->engine, &w);
+    kv_get(s->engine, "decode.tokens", tokens, sizeof tokens, &ignored);
+    size_t n = reply->dim[0];
+    *ended = w.phase == KV_PHASE_done && n < strtoul(tokens, NULL, 10) && names_rows(s) + 1 < s->facts.n_context;
+    return n && *ended ? n - 1 : n;
+}
+
 /* Prints the reply's new tokens as text. A token that ends inside a character waits for the next ones. */
-static void stream(struct session *s, bool flush)
+static void stream(struct session *s)
 {
     static const char broken[] = "\xEF\xBF\xBD";
     struct kv_array reply;
-    struct kv_error ignored;
-    if (kv_value(s->engine, "reply", &reply, &ignored)) return;
-    if (s->streamed > reply.dim[0]) s->streamed = 0;
-    size_t n = reply.dim[0] - s->streamed;
+    struct kv_where w;
+    bool ended;
+    size_t all = run_reply(s, &reply, &ended);
+    if (s->streamed > all) s->streamed = 0;
+    size_t n = all - s->streamed;
     if (!n) return;
+    kv_where(s->engine, &w);
     char *text = kv_tokens_text(s->engine, (const int32_t *)reply.data + s->streamed, (int)n);
     size_t length = text ? strlen(text) : 0, tail = sizeof broken - 1;
     bool open = length >= tail && !memcmp(text + length - tail, broken, tail);
-    if (!open || flush || n >= CHARACTER_TOKENS) {
+    if (!open || w.phase == KV_PHASE_done || n >= CHARACTER_TOKENS) {
         progress_clear();
         if (length) {
             fwrite(text, 1, length, s->out);
             s->mid_line = text[length - 1] != '\n';
             if (s->terminal) fflush(s->out);
         }
-        s->streamed = reply.dim[0];
+        s->streamed = all;
     }
     free(text);
 }
@@ -129,13 +146,12 @@ static void stream(struct session *s, bool flush)
 static struct reaction finished(struct session *s)
 {
     struct kv_array reply;
-    char tokens[32] = "128";
-    size_t n = kv_value(s->engine, "reply", &reply, &s->err) ? 0 : reply.dim[0];
-    kv_get(s->engine, "decode.tokens", tokens, sizeof tokens, &s->err);
-    stream(s, true);
+    bool ended;
+    size_t n = run_reply(s, &reply, &ended);
+    stream(s);
     run_end_line(s);
     fprintf(s->out, "[Request finished: %zu reply token%s, %s; %s]\n", n, n == 1 ? "" : "s",
-        n >= strtoul(tokens, NULL, 10) ? "cut by decode.tokens" : "ended by the model", session_mode(s));
+        ended ? "ended by the model" : "cut by decode.tokens or the context", session_mode(s));
     snprintf(s->stop_reason, sizeof s->stop_reason, "done");
     return STEPPED;
 }
@@ -199,7 +215,7 @@ static struct reaction resume(struct session *s, struct goal goal)
         if (goal.goes && goal.unit < unit) unit = goal.unit;
         before = now;
         enum kv_status st = kv_step(s->engine, unit, &s->err);
-        stream(s, false);
+        stream(s);
         if (st == KV_STOPPED) return interrupted(s);
         if (st) {
             run_end_line(s);
@@ -212,7 +228,6 @@ static struct reaction resume(struct session *s, struct goal goal)
         if (!goal.goes || !crossed(&mark, &now, goal.unit)) continue;
         mark = now;
         if (--goal.count > 0) continue;
-        stream(s, false);
         snprintf(s->stop_reason, sizeof s->stop_reason, "step");
         show_stop(s, now.phase == first.phase && now.pass == first.pass ? NULL : "", &now);
         return STEPPED;

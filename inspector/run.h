@@ -16,6 +16,9 @@ struct reaction cmd_recompress(struct session *s, const char *args);
 /* What is next to run, in one line: "L12.select  H=1.60 nats  budget 600 of 1254 tokens". */
 void run_next_text(struct session *s, const struct kv_where *w, char *text, size_t size);
 
+/* The reply's tokens and how many of them are its text: without the stop token where the model ended it (*ended). */
+size_t run_reply(struct session *s, struct kv_array *reply, bool *ended);
+
 /* Ends the reply's open line, so that something else can be printed. */
 void run_end_line(struct session *s);
 

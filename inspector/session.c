@@ -300,6 +300,7 @@ struct reaction session_line(struct session *s, const char *line)
             s, KV_BAD_ARG, "The line has %zu bytes; %zu are the limit.", strlen(line), sizeof s->command - 1);
     snprintf(s->command, sizeof s->command, "%s", line);
     for (size_t n = strlen(s->command); n && strchr(" \t\r", s->command[n - 1]);) s->command[--n] = '\0';
+    if (s->trace && strncmp(s->command, "echo", 4)) fprintf(s->out, "+%s\n", s->command);
     char text[sizeof s->command];
     memcpy(text, s->command, sizeof text);
     s->repeat[0] = '\0';

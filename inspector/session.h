@@ -57,9 +57,9 @@ struct session {
     char model_sha[65], prompt_sha[65]; /* empty until an export asked */
 
     const struct script_place *place;
-    char command[1024]; /* the line being run, for recipes */
-    char repeat[1024];  /* what an empty line does, "" = nothing */
-    bool confirm;
+    char command[1024];  /* the line being run, for recipes */
+    char repeat[1024];   /* what an empty line does, "" = nothing */
+    bool confirm, trace; /* ask before something is lost; show commands before they run */
     int print_elements;
     int exit;     /* first failure's status, 0 = none */
     bool leaving; /* quit was said: leave with exit_code */

@@ -127,17 +127,27 @@ struct reaction cmd_info_settings(struct session *s, const char *args)
 
 /* --- settings of the prompt itself ------------------------------------------------------------------------------------- */
 
-struct reaction cmd_set_confirm(struct session *s, const char *args)
+static struct reaction set_switch(struct session *s, const char *args, bool *to)
 {
     if (strcmp(args, "on") && strcmp(args, "off")) return refuse(s, KV_BAD_ARG, "\"on\" or \"off\" expected.");
-    s->confirm = !strcmp(args, "on");
+    *to = !strcmp(args, "on");
     return DONE;
 }
+
+struct reaction cmd_set_confirm(struct session *s, const char *args) { return set_switch(s, args, &s->confirm); }
+struct reaction cmd_set_trace(struct session *s, const char *args) { return set_switch(s, args, &s->trace); }
 
 struct reaction cmd_show_confirm(struct session *s, const char *args)
 {
     (void)args;
     fprintf(s->out, "Whether to confirm potentially dangerous operations is %s.\n", s->confirm ? "on" : "off");
+    return DONE;
+}
+
+struct reaction cmd_show_trace(struct session *s, const char *args)
+{
+    (void)args;
+    fprintf(s->out, "State of command tracing is %s.\n", s->trace ? "on" : "off");
     return DONE;
 }
 
