@@ -209,8 +209,8 @@ struct reaction cmd_export_npy(struct session *s, const char *args)
         if (line_split(args, &words, &s->err) || picture_read(s, &words, 0, &p) ||
             target_open(s, path, force || p.force, &t))
             return failed(s);
-        snprintf(
-            what, sizeof what, "float32 of (%lld, %lld)", (long long)(p.last - p.first + 1), (long long)p.last + 1);
+        snprintf(what, sizeof what, "float32 of (%lld, %lld)", (long long)(p.last - p.first + 1),
+            (long long)(p.right - p.left + 1));
         return npy_attention(s, &p, t.fresh) ? failed(s) : target_done(s, &t, what);
     }
     if (expr_text(s, args, &v, &s->err)) return failed(s);

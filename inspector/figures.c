@@ -109,10 +109,10 @@ static enum kv_status draw_map(
     enum kv_status st = picture_open(s, p, &src);
     if (!st && p->what == PICTURE_ATTN) {
         st = labels_make(s, p->first, p->last, &rows);
-        if (!st) st = labels_make(s, 0, p->last, &cols);
+        if (!st) st = labels_make(s, p->left, p->right, &cols);
         view->y = (struct figure_axis){ "query", rows.text, (size_t)p->first };
-        view->x = (struct figure_axis){ "key", cols.text, 0 };
-        view->square = p->first == 0;
+        view->x = (struct figure_axis){ "key", cols.text, (size_t)p->left };
+        view->square = !p->first && !p->left && p->right == p->last;
     } else if (!st) {
         view->y.title = "layer";
         view->x.title = p->what == PICTURE_ENTROPY ? "query head" : "position";

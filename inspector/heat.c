@@ -39,7 +39,7 @@ static struct reaction heat_budget(struct session *s, const struct cells_out *ou
     if (!st) fprintf(s->out, "Budgets in tokens: requested, applied, used (%s)\n", session_mode(s));
     for (int l = 0; !st && l < s->facts.n_layer; l++) {
         char label[16];
-        snprintf(label, sizeof label, "L%d", l);
+        snprintf(label, sizeof label, s->facts.n_layer > 10 ? "L%-2d" : "L%d", l);
         const struct cells_bar bar = { label, req[l], app[l], used[l], most, NULL };
         st = cells_bar(out, &bar, view, &s->err);
     }
@@ -76,6 +76,7 @@ struct reaction cmd_heat(struct session *s, const char *args)
         view.row_prefix = p.what == PICTURE_ATTN ? "" : "L";
         view.col_prefix = p.what == PICTURE_ENTROPY ? "H" : "";
         view.row_first = p.what == PICTURE_ATTN ? (size_t)p.first : 0;
+        view.col_first = p.what == PICTURE_ATTN ? (size_t)p.left : 0;
         st = cells_heat(&out, &src.matrix, &view, &s->err);
     }
     picture_close(&src);

@@ -102,7 +102,9 @@ struct reaction cmd_diff(struct session *s, const char *args)
     if (line_integer(count, 1, 1 << 20, "a number of steps", &n, &s->err)) return failed(s);
     enum kv_status st = kv_twin(s->engine, (int)n, &v, &s->err);
     run_end_line(s);
-    return st ? failed(s) : show_diff(s, &v);
+    if (st) return failed(s);
+    s->kl_mean = v.kl_mean;
+    return show_diff(s, &v);
 }
 
 /* --- why ------------------------------------------------------------------------------------------------------------- */

@@ -131,9 +131,9 @@ char *line_thousands(unsigned long long n, char *out)
 
 char *line_bytes(double n, char *out)
 {
-    static const char *const unit[] = { "B", "kB", "MB", "GB", "TB" };
+    static const char *const unit[] = { "B", "KiB", "MiB", "GiB", "TiB" };
     size_t u = 0;
-    for (; n >= 999.5 && u + 1 < KV_COUNT(unit); u++) n /= 1000;
-    snprintf(out, 32, "%.*f %s", u && n < 99.95 ? 1 : 0, n, unit[u]);
+    for (; n >= 1023.5 && u + 1 < KV_COUNT(unit); u++) n /= 1024;
+    snprintf(out, 32, "%.*f %s", u && n < 999.95 ? 1 : 0, n, unit[u]);
     return out;
 }

@@ -33,7 +33,7 @@ int line_utf8(const char *p, size_t n);
 /* "98,362,432" into a buffer of 32 bytes; returns it. */
 char *line_thousands(unsigned long long n, char *out);
 
-/* "98.4 MB" (powers of ten) into a buffer of 32 bytes; returns it. */
+/* "93.8 MiB" into a buffer of 32 bytes; returns it. */
 char *line_bytes(double n, char *out);
 
 #endif

@@ -197,12 +197,7 @@ static enum kv_status own(struct session *s, const char *name, struct value *out
         if (!s->prompt_name || kv_value(s->engine, "tok", &a, &ignored)) return KV_OK;
         return value_scalar(out, (double)a.dim[0], true, "tokens", err);
     }
-    if (!strcmp(name, "_kl")) {
-        if (!started || kv_value(s->engine, "kl", &a, &ignored) || !a.dim[0]) return KV_OK;
-        double sum = 0;
-        for (size_t i = 0; i < a.dim[0]; i++) sum += array_number(&a, i);
-        return value_scalar(out, sum / (double)a.dim[0], false, "nats", err);
-    }
+    if (!strcmp(name, "_kl")) return isnan(s->kl_mean) ? KV_OK : value_scalar(out, s->kl_mean, false, "nats", err);
     return kv_fail(err, KV_NOT_FOUND, "No variable $%s.", name);
 }
 

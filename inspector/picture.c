@@ -36,14 +36,16 @@ static int64_t read_row(const char *text, size_t length, int64_t rows)
     return n < 0 ? n + rows : n;
 }
 
-static enum kv_status read_rows(struct session *s, const char *word, int64_t rows, struct picture *p)
+/* A..B or A of the rows or columns that are there. */
+static enum kv_status read_range(
+    struct session *s, const char *what, const char *word, int64_t limit, int64_t *from, int64_t *to)
 {
     const char *dots = strstr(word, "..");
-    p->first = read_row(word, dots ? (size_t)(dots - word) : strlen(word), rows);
-    p->last = dots ? read_row(dots + 2, strlen(dots + 2), rows) : p->first;
-    if (p->first >= 0 && p->last >= p->first) return KV_OK;
-    return kv_fail(&s->err, KV_BAD_ARG, "Rows %.40s are out of range; A..B with 0 <= A <= B <= %lld are there.",
-        word, (long long)rows - 1);
+    *from = read_row(word, dots ? (size_t)(dots - word) : strlen(word), limit);
+    *to = dots ? read_row(dots + 2, strlen(dots + 2), limit) : *from;
+    if (*from >= 0 && *to >= *from) return KV_OK;
+    return kv_fail(&s->err, KV_BAD_ARG, "The %s %.40s are out of range; A..B with 0 <= A <= B <= %lld are there.",
+        what, word, (long long)limit - 1);
 }
 
 static enum kv_status read_option(
@@ -56,12 +58,13 @@ static enum kv_status read_option(
     if (!strcmp(word, "-rank")) return p->scale.kind = SCALE_RANK, KV_OK;
     if (!strcmp(word, "-f")) return p->force = true, KV_OK;
     *taken = 2;
-    static const char *const with_value[] = { "-clip", "pool", "map", "layer", "head", "rows" };
+    static const char *const with_value[] = { "-clip", "pool", "map", "layer", "head", "rows", "cols" };
     bool known = false;
     for (size_t i = 0; i < KV_COUNT(with_value); i++) known = known || !strcmp(word, with_value[i]);
     if (!known)
         return kv_fail(&s->err, KV_BAD_ARG,
-            "\"%.40s\" is none of layer L, head H, rows A..B, -log, -rank, -clip P, pool mean|max, map NAME, -f.",
+            "\"%.40s\" is none of layer L, head H, rows A..B, cols A..B, -log, -rank, -clip P, pool mean|max, map "
+            "NAME, -f.",
             word);
     if (!value) return kv_fail(&s->err, KV_BAD_ARG, "Argument required (value of %s).", word);
     if (!strcmp(word, "-clip")) {
@@ -87,7 +90,8 @@ static enum kv_status read_option(
         return kv_fail(&s->err, KV_BAD_ARG, "%s has no %s to choose; only attn has.", picture_name[p->what], word);
     if (!strcmp(word, "layer")) return bounded(s, value, "Layer", s->facts.n_layer, &p->layer);
     if (!strcmp(word, "head")) return bounded(s, value, "Head", s->facts.n_head, &p->head);
-    return read_rows(s, value, rows, p);
+    if (!strcmp(word, "rows")) return read_range(s, word, value, rows, &p->first, &p->last);
+    return read_range(s, word, value, rows, &p->left, &p->right);
 }
 
 enum kv_status picture_read(struct session *s, const struct line_words *words, int at, struct picture *p)
@@ -105,11 +109,13 @@ enum kv_status picture_read(struct session *s, const struct line_words *words, i
     if (p->what == PICTURE_ATTN && !(rows = names_rows(s)))
         return kv_fail(&s->err, KV_NOT_NOW, "attn is not available before there is a prompt.");
     p->last = rows - 1;
+    p->right = -1;
     for (at++; at < words->count && !st;) {
         int taken;
         st = read_option(s, words->word[at], at + 1 < words->count ? words->word[at + 1] : NULL, rows, &taken, p);
         at += taken;
     }
+    if (p->right < 0) p->right = p->last;
     return st;
 }
 
@@ -117,8 +123,8 @@ void picture_text(const struct picture *p, char *text, size_t size)
 {
     size_t at = (size_t)snprintf(text, size, "%s", picture_name[p->what]);
     if (p->what == PICTURE_ATTN)
-        at += (size_t)snprintf(text + at, size - at, " layer %d head %d rows %lld..%lld", p->layer, p->head,
-            (long long)p->first, (long long)p->last);
+        at += (size_t)snprintf(text + at, size - at, " layer %d head %d rows %lld..%lld cols %lld..%lld", p->layer,
+            p->head, (long long)p->first, (long long)p->last, (long long)p->left, (long long)p->right);
     if (p->scale.kind == SCALE_LOG) at += (size_t)snprintf(text + at, size - at, " -log");
     if (p->scale.kind == SCALE_RANK) at += (size_t)snprintf(text + at, size - at, " -rank");
     if (p->scale.clip_low > 0) at += (size_t)snprintf(text + at, size - at, " -clip %g", p->scale.clip_low);
@@ -142,7 +148,7 @@ static enum kv_status attention_row(void *ctx, size_t i, float *out, struct kv_e
         src->block_rows = rows;
     }
     const float *from = src->data + (size_t)(row - src->block_first) * src->stride;
-    for (size_t j = 0; j < src->matrix.cols; j++) out[j] = (int64_t)j <= row ? from[j] : NAN;
+    for (int64_t j = p->left; j <= p->right; j++) out[j - p->left] = j <= row ? from[j] : NAN;
     return KV_OK;
 }
 
@@ -164,9 +170,10 @@ enum kv_status picture_open(struct session *s, const struct picture *p, struct p
         out->stride = (size_t)p->last + 1;
         out->block_first = -1;
         out->data = kv_alloc(BLOCK_ROWS * out->stride, sizeof *out->data);
-        out->matrix = (struct matrix){
-            .rows = (size_t)(p->last - p->first + 1), .cols = out->stride, .row = attention_row, .ctx = out
-        };
+        out->matrix = (struct matrix){ .rows = (size_t)(p->last - p->first + 1),
+            .cols = (size_t)(p->right - p->left + 1),
+            .row = attention_row,
+            .ctx = out };
     } else {
         struct kv_array a;
         enum kv_status st = session_value(s, kinds[p->what].value, &a);

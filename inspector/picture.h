@@ -1,6 +1,6 @@
 /* What is to be drawn: read once from words, drawn in the terminal by heat and into a file by export.
  *
- *   WHAT := entropy | score | kept | budget | attn [layer L] [head H] [rows A..B]
+ *   WHAT := entropy | score | kept | budget | attn [layer L] [head H] [rows A..B] [cols A..B]
  *   then, in any order: -log | -rank | -clip P, pool mean|max, map NAME */
 #ifndef KV_PICTURE_H
 #define KV_PICTURE_H
@@ -16,6 +16,7 @@ struct picture {
     enum picture_what what;
     int layer, head;     /* attn */
     int64_t first, last; /* attn: rows, both included */
+    int64_t left, right; /* attn: columns, both included */
     struct scale_view scale;
     enum pool_kind pool;
     char map[16]; /* "" = the default */

@@ -2,6 +2,7 @@
  * why it stopped. */
 #include "inspector/run.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,6 +129,7 @@ static void stream(struct session *s)
     size_t n = all - s->streamed;
     if (!n) return;
     kv_where(s->engine, &w);
+    if (w.phase <= KV_PHASE_compress) return; /* the prefill's own token waits for the others */
     char *text = kv_tokens_text(s->engine, (const int32_t *)reply.data + s->streamed, (int)n);
     size_t length = text ? strlen(text) : 0, tail = sizeof broken - 1;
     bool open = length >= tail && !memcmp(text + length - tail, broken, tail);
@@ -325,6 +327,7 @@ static bool begin(struct session *s)
         }
     }
     s->streamed = 0;
+    s->kl_mean = NAN;
     if (kv_start(s->engine, &s->err)) return false;
     size_t n = kv_value(s->engine, "tok", &tok, &ignored) ? 0 : tok.dim[0];
     size_t asked = kv_value(s->engine, "question", &question, &ignored) ? 0 : question.dim[0];
@@ -364,6 +367,7 @@ struct reaction cmd_recompress(struct session *s, const char *args)
     if (st == KV_STOPPED) return interrupted(s);
     if (st) return failed(s);
     s->streamed = 0;
+    s->kl_mean = NAN;
     kv_where(s->engine, &w);
     snprintf(s->stop_reason, sizeof s->stop_reason, "recompress");
     show_stop(s, "", &w);

@@ -2,6 +2,7 @@
 #include "inspector/session.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -202,6 +203,7 @@ enum kv_status session_open(struct session *s, const struct options *o, int *exi
     s->terminal = isatty(0) && isatty(1) && !o->batch;
     s->confirm = !o->batch;
     s->print_elements = 200;
+    s->kl_mean = NAN;
     *exit_status = 4;
     enum kv_status st = o->model ? KV_OK : default_model(s, path, sizeof path);
     if (!st) st = session_model(s, o->model ? o->model : path);

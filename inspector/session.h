@@ -45,6 +45,7 @@ struct session {
     int layer, head, token; /* the focus */
     struct stops stops;
     char stop_reason[32]; /* of the last stop, for expect-stop: "breakpoint 2", "step", "done", ... */
+    double kl_mean;       /* of the last diff, nats a token; NaN = none yet */
     size_t streamed;      /* reply tokens already printed */
     bool mid_line;        /* the reply's last line is open */
 

@@ -30,7 +30,8 @@ const char *command_needs_text(enum command_needs needs)
     "decode:5:L12.attend, .select, *18342.  Phases: prefill compress ask decode done.  Stages: embed norm qkv\n"   \
     "rope append attend observe oproj ffn head sample; in compress: allocate select gather."
 #define PICTURES                                                                                                   \
-    "WHAT is entropy, score, kept, budget, or attn [layer L] [head H] [rows A..B], then any of -log, -rank,\n"     \
+    "WHAT is entropy, score, kept, budget, or attn [layer L] [head H] [rows A..B] [cols A..B], then any of -log, " \
+    "-rank,\n"                                                                                                     \
     "-clip PERCENTILE, pool mean|max, map magma|viridis|cividis|grey."
 #define TOKENS "TOKENS is a position, A..B, @POS, or \"text\" that the prompt says."
 #define EXPRESSIONS                                                                                                \
