@@ -24,6 +24,9 @@ static bool is_total(const struct setting *s)
            s->offset == offsetof(struct kv_policy, bytes);
 }
 
+/* Whether the question is read before compress belongs to the request: presets leave it, and it edits none. */
+static bool is_of_request(const struct setting *s) { return s->offset == offsetof(struct kv_policy, query_aware); }
+
 /* Of the three totals, the one that was set last holds. */
 static void keep_one_total(struct kv_policy *p, const struct setting *s)
 {
@@ -35,7 +38,12 @@ static void keep_one_total(struct kv_policy *p, const struct setting *s)
 static enum kv_status set_one(
     struct kv_policy *policy, const struct setting *s, const char *value, struct kv_error *err)
 {
-    if (s->offset == offsetof(struct kv_policy, preset)) return policy_preset(value, policy, err);
+    if (s->offset == offsetof(struct kv_policy, preset)) {
+        int query_aware = policy->query_aware;
+        enum kv_status status = policy_preset(value, policy, err);
+        policy->query_aware = query_aware;
+        return status;
+    }
     enum kv_status status = setting_put(s, policy, value, err);
     if (!status && is_total(s)) keep_one_total(policy, s);
     return status;
@@ -152,7 +160,7 @@ int policy_diff(const struct kv_policy *policy, const struct setting **changed, 
     const struct setting *s;
     for (int i = 0; (s = policy_setting_at(i)); i++) {
         double value = setting_field(s, policy);
-        if (value == setting_field(s, &preset) || (is_total(s) && value == 0)) continue;
+        if (value == setting_field(s, &preset) || (is_total(s) && value == 0) || is_of_request(s)) continue;
         if (n < max) changed[n] = s;
         n++;
     }
@@ -253,7 +261,8 @@ static const struct setting settings[] = {
     { "policy.group", SETTING_NAME, AT(group), "shared", WORDS("shared", "kv-head"),
         .help = "One kept set for all heads of a layer, or one for each KV head." },
     { "policy.query-aware", SETTING_NAME, AT(query_aware), "on", WORDS("off", "on"),
-        .help = "Whether the question may take part in the scores; off = compress before it is read." },
+        .help =
+            "Whether the question takes part in the scores; off = compress before it is read. Presets leave it." },
     { "policy.every", SETTING_COUNT, AT(every), "0", 0, INT_MAX, "a whole number of tokens, 0 or more",
         .help = "Compress again after so many decoded tokens; 0 = never." },
     { "policy.positions", SETTING_NAME, AT(positions), "keep", WORDS("keep", "rerotate"),
