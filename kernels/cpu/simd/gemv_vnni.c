@@ -20,7 +20,7 @@
 #define BLOCK      32  /* columns */
 #define MAX_COARSE 127.0f
 #define MAX_FINE   32639.0f
-#define AT_ONCE    4    /* rows of x that one reading of the weights serves */
+#define AT_ONCE    4 /* rows of x that one reading of the weights serves */
 #define AHEAD      4096 /* bytes to prefetch ahead of the quad in work: some 300 ns, memory's latency and a page walk */
 
 struct quad {
