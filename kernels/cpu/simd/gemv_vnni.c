@@ -126,24 +126,22 @@ VF_INLINE struct weights read_nibbles(int type, const uint8_t *w, size_t left)
     return nibbles(type, _mm512_maskz_loadu_epi8(head, w), _mm512_maskz_loadu_epi8(tail, w + skipped));
 }
 
-/* Q8_0: 4 blocks of d and 32 signed bytes; fewer at the end of a row. */
-VF_INLINE struct weights read_bytes(const uint8_t *w, size_t left)
+/* Q8_0: d and 32 signed bytes of the first `blocks` of a quad's 4; the others are 0. */
+VF_INLINE struct weights read_bytes(const uint8_t *w, int blocks)
 {
+    const __m256i flip = _mm256_set1_epi8((char)128);
     struct weights out;
-    uint8_t part[4 * 34] = { 0 };
-    if (left < sizeof part) {
-        memcpy(part, w, left);
-        w = part;
+    __m256i v[4];
+    uint64_t d = 0;
+    for (int b = 0; b < 4; b++) {
+        v[b] = flip;
+        if (b >= blocks) continue;
+        v[b] = _mm256_xor_si256(_mm256_loadu_si256((const void *)(w + 34 * b + 2)), flip);
+        d |= (uint64_t)kv_u16(w + 34 * b) << 16 * b;
     }
-    uint64_t d = kv_u16(w) | (uint64_t)kv_u16(w + 34) << 16 | (uint64_t)kv_u16(w + 68) << 32 |
-                 (uint64_t)kv_u16(w + 102) << 48;
     out.dm = _mm512_castps128_ps512(_mm_cvtph_ps(_mm_cvtsi64_si128((long long)d)));
-    for (int p = 0; p < 2; p++) {
-        __m256i a = _mm256_loadu_si256((const void *)(w + 68 * p + 2));
-        __m256i b = _mm256_loadu_si256((const void *)(w + 68 * p + 36));
-        out.bytes[p] =
-            _mm512_xor_si512(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1), _mm512_set1_epi8((char)128));
-    }
+    for (int p = 0; p < 2; p++)
+        out.bytes[p] = _mm512_inserti64x4(_mm512_castsi256_si512(v[2 * p]), v[2 * p + 1], 1);
     return out;
 }
 
@@ -191,12 +189,12 @@ VF_INLINE void one_row(
     for (; w + size <= end; w += size, q++) {
         _mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
         _mm_prefetch((const char *)w + AHEAD + 64, _MM_HINT_T0);
-        struct weights v = type == KV_TYPE_Q8_0 ? read_bytes(w, size) : read_nibbles(type, w, size);
+        struct weights v = type == KV_TYPE_Q8_0 ? read_bytes(w, 4) : read_nibbles(type, w, size);
         add_quad(type, n, coarse, 2, v, q, stride, sum);
     }
     if (w < end) {
         size_t left = (size_t)(end - w);
-        struct weights v = type == KV_TYPE_Q8_0 ? read_bytes(w, left) : read_nibbles(type, w, left);
+        struct weights v = type == KV_TYPE_Q8_0 ? read_bytes(w, (int)(left / 34)) : read_nibbles(type, w, left);
         if (left <= size / 2)
             add_quad(type, n, coarse, 1, v, q, stride, sum);
         else
