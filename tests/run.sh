@@ -5,11 +5,12 @@ set -u
 build=${1:?usage: run.sh BUILD [NAME...]}
 shift
 log=$build/tests/test.log
-programs=$(ls "$build"/tests/unit/* tests/*/run.sh | grep -v '\.[do]$')
+programs=$(find "$build/tests/unit" tests/*/run.sh -type f -perm -u+x | grep -v -e bench -e '\.o$' | sort)
 for name in "$@"; do programs=$(printf '%s\n' "$programs" | grep -e "$name"); done
 [ -n "$programs" ] || { echo "No test program is called that." >&2; exit 2; }
 
-export KVDBG=$build/kvdbg
+export KVDBG="$build/kvdbg"
+export GOMP_SPINCOUNT=4000 # as kvdbg sets it for itself
 # shellcheck disable=SC2086
 prove --timer --merge -v -e '' $programs >"$log" 2>&1
 status=$?
