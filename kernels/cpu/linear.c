@@ -15,9 +15,9 @@
  *
  * Measured by tests/bench/kernels_linear.c on 2 vCPU of a Zen 4 server, 2 threads, AVX-512 (36-48 GB/s read, 234
  * GFLOP/s f32, 468 bf16), SmolLM2-135M, Q4_1 layers, Q8_0 head; best of many runs:
- *   512 rows, all matrices of a layer   bf16 422 GFLOP/s (90 % of the peak), f32 199 (85 %)
- *   1 row, 30 layers (66 MB)            15-bit 2.4 ms (28 GB/s), int8 2.2, f32 10.8;  2 rows 3.5, 4 rows 5.9
- *   1 row, head (30 MB)                 15-bit 0.9 ms (34 GB/s), int8 0.9, f32 3.2;   2 rows 1.1, 4 rows 1.8
+ *   512 rows, all matrices of a layer   bf16 429 GFLOP/s (91 % of the peak), f32 202 (86 %)
+ *   1 row, 30 layers (66 MB)            15-bit 2.3 ms (28 GB/s), int8 2.0, f32 9;    2 rows 3.3, 4 rows 5.6
+ *   1 row, head (30 MB)                 15-bit 0.9 ms (33 GB/s), int8 0.9, f32 2.6;  2 rows 0.9, 4 rows 1.6
  * Work on Q4_1 blocks is about as long as their reading at 1 row; from 2 rows on it is the longer.
  */
 #include "kernels/cpu/ops.h"

@@ -150,8 +150,10 @@ static void print(const char *what, double *us, int runs, double work, const cha
 {
     qsort(us, (size_t)runs, sizeof *us, compare);
     double best = work / us[0] * 1e-3, median = work / us[runs / 2] * 1e-3;
-    printf("  %-34s %8.3f ms (median %8.3f)  %6.1f %s (median %6.1f), %3.0f %% of the limit\n", what, us[0] * 1e-3,
-        us[runs / 2] * 1e-3, best, unit, median, full > 0 ? 100 * best / full : 0);
+    printf("  %-34s %8.3f ms (median %8.3f)  %6.1f %s (median %6.1f)", what, us[0] * 1e-3, us[runs / 2] * 1e-3,
+        best, unit, median);
+    if (full > 0) printf(", %.0f %% of the limit", 100 * best / full);
+    printf("\n");
     fflush(stdout);
 }
 
@@ -201,6 +203,32 @@ static void decode(void *ctx, int type, int head_type, const float *x, float *y)
     for (int l = 0; l < LAYERS; l++)
         for (int k = 0; k < 7; k++) free((void *)(uintptr_t)(&m[l].q + k)->w.data);
     free((void *)(uintptr_t)head.w.data);
+}
+
+/* A matrix of each type that other models' files use. */
+static void other_types(void *ctx, const float *x, float *y, double full)
+{
+    static const int type[] = { KV_TYPE_Q4_0, KV_TYPE_Q4_K, KV_TYPE_Q5_K, KV_TYPE_Q6_K, KV_TYPE_F16, KV_TYPE_BF16 };
+    enum { RUNS = 25 };
+    for (size_t t = 0; t < KV_COUNT(type); t++) {
+        struct kv_linear l = linear(type[t], FF, FF, y, false);
+        for (int n = 1; n <= ROWS; n += ROWS - 1) {
+            char what[64];
+            double us[RUNS];
+            for (int i = -2; i < RUNS; i++) {
+                double start = kv_now_us();
+                run(ctx, &l, 1, x, n);
+                if (i >= 0) us[i] = kv_now_us() - start;
+            }
+            snprintf(what, sizeof what, "%d row%s, %d x %d, %s", n, n > 1 ? "s" : "", FF, FF,
+                kv_type_info(type[t])->name);
+            if (n > 1)
+                print(what, us, RUNS, flops(&l, n), "GFLOP/s", full);
+            else
+                print(what, us, RUNS, matrix_bytes(&l), "GB/s from cache", 0);
+        }
+        free((void *)(uintptr_t)l.w.data);
+    }
 }
 
 static void small_ops(void *ctx, float *x, float *y)
@@ -263,6 +291,8 @@ int main(int argc, char **argv)
         }
         decode(ctx, KV_TYPE_Q4_1, KV_TYPE_Q8_0, x, y);
         if (precision == KV_PRECISION_FAST) decode(ctx, KV_TYPE_Q8_0, KV_TYPE_Q8_0, x, y);
+        if (precision == KV_PRECISION_FAST)
+            other_types(ctx, x, y, ((struct kv_cpu *)ctx)->ops->gemm_bf16 ? limit.bf16 : limit.f32);
         if (precision == KV_PRECISION_F32) small_ops(ctx, x, y);
         kv_backend_cpu.free(ctx);
     }

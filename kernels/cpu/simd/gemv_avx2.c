@@ -26,29 +26,45 @@ bool KV_NAME(kv_has_gemv)(int type) { return type == KV_TYPE_Q4_0 || type == KV_
 
 size_t KV_NAME(kv_quantized_bytes)(int cols) { return (size_t)cols / BLOCK * sizeof(struct group); }
 
+VF_INLINE int largest_lane(__m256i x)
+{
+    __m128i a = _mm_max_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    a = _mm_max_epi32(a, _mm_shuffle_epi32(a, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(a, _mm_shuffle_epi32(a, 0xb1)));
+}
+
+VF_INLINE int sum_lanes(__m256i x)
+{
+    __m128i a = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    a = _mm_add_epi32(a, _mm_shuffle_epi32(a, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(a, _mm_shuffle_epi32(a, 0xb1)));
+}
+
 /* As in gemv_vnni.c: NaN and infinity make the scale NaN, below 1e-30 all is taken for 0. */
+static void quantize_group(const float *x, float most, struct group *g)
+{
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    __m256i top = _mm256_setzero_si256(), sum = top, q[4];
+    for (int i = 0; i < 4; i++)
+        top = _mm256_max_epi32(top, _mm256_and_si256(_mm256_castps_si256(vf_load(x + 8 * i)), magnitude));
+    float largest = kv_bits_f32((uint32_t)largest_lane(top));
+    bool tiny = largest < 1e-30f, finite = largest < HUGE_VALF;
+    vf inverse = vf_set1(tiny || !finite ? 0 : most / largest);
+    for (int i = 0; i < 4; i++) {
+        q[i] = _mm256_cvtps_epi32(vf_mul(vf_load(x + 8 * i), inverse));
+        sum = _mm256_add_epi32(sum, q[i]);
+    }
+    for (int i = 0; i < 4; i += 2) /* the packing interleaves its operands' halves */
+        _mm256_store_si256(
+            (void *)(g->q + 8 * i), _mm256_permute4x64_epi64(_mm256_packs_epi32(q[i], q[i + 1]), 0xd8));
+    g->scale = !finite ? NAN : tiny ? 0 : largest / most;
+    g->sum = g->scale * (float)sum_lanes(sum);
+}
+
 void KV_NAME(kv_quantize)(const float *x, int cols, bool coarse, void *out)
 {
     struct group *g = out;
-    float most = coarse ? 127.0f : 32639.0f;
-    for (int c = 0; c < cols; c += BLOCK, x += BLOCK, g++) {
-        uint32_t top = 0;
-        for (int i = 0; i < BLOCK; i++) {
-            uint32_t bits = kv_u32((const uint8_t *)(x + i)) & 0x7fffffff;
-            top = bits > top ? bits : top;
-        }
-        float largest = kv_bits_f32(top);
-        bool finite = largest < HUGE_VALF, tiny = largest < 1e-30f;
-        float inverse = tiny || !finite ? 0 : most / largest;
-        int sum = 0;
-        for (int i = 0; i < BLOCK; i++) {
-            int q = finite ? (int)lrintf(x[i] * inverse) : 0;
-            g->q[i] = (int16_t)q;
-            sum += q;
-        }
-        g->scale = !finite ? NAN : tiny ? 0 : largest / most;
-        g->sum = g->scale * (float)sum;
-    }
+    for (int c = 0; c < cols; c += BLOCK) quantize_group(x + c, coarse ? 127.0f : 32639.0f, g++);
 }
 
 struct weights {
