@@ -290,6 +290,7 @@ struct reaction cmd_why(struct session *s, const char *args)
     else
         st = why_many(s, &f, list, count, ids);
     s->token = list[0];
+    s->list_next = -1;
     fate_close(&f);
     free(list);
     return st ? failed(s) : DONE;
@@ -343,7 +344,7 @@ static int list_line(struct session *s, const int32_t *ids, int count, int from,
 struct reaction cmd_list(struct session *s, const char *args)
 {
     int32_t *list = NULL;
-    int count = 0, n = 0, places, from = s->token, to = -1;
+    int count = 0, n = 0, places, from = s->list_next >= 0 ? s->list_next : s->token, to = -1;
     struct kv_array shape = { 0 };
     if (!tokens_prompt(s, &count)) return failed(s);
     if (*args) {
@@ -361,7 +362,7 @@ struct reaction cmd_list(struct session *s, const char *args)
     if (kept)
         fprintf(s->out, "(marks: kept in # all, 9-1 tenths, . none of %d layers; %s)\n", s->facts.n_layer,
             session_mode(s));
-    s->token = from < count ? from : 0;
+    s->list_next = from;
     free(kept);
     return DONE;
 }

@@ -43,7 +43,8 @@ static bool layer_stage(int stage)
 static enum kv_status bad(const char *text, size_t length, const char *why, struct kv_error *err)
 {
     return kv_fail(err, KV_BAD_ARG,
-        "Bad location \"%.*s\": %s.  A location is PHASE[:N], [PHASE[:N]:]L<n>[.STAGE], .STAGE or *TICK.",
+        "Bad location \"%.*s\": %s.  A location is PHASE[:N], [PHASE[:N]:]L<n>[.STAGE], [PHASE[:N]].STAGE or "
+        "*TICK.",
         (int)kv_min(length, 60), text, why);
 }
 

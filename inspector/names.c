@@ -59,7 +59,7 @@ static enum kv_status unknown(const char *name, struct kv_error *err)
 {
     const char *near = NULL;
     for (int i = 0; names_at(i); i++)
-        if (lookup_distance(name, strlen(name), names_at(i)) == 1) near = names_at(i);
+        if (strlen(name) > 2 && lookup_distance(name, strlen(name), names_at(i)) == 1) near = names_at(i);
     return kv_fail(err, KV_NOT_FOUND, "No value \"%.60s\" here.%s%s%s", name, near ? "  Did you mean \"" : "",
         near ? near : "", near ? "\"?" : "");
 }
@@ -108,6 +108,7 @@ static enum kv_status attention(struct session *s, struct named *out, struct kv_
     enum kv_status st = kv_value(s->engine, "tok", &tok, err);
     if (st) return st;
     size_t rows = (size_t)names_rows(s);
+    s->computed = true;
     out->kind = NAMED_ATTENTION;
     out->array = (struct kv_array){ .type = KV_F32,
         .n_dim = 4,
@@ -124,6 +125,7 @@ static enum kv_status probabilities(struct session *s, struct named *out, struct
     enum kv_status st = kv_value(s->engine, "logit", &logit, err);
     if (!st) st = value_array(&out->value, logit.n_dim, logit.dim, err);
     if (st) return st;
+    s->computed = true;
     double most = -INFINITY, sum = 0;
     for (size_t i = 0; i < out->value.count; i++) most = fmax(most, array_number(&logit, i));
     for (size_t i = 0; i < out->value.count; i++) sum += out->value.number[i] = exp(array_number(&logit, i) - most);
@@ -158,6 +160,7 @@ enum kv_status names_find(struct session *s, const char *name, struct named *out
         return unknown(name, err);
     }
     enum kv_status st = kv_value(s->engine, name, &out->array, err);
+    s->computed = s->computed || !st;
     if (st == KV_NOT_FOUND) return strchr(name, '.') ? setting(s, name, out, err) : unknown(name, err);
     static const char *const tokens[] = { "tok", "question", "reply", "full", "other" };
     for (size_t i = 0; i < KV_COUNT(tokens); i++)

@@ -124,7 +124,7 @@ void options_print_help(void)
            "MODEL is a GGUF file or synthetic:NAME (random weights, timing only); without it,\n"
            "models/smollm2-135m-instruct-q4_1.gguf, which `make model' fetches.\n\nOptions:\n");
     for (const struct option_row *row = option_rows; row->spelling; row++)
-        printf("  %-24s %s\n", row->spelling, row->help);
+        printf("  %-27s %s\n", row->spelling, row->help);
     printf(
         "\nExit status: 0 all fine; 1 a command failed; 2 bad command line or unreadable script; 3 an assertion\n"
         "failed; 4 model or prompt cannot be loaded; 5 out of memory; 6 an engine event; 130 interrupted;\n"

@@ -103,6 +103,7 @@ struct reaction cmd_print(struct session *s, const char *args)
     struct value v;
     if (*args == '/')
         return refuse(s, KV_BAD_ARG, "Undefined output format \"%.*s\".", (int)strcspn(args + 1, " "), args + 1);
+    s->computed = false;
     enum kv_status st = *args ? expr_text(s, args, &v, &s->err) : names_dollar(s, "", &v, &s->err);
     if (st) return failed(s);
     bool keep = v.kind != VALUE_VOID;
@@ -112,7 +113,7 @@ struct reaction cmd_print(struct session *s, const char *args)
     }
     if (keep) fprintf(s->out, "$%zu = ", s->n_history);
     print_value(s, &v);
-    fprintf(s->out, "%s\n", v.kind == VALUE_NUMBER ? session_mark(s) : "");
+    fprintf(s->out, "%s\n", s->computed ? session_mark(s) : "");
     value_free(&v);
     return DONE;
 }

@@ -103,6 +103,15 @@ static void show_stop(struct session *s, const char *why, const struct kv_where 
     if (w->layer >= 0) s->layer = w->layer;
 }
 
+/* Whether a token is spelled like the ones that no text makes: <|im_end|>, </s>. */
+static bool control_token(struct session *s, int32_t id)
+{
+    size_t n;
+    const char *text = kv_token_bytes(s->engine, id, &n);
+    bool bars = text && n > 4 && !memcmp(text, "<|", 2) && !memcmp(text + n - 2, "|>", 2);
+    return bars || (text && n == 4 && !memcmp(text, "</s>", 4));
+}
+
 size_t run_reply(struct session *s, struct kv_array *reply, bool *ended)
 {
     struct kv_where w;
@@ -113,8 +122,10 @@ size_t run_reply(struct session *s, struct kv_array *reply, bool *ended)
     kv_where(s->engine, &w);
     kv_get(s->engine, "decode.tokens", tokens, sizeof tokens, &ignored);
     size_t n = reply->dim[0];
-    *ended = w.phase == KV_PHASE_done && n < strtoul(tokens, NULL, 10) && names_rows(s) + 1 < s->facts.n_context;
-    return n && *ended ? n - 1 : n;
+    if (w.phase != KV_PHASE_done || !n) return n;
+    bool room = n < strtoul(tokens, NULL, 10) && names_rows(s) + 1 < s->facts.n_context;
+    *ended = room || control_token(s, ((const int32_t *)reply->data)[n - 1]);
+    return *ended ? n - 1 : n;
 }
 
 /* Prints the reply's new tokens as text. A token that ends inside a character waits for the next ones. */
@@ -153,7 +164,7 @@ static struct reaction finished(struct session *s)
     stream(s);
     run_end_line(s);
     fprintf(s->out, "[Request finished: %zu reply token%s, %s; %s]\n", n, n == 1 ? "" : "s",
-        ended ? "ended by the model" : "cut by decode.tokens or the context", session_mode(s));
+        ended ? "ended by the model" : "cut by decode.tokens or by the context", session_mode(s));
     snprintf(s->stop_reason, sizeof s->stop_reason, "done");
     return STEPPED;
 }
@@ -185,7 +196,7 @@ static bool stop_here(struct session *s, const struct kv_where *now, const struc
     if (s->mid_line) fputc('\n', s->out);
     s->mid_line = false;
     show_stop(s, why, now);
-    if (hit->temporary) stops_delete(&s->stops, hit->number);
+    stops_drop_temporary(&s->stops);
     return true;
 }
 
@@ -207,9 +218,6 @@ static struct reaction resume(struct session *s, struct goal goal)
     struct kv_where first, mark, before, now;
     kv_where(s->engine, &first);
     mark = now = first;
-    if (first.phase == KV_PHASE_done)
-        return refuse(s, KV_NOT_NOW,
-            "The request has finished; \"run\" starts it again, \"recompress\" goes back to compress.");
     if (first.phase < KV_PHASE_compress || (first.phase == KV_PHASE_compress && first.stage == KV_STAGE_allocate))
         recipe_note_policy(s);
     for (;;) {
@@ -236,6 +244,17 @@ static struct reaction resume(struct session *s, struct goal goal)
     }
 }
 
+/* A finished request cannot go on. */
+static bool can_go_on(struct session *s)
+{
+    struct kv_where w;
+    kv_where(s->engine, &w);
+    if (w.phase != KV_PHASE_done) return true;
+    kv_fail(&s->err, KV_NOT_NOW,
+        "The request has finished; \"run\" starts it again, \"recompress\" goes back to compress.");
+    return false;
+}
+
 /* An optional count of at least 1. */
 static bool read_count(struct session *s, const char *args, long *out)
 {
@@ -253,7 +272,7 @@ static bool read_count(struct session *s, const char *args, long *out)
 static struct reaction step_by(struct session *s, const char *args, enum kv_unit unit)
 {
     long count;
-    if (!read_count(s, args, &count)) return failed(s);
+    if (!read_count(s, args, &count) || !can_go_on(s)) return failed(s);
     return resume(s, (struct goal){ true, unit, count });
 }
 
@@ -265,7 +284,7 @@ struct reaction cmd_continue(struct session *s, const char *args)
 {
     long count;
     int number = 0;
-    if (!read_count(s, args, &count)) return failed(s);
+    if (!read_count(s, args, &count) || !can_go_on(s)) return failed(s);
     sscanf(s->stop_reason, "breakpoint %d", &number);
     struct stop *stop = stops_find(&s->stops, number);
     if (*args && stop) {
@@ -298,15 +317,14 @@ struct reaction cmd_finish(struct session *s, const char *args)
         if (f == KV_COUNT(frames))
             return refuse(s, KV_BAD_ARG, "\"%.40s\" is none of stage, layer, pass, phase.", args);
     }
-    if (w.phase != KV_PHASE_done) {
-        if (f < 2 && w.layer >= 0)
-            location_where(&w, what, sizeof what);
-        else if (f == 3)
-            snprintf(what, sizeof what, "%s", kv_phase_name[w.phase]);
-        else
-            snprintf(what, sizeof what, "%s:%d", kv_phase_name[w.phase], w.pass);
-        fprintf(s->out, "Run till exit from #%zu  %s\n", f, what);
-    }
+    if (!can_go_on(s)) return failed(s);
+    if (f < 2 && w.layer >= 0)
+        location_where(&w, what, sizeof what);
+    else if (f == 3)
+        snprintf(what, sizeof what, "%s", kv_phase_name[w.phase]);
+    else
+        snprintf(what, sizeof what, "%s:%d", kv_phase_name[w.phase], w.pass);
+    fprintf(s->out, "Run till exit from #%zu  %s\n", f, what);
     return resume(s, (struct goal){ true, frames[f].unit, 1 });
 }
 
@@ -331,7 +349,7 @@ static bool begin(struct session *s)
     if (kv_start(s->engine, &s->err)) return false;
     size_t n = kv_value(s->engine, "tok", &tok, &ignored) ? 0 : tok.dim[0];
     size_t asked = kv_value(s->engine, "question", &question, &ignored) ? 0 : question.dim[0];
-    fprintf(s->out, "Starting request: %s, %zu tokens", s->prompt_name, n);
+    fprintf(s->out, "Starting request: %s, %zu token%s", s->prompt_name, n, n == 1 ? "" : "s");
     if (asked) fprintf(s->out, " and a question of %zu", asked);
     fprintf(s->out, " (%s; %s)\n", s->chat ? "chat" : "plain text", session_mode(s));
     return true;

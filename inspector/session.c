@@ -141,6 +141,7 @@ enum kv_status session_prompt(
     s->prompt_sha[0] = '\0';
     s->streamed = 0;
     s->token = 0;
+    s->list_next = -1;
     return KV_OK;
 }
 
@@ -204,6 +205,7 @@ enum kv_status session_open(struct session *s, const struct options *o, int *exi
     s->confirm = !o->batch;
     s->print_elements = 200;
     s->kl_mean = NAN;
+    s->list_next = -1;
     *exit_status = 4;
     enum kv_status st = o->model ? KV_OK : default_model(s, path, sizeof path);
     if (!st) st = session_model(s, o->model ? o->model : path);

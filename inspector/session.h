@@ -43,6 +43,8 @@ struct session {
     bool chat;      /* the prompt in force went through the chat template */
 
     int layer, head, token; /* the focus */
+    int list_next;          /* where `list` goes on; -1 = at the focus */
+    bool computed;          /* the last expression read something that the model computed */
     struct stops stops;
     char stop_reason[32]; /* of the last stop, for expect-stop: "breakpoint 2", "step", "done", ... */
     double kl_mean;       /* of the last diff, nats a token; NaN = none yet */

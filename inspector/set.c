@@ -18,6 +18,7 @@ enum kv_status set_find(struct session *s, const char *word, const char **name)
     size_t n = strlen(word), at = 0;
     int matches = 0;
     const struct kv_setting *row;
+    if (!strcmp(word, "policy")) return *name = "policy.preset", KV_OK;
     for (int i = 0; (row = kv_setting_at(i)); i++) {
         if (!strcmp(row->name, word)) return *name = row->name, KV_OK;
         if (lookup_distance(word, n, row->name) == 1) near = row->name;
@@ -219,6 +220,8 @@ struct reaction cmd_question(struct session *s, const char *args)
         if (line_split(args, &words, &s->err)) return failed(s);
         if (words.count == 1) question = words.word[0];
     }
+    if (question && !*question)
+        return refuse(s, KV_BAD_ARG, "The question is empty; \"question -none\" takes it away.");
     if (question && !strcmp(question, "-none"))
         question = NULL;
     else if (!question) {
@@ -309,6 +312,7 @@ struct reaction cmd_kv(struct session *s, const char *args)
     s->layer = layer;
     s->head = head;
     s->token = token;
+    s->list_next = -1;
     show_focus(s);
     return words.count ? CHANGED : DONE;
 }

@@ -39,6 +39,12 @@ bool stops_delete(struct stops *s, int number)
     return true;
 }
 
+void stops_drop_temporary(struct stops *s)
+{
+    for (int i = s->count - 1; i >= 0; i--)
+        if (s->list[i].temporary && s->list[i].here) stops_delete(s, s->list[i].number);
+}
+
 void stops_free(struct stops *s)
 {
     while (s->count) stops_delete(s, s->list[0].number);
@@ -79,8 +85,10 @@ struct stop *stops_check(struct session *s, const struct kv_where *now, const st
     struct stop *hit = NULL;
     for (int i = 0; i < s->stops.count; i++) {
         struct stop *stop = &s->stops.list[i];
+        stop->here = false;
         if (!stop->enabled || !location_here(&stop->at, now, before) || !holds(s, stop)) continue;
         stop->hits++;
+        stop->here = !stop->ignore;
         if (stop->ignore)
             stop->ignore--;
         else if (!hit)

@@ -10,6 +10,7 @@ struct session;
 struct stop {
     int number;
     bool temporary, enabled;
+    bool here;             /* it was a reason of the last stop */
     uint64_t hits, ignore; /* times reached; times still to pass by */
     struct location at;
     char *condition; /* expression, or NULL; owned */
@@ -25,6 +26,8 @@ enum kv_status stops_add(
     struct stops *s, const struct location *at, bool temporary, const char *condition, struct kv_error *err);
 /* Removes a number; false when there is none. */
 bool stops_delete(struct stops *s, int number);
+/* Removes the temporary ones that stopped the request here. */
+void stops_drop_temporary(struct stops *s);
 struct stop *stops_find(struct stops *s, int number);
 void stops_free(struct stops *s);
 
