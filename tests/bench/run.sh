@@ -8,7 +8,7 @@
 # machine that drifts meets both; read bandwidth and peak are measured before and after. llama-quantize, when it
 # lies beside llama-bench, makes the BF16 and Q8_0 files. Environment: BENCH_QUICK=1 for a version of about three
 # minutes; THREADS (2); ROUNDS (5) processes a row, LONG (2) of those behind 7,900 tokens; MODEL; BENCH_RUN, words
-# put before every timed program ("chrt -f 1" on a machine that others use too).
+# put before every timed program ("env OMP_PROC_BIND=true chrt -f 1" on a machine that others use too).
 set -euo pipefail
 
 build=${1:?Usage: tests/bench/run.sh BUILD [PEER]}
@@ -77,7 +77,7 @@ for round in $(seq "$rounds"); do
     ours scores "$round" prefill "$model" 2048 1
     ours decode0 "$round" decode "$model" 1 64 policy.preset=full
     theirs decode0 "$round" -m "$model" -p 0 -n 64
-    ours stages "$round" stages "$model" 2048 32
+    if [ "$round" -le 3 ]; then ours stages "$round" stages "$model" 2048 32; fi
     if [ "$files" ]; then
         ours prefill_bf16 "$round" prefill "$dir/BF16.gguf" 2048 1 "${entropy[@]}"
         theirs prefill_bf16 "$round" -m "$dir/BF16.gguf" -p 2048 -n 0
@@ -87,7 +87,7 @@ done
 for round in $(seq "$long"); do
     ours decode8k "$round" decode "$model" 7900 64 policy.preset=full
     [ "${BENCH_QUICK:-}" ] || theirs decode8k "$round" -m "$model" -p 0 -n 64 -d 7900
-    ours compress "$round" compress "$model" 8000 32 policy.ratio=0.25
+    ours compress "$round" compress "$model" 8000 32 "${entropy[@]}" policy.ratio=0.25
 done
 record entropy kvdbg 1 "$bin/entropy" "$model" 2048 "$((rounds + 1))" "$threads"
 ours memory 1 memory "$model" 8064 127
