@@ -122,9 +122,9 @@ $ kvdbg -batch synthetic:tiny --question what -ex run
 
 ## prompt of one token, shorter than sinks and recent
 $ kvdbg -batch synthetic:tiny --chat off --text a -ex 'set decode.tokens 2' -ex run -ex 'info kept'
-Starting request: (text), 1 tokens (plain text; fast, cpu, synthetic weights: timing only)
+Starting request: (text), 1 token (plain text; fast, cpu, synthetic weights: timing only)
 ^ and
-[Request finished: 2 reply tokens, cut by decode.tokens or the context; fast, cpu, synthetic weights: timing only]
+[Request finished: 2 reply tokens, cut by decode.tokens or by the context; fast, cpu, synthetic weights: timing only]
 Kept tokens of the 1 in the prompt (fast, cpu, synthetic weights: timing only)
 layer    kept   share  positions
     0       1  100.0%  0
@@ -143,14 +143,14 @@ $T: Is a directory.
 
 ## script that is no text
 $ printf 'print 1\n\001\002\n' >$T/s; kvdbg -batch synthetic:tiny -x $T/s
-$1 = 1  (synthetic weights)
+$1 = 1
 $T/s:2: Error in sourced command file:
 The file has control characters; it is no script.
 [1]
 
 ## script that ends inside a block
 $ printf 'print 1\nif 1\nprint 2\n' >$T/s; kvdbg -batch synthetic:tiny -x $T/s
-$1 = 1  (synthetic weights)
+$1 = 1
 $T/s:2: Error in sourced command file:
 The file ends inside the block that `if' begins in line 2; `end' is missing.
 [1]
@@ -167,7 +167,7 @@ Undefined command: "foo".  Try "help".
 ## --keep-going goes on and still fails
 $ kvdbg -batch --keep-going synthetic:tiny -ex foo -ex 'print 1'
 Undefined command: "foo".  Try "help".
-$1 = 1  (synthetic weights)
+$1 = 1
 [1]
 
 ## failed assertion
@@ -281,7 +281,7 @@ $ kvdbg -q synthetic:tiny
 ## errors on standard input do not stop, but show in the status
 $ printf 'foo\nprint 1\n' | kvdbg -q synthetic:tiny
 Undefined command: "foo".  Try "help".
-$1 = 1  (synthetic weights)
+$1 = 1
 [1]
 
 ## line too long
@@ -308,23 +308,23 @@ MODEL is a GGUF file or synthetic:NAME (random weights, timing only); without it
 models/smollm2-135m-instruct-q4_1.gguf, which `make model' fetches.
 
 Options:
-  -p, --prompt FILE        read the prompt from FILE
-  --text TEXT              take TEXT as the prompt
-  --question TEXT          ask TEXT about the prompt
-  --chat on|off            wrap the prompt in the model's chat template (default: where it has one)
-  -x FILE                  run the commands in FILE
-  -ex COMMAND              run one COMMAND; -x and -ex run in the order given
-  -batch                   exit after the commands; stop at the first that fails
-  --keep-going             with -batch, go on after a failure
-  -q, --quiet              do not print the greeting
-  -nx                      do not read init files
-  -nw                      use the plain prompt
-  --backend auto|cpu|cuda  what computes
-  --precision fast|f32|int8 f32 is the reference
-  --kv f16|f32|bf16        element type of K and V
-  --threads N              number of threads
-  --version                print the version and exit
-  --help                   print this and exit
+  -p, --prompt FILE           read the prompt from FILE
+  --text TEXT                 take TEXT as the prompt
+  --question TEXT             ask TEXT about the prompt
+  --chat on|off               wrap the prompt in the model's chat template (default: where it has one)
+  -x FILE                     run the commands in FILE
+  -ex COMMAND                 run one COMMAND; -x and -ex run in the order given
+  -batch                      exit after the commands; stop at the first that fails
+  --keep-going                with -batch, go on after a failure
+  -q, --quiet                 do not print the greeting
+  -nx                         do not read init files
+  -nw                         use the plain prompt
+  --backend auto|cpu|cuda     what computes
+  --precision fast|f32|int8   f32 is the reference
+  --kv f16|f32|bf16           element type of K and V
+  --threads N                 number of threads
+  --version                   print the version and exit
+  --help                      print this and exit
 
 Exit status: 0 all fine; 1 a command failed; 2 bad command line or unreadable script; 3 an assertion
 failed; 4 model or prompt cannot be loaded; 5 out of memory; 6 an engine event; 130 interrupted;
