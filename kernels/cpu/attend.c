@@ -10,8 +10,8 @@
  *
  * Work: 4 n_visible d flops and one exponential a (row, head). Many rows (prefill) are bound by arithmetic:
  * rows are cut into tiles that keep q and out in L2 while tiles of 64 keys pass, packed once a tile. Few rows
- * (decode) are bound by reading the cache once: 2 d bytes a slot and KV head in f16, for all H/G heads; slots
- * are cut into chunks of 256 that threads take, and the parts are joined in slot order, so that the number of
+ * (decode) are bound by reading the cache once: 4 d bytes a slot and KV head in f16, for all H/G heads; slots
+ * are cut into chunks that threads take, and the parts are joined in slot order, so that the number of
  * threads changes no bit. Measured rates stand at the vector kernels (simd/attend.c, simd/attend_few.c). */
 #include "kernels/cpu/attention.h"
 #include "kernels/softmax.h"
@@ -100,6 +100,15 @@ size_t kv_attn_scratch_bytes(int d, int group)
            1024;
 }
 
+/* Slots of one chunk: four to eight chunks a KV head for the threads to share, as long as they can be beyond that,
+ * for memory streams best in long runs. Of the sequence's length alone, so that nothing else changes bits. */
+static int chunk_of(int slots)
+{
+    int chunk = KV_ATTN_CHUNK;
+    while (chunk > 128 && chunk > slots / 4) chunk /= 2;
+    return chunk;
+}
+
 struct item {
     int32_t seq, g, row, rows;
     int32_t j0, j1; /* of a decode chunk; 0, 0: a tile */
@@ -116,7 +125,8 @@ static struct need need_of(const struct kv_limits *limits, int threads)
     size_t rows = (size_t)limits->rows, seqs = (size_t)kv_max(1, (size_t)limits->seqs),
            d = (size_t)limits->head_dim;
     size_t group = (size_t)limits->n_head / (size_t)limits->n_kv_head, g = (size_t)limits->n_kv_head;
-    size_t chunks = (size_t)limits->keys / KV_ATTN_CHUNK + 1, few = kv_min(rows, seqs * (KV_ATTN_FEW - 1));
+    size_t chunks = kv_max(8, (size_t)limits->keys / KV_ATTN_CHUNK + 1),
+           few = kv_min(rows, seqs * (KV_ATTN_FEW - 1));
     struct need n;
     n.items = round_up(g * (rows / KV_ATTN_FEW + seqs * (chunks + 1)) * sizeof(struct item));
     n.parts = round_up(few * (size_t)limits->n_head * chunks * (d + 3) * sizeof(float));
@@ -131,24 +141,37 @@ size_t kv_cpu_attend_scratch_bytes(const struct kv_limits *limits, int threads)
     return need_of(limits, threads).bytes;
 }
 
-/* Cuts one sequence's rows into tiles, last rows first as they see most; or its slots into chunks. */
-static size_t cut(const struct kv_attend *a, int seq, bool few, int tile_rows, struct item *item, size_t *part)
+/* Whether a sequence's rows take the decode path. In f32 none do: a row's bits must not tell how many came with
+ * it. */
+static bool decodes(const struct kv_cpu *cpu, const struct kv_attn_ops *ops, const struct kv_seq *seq)
+{
+    return ops->chunk && cpu->precision != KV_PRECISION_F32 && seq->n_row < KV_ATTN_FEW && seq->n_row > 0;
+}
+
+/* One sequence's rows as tiles, last rows first as they see most. */
+static size_t cut_rows(const struct kv_attend *a, int seq, int tile_rows, struct item *item)
+{
+    int n_row = a->seq[seq].n_row;
+    size_t n = 0;
+    for (int t = (n_row + tile_rows - 1) / tile_rows - 1; t >= 0; t--)
+        for (int g = 0; g < a->n_kv_head; g++) {
+            int row = t * tile_rows, rows = n_row - row < tile_rows ? n_row - row : tile_rows;
+            item[n++] = (struct item){ .seq = seq, .g = g, .row = row, .rows = rows };
+        }
+    return n;
+}
+
+/* One sequence's slots as chunks. */
+static size_t cut_slots(const struct kv_attend *a, int seq, struct item *item, size_t *part)
 {
     const struct kv_seq *s = &a->seq[seq];
-    size_t n = 0, part_floats = (size_t)s->n_row * (size_t)(a->n_head / a->n_kv_head) * (size_t)(a->head_dim + 3);
-    int tiles = (s->n_row + tile_rows - 1) / tile_rows;
-    for (int t = tiles - 1; t >= 0 && !few; t--)
-        for (int g = 0; g < a->n_kv_head; g++)
-            item[n++] = (struct item){ .seq = seq,
-                .g = g,
-                .row = t * tile_rows,
-                .rows = t < tiles - 1 ? tile_rows : s->n_row - t * tile_rows };
-    for (int g = 0; g < a->n_kv_head && few; g++) {
-        int slots = kv_attn_slots(s, g), j = 0;
+    size_t n = 0, floats = (size_t)s->n_row * (size_t)(a->n_head / a->n_kv_head) * (size_t)(a->head_dim + 3);
+    for (int g = 0; g < a->n_kv_head; g++) {
+        int slots = kv_attn_slots(s, g), chunk = chunk_of(slots), j = 0;
         do {
-            int end = (int)kv_min((size_t)slots, (size_t)j + KV_ATTN_CHUNK);
+            int end = slots - j < chunk ? slots : j + chunk;
             item[n++] = (struct item){ .seq = seq, .g = g, .rows = s->n_row, .j0 = j, .j1 = end, .part = *part };
-            *part += part_floats;
+            *part += floats;
             j = end;
         } while (j < slots);
     }
@@ -199,6 +222,26 @@ static struct kv_attn_job job_of(const struct kv_cpu *cpu, const struct kv_atten
         .bf16 = cpu->precision != KV_PRECISION_F32 };
 }
 
+/* The shapes of one call, and its multiplications. */
+static struct kv_limits limits_of(const struct kv_attend *a, int64_t *work)
+{
+    struct kv_limits limits = {
+        .seqs = a->n_seq, .n_head = a->n_head, .n_kv_head = a->n_kv_head, .head_dim = a->head_dim
+    };
+    *work = 0;
+    for (int s = 0; s < a->n_seq; s++) {
+        int slots = 0;
+        for (int g = 0; g < a->n_kv_head; g++) {
+            int n = kv_attn_slots(&a->seq[s], g);
+            if (n > slots) slots = n;
+        }
+        limits.rows += a->seq[s].n_row;
+        if (slots > limits.keys) limits.keys = slots;
+        *work += (int64_t)a->seq[s].n_row * slots * a->n_head * a->head_dim;
+    }
+    return limits;
+}
+
 enum kv_status kv_cpu_attend(void *ctx, const struct kv_attend *a, struct kv_error *err)
 {
     struct kv_cpu *cpu = ctx;
@@ -206,18 +249,8 @@ enum kv_status kv_cpu_attend(void *ctx, const struct kv_attend *a, struct kv_err
     enum kv_status status = kv_attn_check(cpu, a, "Attention", err);
     if (status) return status;
     const struct kv_attn_ops *ops = kv_attn_ops(cpu);
-    struct kv_limits limits = {
-        .seqs = a->n_seq, .n_head = a->n_head, .n_kv_head = a->n_kv_head, .head_dim = a->head_dim
-    };
-    int64_t work = 0;
-    for (int s = 0; s < a->n_seq; s++) {
-        int slots = 0;
-        for (int g = 0; g < a->n_kv_head; g++)
-            slots = (int)kv_max((size_t)slots, (size_t)kv_attn_slots(&a->seq[s], g));
-        limits.rows += a->seq[s].n_row;
-        limits.keys = (int)kv_max((size_t)limits.keys, (size_t)slots);
-        work += (int64_t)a->seq[s].n_row * slots * a->n_head * a->head_dim;
-    }
+    int64_t work;
+    struct kv_limits limits = limits_of(a, &work);
     struct need need = need_of(&limits, cpu->threads);
     char *scratch = kv_cpu_scratch(cpu, KV_SCRATCH_ATTEND, need.bytes);
     if (!scratch)
@@ -228,14 +261,13 @@ enum kv_status kv_cpu_attend(void *ctx, const struct kv_attend *a, struct kv_err
     struct item *item = (struct item *)scratch;
     float *parts = (float *)(scratch + need.items);
     int tile_rows = kv_attn_tile_rows(a->head_dim, a->n_head / a->n_kv_head);
+    while (tile_rows > 4 * KV_ATTN_FEW && limits.rows / tile_rows * a->n_kv_head < 4 * cpu->threads) tile_rows /= 2;
     size_t n_item = 0, n_tile, part = 0;
-    for (int s = 0; s < a->n_seq; s++)
-        if (a->seq[s].n_row >= KV_ATTN_FEW || !ops->chunk)
-            n_item += cut(a, s, false, tile_rows, item + n_item, &part);
+    for (int i = 0; i < a->n_seq; i++)
+        if (!decodes(cpu, ops, &a->seq[i])) n_item += cut_rows(a, i, tile_rows, item + n_item);
     n_tile = n_item;
-    for (int s = 0; s < a->n_seq; s++)
-        if (a->seq[s].n_row && a->seq[s].n_row < KV_ATTN_FEW && ops->chunk)
-            n_item += cut(a, s, true, tile_rows, item + n_item, &part);
+    for (int i = 0; i < a->n_seq; i++)
+        if (decodes(cpu, ops, &a->seq[i])) n_item += cut_slots(a, i, item + n_item, &part);
 
 #pragma omp parallel num_threads(work < KV_PARALLEL_GRAIN * 2 ? 1 : cpu->threads)
     {

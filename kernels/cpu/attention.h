@@ -10,12 +10,12 @@
 
 #include "kernels/cpu/cpu.h"
 
-#define KV_ATTN_TILE        64  /* keys of a prefill tile */
-#define KV_ATTN_CHUNK       256 /* keys of a decode chunk */
-#define KV_ATTN_FEW         8   /* fewer query rows of a sequence than this are decoding */
-#define KV_ATTN_COLUMN_ROWS 512 /* rows whose column sums are added up before they join the rest */
-#define KV_ATTN_MAX_DIM     256 /* head_dim */
-#define KV_ATTN_MAX_GROUP   64  /* query heads of one KV head */
+#define KV_ATTN_TILE        64   /* keys of a prefill tile */
+#define KV_ATTN_CHUNK       1024 /* keys of a decode chunk, at most */
+#define KV_ATTN_FEW         8    /* fewer query rows of a sequence than this are decoding */
+#define KV_ATTN_COLUMN_ROWS 512  /* rows whose column sums are added up before they join the rest */
+#define KV_ATTN_MAX_DIM     256  /* head_dim */
+#define KV_ATTN_MAX_GROUP   64   /* query heads of one KV head */
 
 /* One piece of work on one KV head g of one sequence: `rows` query rows from `row`, all H/G query heads of g. */
 struct kv_attn_job {

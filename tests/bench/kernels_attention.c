@@ -70,10 +70,8 @@ static struct layer open_layer(enum kv_precision precision, int threads, int typ
     must(kv_backend_cpu.init(&options, &l.ctx, &err), &err);
     must(kv_backend_cpu.reserve(l.ctx, &limits, &err), &err);
     size_t bytes = kv_type_bytes(type, g * n * d);
-    l.tail = (struct kv_span){ .k = kv_backend_cpu.alloc(l.ctx, bytes),
-        .v = kv_backend_cpu.alloc(l.ctx, bytes),
-        .pos = kv_alloc(n, sizeof(int32_t)),
-        .cap = keys };
+    char *block = kv_backend_cpu.alloc(l.ctx, 2 * bytes); /* one for both, as the engine's cache has it */
+    l.tail = (struct kv_span){ .k = block, .v = block + bytes, .pos = kv_alloc(n, sizeof(int32_t)), .cap = keys };
     l.q = noise_array(n * h * d), l.k = noise_array(n * g * d), l.v = noise_array(n * g * d);
     l.out = kv_alloc(n * h * d, sizeof(float));
     l.lse = kv_alloc(n * h, sizeof(float)), l.entropy = kv_alloc(n * h, sizeof(float));

@@ -40,6 +40,11 @@ static void avx2_path(void)
     NEED(KV_SIMD_AVX2);
     random_shapes(KV_SIMD_AVX2, KV_PRECISION_F32);
 }
+static void avx2_fast_path(void)
+{
+    NEED(KV_SIMD_AVX2);
+    random_shapes(KV_SIMD_AVX2, KV_PRECISION_FAST);
+}
 static void avx512_path(void)
 {
     NEED(KV_SIMD_AVX512);
@@ -60,7 +65,7 @@ static void check_known(enum kv_simd simd)
         seed = 7;
         add_seq(&p, rows, 0, 500, false);
         finish_problem(&p, false, 1);
-        void *ctx = open_cpu(simd, KV_PRECISION_F32, 2, &p);
+        void *ctx = open_cpu(simd, precision_for(rows), 2, &p);
         for (int i = 0; i < 500; i++) p.seq[0].tail.pos[i] = i;
         for (int i = 0; i < rows; i++) p.row_pos[i] = 500 - rows + i;
 
@@ -122,7 +127,7 @@ static void check_shift(enum kv_simd simd)
             finish_problem(&p, false, 1);
             for (size_t j = 0; j < 8400; j++) keys_of(&p)[j * 64] = 16;
             for (int i = 0; i < rows * 2; i++) p.q[i * 64] = (float)sign * 300 * 8 / 16.0f;
-            void *ctx = open_cpu(simd, KV_PRECISION_F32, 2, &p);
+            void *ctx = open_cpu(simd, precision_for(rows), 2, &p);
             OK(attend(ctx, ready(&p), &err_));
             for (int i = 0; i < rows; i++) {
                 truth_of(&p, 0, i, 0, &t);
@@ -173,10 +178,10 @@ static void check_threads(enum kv_simd simd)
 
 static void thread_counts(void) { on_every_path(check_threads); }
 
-/* Rows given in one call or in several: segments of 8 and more take the same path. */
+/* Rows given in one call or in several, as few as one. */
 static void check_segments(enum kv_simd simd)
 {
-    static const int cuts[][5] = { { 0, 130 }, { 0, 64, 130 }, { 0, 9, 17, 100, 130 } };
+    static const int cuts[][5] = { { 0, 130 }, { 0, 64, 130 }, { 0, 1, 4, 100, 130 } };
     struct problem p = make_problem(6, 2, 64, KV_TYPE_F32);
     struct result whole = { 0 };
     seed = 11;
@@ -201,7 +206,7 @@ static void check_segments(enum kv_simd simd)
 
 static void segments(void) { on_every_path(check_segments); }
 
-/* The same 16 rows as one prefill call, and one at a time as in decoding, against fewer bits than 2e-6 apart. */
+/* The same 16 rows one at a time, as in decoding, against one call in f32. */
 static void check_decode(enum kv_simd simd)
 {
     struct problem p = make_problem(9, 3, 64, KV_TYPE_F16);
@@ -211,6 +216,8 @@ static void check_decode(enum kv_simd simd)
     void *ctx = open_cpu(simd, KV_PRECISION_F32, 2, &p);
     OK(attend(ctx, ready(&p), &err_));
     struct result whole = results_of(&p);
+    kv_backend_cpu.free(ctx);
+    ctx = open_cpu(simd, KV_PRECISION_FAST, 2, &p);
     for (size_t row = 0; row < 16; row++) {
         struct problem one = p;
         one.seq[0].n_row = 1, one.seq[0].row_pos += row;
@@ -232,8 +239,9 @@ static void decode_like_prefill(void) { on_every_path(check_decode); }
 static const struct tap_case cases[] = {
     { "plain C on random shapes against double precision", plain_path },
     { "AVX2 on random shapes against double precision", avx2_path },
+    { "AVX2 with a decode path against double precision", avx2_fast_path },
     { "AVX-512 on random shapes against double precision", avx512_path },
-    { "AVX-512 with bf16 weights and values against double precision", avx512_fast_path },
+    { "AVX-512 with a decode path, bf16 weights and values against double precision", avx512_fast_path },
     { "uniform keys give ln k, one-hot gives 0", known_answers },
     { "a row that sees one key, a row that sees none", first_rows },
     { "entropy holds when all logits move by 300", shift_invariance },

@@ -17,7 +17,7 @@ static void check_gather(enum kv_simd simd)
         seed = 23;
         add_seq(&p, rows, 130, 270, false);
         finish_problem(&p, false, 1);
-        void *ctx = open_cpu(simd, KV_PRECISION_F32, 2, &p);
+        void *ctx = open_cpu(simd, precision_for(rows), 2, &p);
         int32_t index[400];
         OK(attend(ctx, ready(&p), &err_));
         struct result whole = results_of(&p);
@@ -108,7 +108,7 @@ static void check_nan(enum kv_simd simd)
         finish_problem(&p, false, 1);
         for (int i = 0; i < 400; i++) p.seq[0].tail.pos[i] = i;
         for (int i = 0; i < rows; i++) p.row_pos[i] = 400 - rows + i;
-        void *ctx = open_cpu(simd, KV_PRECISION_F32, 2, &p);
+        void *ctx = open_cpu(simd, precision_for(rows), 2, &p);
         size_t last = (size_t)rows - 1;
         p.q[last * 256 + 64 + 3] = NAN; /* the last row's second head */
         OK(attend(ctx, ready(&p), &err_));
@@ -144,7 +144,7 @@ static void refusals(void)
     seed = 61;
     add_seq(&p, 10, 0, 50, false);
     finish_problem(&p, false, 1);
-    void *ctx = open_cpu(KV_SIMD_AUTO, KV_PRECISION_F32, 2, &p);
+    void *ctx = open_cpu(KV_SIMD_AUTO, KV_PRECISION_FAST, 2, &p);
     struct kv_attend a = *ready(&p);
     a.head_dim = 320;
     CHECK(kv_backend_cpu.attend(ctx, &a, &err) == KV_UNSUPPORTED && strstr(err.text, "320"), "%s", err.text);
