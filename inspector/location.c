@@ -21,7 +21,7 @@ static void list(const char *const *names, int first, int count, char *text, siz
 }
 
 /* Digits at *p within end as an int; -1 when there are none or too many. */
-static int number(const char **p, const char *end)
+static int digits(const char **p, const char *end)
 {
     long n = 0;
     const char *start = *p;
@@ -102,7 +102,7 @@ enum kv_status location_parse(
         p += n;
         if (p + 1 < end && *p == ':' && p[1] >= '0' && p[1] <= '9') {
             p++;
-            if ((out->pass = number(&p, end)) < 0) return bad(text, length, "that pass number is too large", err);
+            if ((out->pass = digits(&p, end)) < 0) return bad(text, length, "that pass number is too large", err);
         }
         if (p < end && *p == ':' && p + 1 < end && p[1] == 'L')
             p++;
@@ -111,7 +111,7 @@ enum kv_status location_parse(
     }
     if (p < end && *p == 'L') {
         p++;
-        int layer = number(&p, end);
+        int layer = digits(&p, end);
         if (layer < 0) return bad(text, length, "a layer number must follow the L", err);
         if (layer >= n_layer)
             return kv_fail(

@@ -204,7 +204,6 @@ static struct reaction interrupted(struct session *s)
 {
     struct kv_where w;
     run_end_line(s);
-    session_interrupted();
     snprintf(s->stop_reason, sizeof s->stop_reason, "interrupt");
     fprintf(s->out, "\nProgram received signal SIGINT, Interrupt.\n");
     kv_where(s->engine, &w);
@@ -226,6 +225,7 @@ static struct reaction resume(struct session *s, struct goal goal)
         before = now;
         enum kv_status st = kv_step(s->engine, unit, &s->err);
         stream(s);
+        if (st == KV_STOPPED && !session_interrupted()) continue; /* meant for a command before this one */
         if (st == KV_STOPPED) return interrupted(s);
         if (st) {
             run_end_line(s);

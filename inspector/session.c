@@ -41,12 +41,13 @@ struct reaction refuse(struct session *s, enum kv_status code, const char *fmt, 
 
 static volatile sig_atomic_t interrupted;
 static struct kv_engine *volatile interruptible;
+static volatile sig_atomic_t busy; /* a command runs: at the prompt there is nothing to stop */
 
 static void on_interrupt(int signal_number)
 {
     (void)signal_number;
     interrupted = 1;
-    if (interruptible) kv_stop(interruptible);
+    if (busy && interruptible) kv_stop(interruptible);
 }
 
 bool session_interrupted(void)
@@ -314,7 +315,11 @@ struct reaction session_line(struct session *s, const char *line)
     if (r.status) return r;
     if (row->repeat == REPEAT_SAME) memcpy(s->repeat, text, sizeof text);
     if (row->repeat == REPEAT_BARE) snprintf(s->repeat, sizeof s->repeat, "%s", path);
+    int outer = busy;
+    if (!outer) session_interrupted();
+    busy = 1;
     r = row->run(s, args);
+    busy = outer;
     if (r.flags & REACT_QUIT) {
         s->leaving = true;
         s->exit_code = r.exit;

@@ -35,8 +35,10 @@ const char *command_needs_text(enum command_needs needs)
     "-clip PERCENTILE, pool mean|max, map magma|viridis|cividis|grey."
 #define TOKENS "TOKENS is a position, A..B, @POS, or \"text\" that the prompt says."
 #define EXPRESSIONS                                                                                                \
-    "C operators over values (help values), history ($1, $, $$), convenience variables ($layer, $nprompt) and\n"   \
-    "functions: sum mean min max std argmax argmin count any all len abs sqrt log log2 exp.\n"                     \
+    "Values: entropy E entropy_q columns score rank reason kept weight budget.req budget.app budget.used tok\n"    \
+    "question reply logit prob attn kl full other, mem.* and time.*, settings by name, history ($1, $, $$) and\n"  \
+    "convenience variables (show convenience).  C operators, and the functions sum mean min max std argmax\n"      \
+    "argmin count any all len abs sqrt log log2 exp.\n"                                                            \
     "An index is a number (-1 and last count from the end), A..B, *, [] for the focus, or \"text\" for the\n"      \
     "positions where the prompt says it; E@N is N elements from E on."
 
