@@ -7,7 +7,7 @@ OPT    ?= -O2 -g
 
 # Libraries: the inspector and the renderer need theirs; the engine takes PCRE2 where it is (without it prompts are
 # token ids only), so that it builds beside nothing but gcc.
-PKGS   := libpng freetype2 libedit libcrypto
+PKGS   := libpng freetype2 libedit libcrypto libcjson
 have    = $(shell pkg-config --exists $(1) 2>/dev/null && echo 1)
 HAVE_PCRE2 ?= $(call have,libpcre2-8)
 MISSING    := $(foreach p,$(PKGS) libpcre2-8,$(if $(call have,$(p)),,$(p)))
