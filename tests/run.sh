@@ -14,11 +14,12 @@ export GOMP_SPINCOUNT=4000 # as kvdbg sets it for itself
 # shellcheck disable=SC2086
 prove --timer --merge -v -e '' $programs >"$log" 2>&1
 status=$?
-# prove's own lines, each failure with the comment that explains it, and what could not run
-awk '/^not ok/ { print; bad = 1; next } bad && /^#/ { print; next } { bad = 0 }
-     / \.\. $|^\[[0-9:]+\].* \.\. / { sub(/^\[[0-9:]+\] /, ""); name = $1 }
-     /^ok +[0-9]+ ms|^(Dubious|Failed|Result|Files|  Parse|  Non-zero|Test Summary)/ { print name ? name " " $0 : $0; name = "" }' "$log"
-grep -c '^ok .*# SKIP' "$log" >/dev/null && grep '^ok .*# SKIP' "$log" | sed 's/.*# SKIP/skipped:/' | sort | uniq -c
+# One line a program, each failure with the comment that explains it, and what was skipped, with the reason.
+awk '/^\[[0-9:]+\] / { name = $2; next }
+     /^not ok/ { print name ": " $0; bad = 1; next } bad && /^#/ { print; next } { bad = 0 }
+     /^ok +[0-9]+ ms/ { printf "%-40s ok  %6.1f s\n", name, $2 / 1000 }
+     /^(Dubious|Failed|  Parse|  Non-zero|Bail out)/ { print name ": " $0 }' "$log"
+sed -n 's/^ok .*# SKIP/skipped:/p' "$log" | sort | uniq -c
 passed=$(grep -c '^ok [0-9]' "$log")
 skipped=$(grep -c '^ok [0-9].*# SKIP' "$log")
 failed=$(grep -c '^not ok' "$log")
