@@ -7,7 +7,7 @@
 # Every sample is a fresh process, and the two programs take turns (kvdbg, peer, kvdbg, peer, ...), so that a
 # machine that drifts meets both; read bandwidth and peak are measured before and after. llama-quantize, when it
 # lies beside llama-bench, makes the BF16 and Q8_0 files. Environment: BENCH_QUICK=1 for a version of about three
-# minutes; THREADS (2); ROUNDS (5) processes a row, LONG (2) of those behind 7,900 tokens; MODEL; BENCH_RUN, words
+# minutes; THREADS (2); ROUNDS (5) processes a row, LONG (3) of those behind 7,900 tokens; MODEL; BENCH_RUN, words
 # put before every timed program ("env OMP_PROC_BIND=true chrt -f 1" on a machine that others use too).
 set -euo pipefail
 
@@ -16,7 +16,7 @@ peer=${2:-}
 model=${MODEL:-models/smollm2-135m-instruct-q4_1.gguf}
 threads=${THREADS:-2}
 rounds=${ROUNDS:-$([ "${BENCH_QUICK:-}" ] && echo 2 || echo 5)}
-long=${LONG:-$([ "${BENCH_QUICK:-}" ] && echo 1 || echo 2)}
+long=${LONG:-$([ "${BENCH_QUICK:-}" ] && echo 1 || echo 3)}
 here=$(dirname "$0")
 bin=$build/tests/bench
 dir=$build/bench
@@ -69,6 +69,8 @@ requantize() {
 files=
 if requantize BF16 && requantize Q8_0; then files=1; fi
 
+commit=$(git rev-parse --short HEAD 2>/dev/null || echo "no commit")
+[ -z "$(git status --porcelain -uno 2>/dev/null)" ] || commit="$commit with local changes"
 load_before=$(cut -d' ' -f1 /proc/loadavg)
 limits before
 for round in $(seq "$rounds"); do
@@ -77,7 +79,7 @@ for round in $(seq "$rounds"); do
     ours scores "$round" prefill "$model" 2048 1
     ours decode0 "$round" decode "$model" 1 64 policy.preset=full
     theirs decode0 "$round" -m "$model" -p 0 -n 64
-    if [ "$round" -le 3 ]; then ours stages "$round" stages "$model" 2048 32; fi
+    ours stages "$round" stages "$model" 2048 32
     if [ "$files" ]; then
         ours prefill_bf16 "$round" prefill "$dir/BF16.gguf" 2048 1 "${entropy[@]}"
         theirs prefill_bf16 "$round" -m "$dir/BF16.gguf" -p 2048 -n 0
@@ -97,8 +99,6 @@ limits after
 say ""
 
 cpu=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)
-commit=$(git rev-parse --short HEAD 2>/dev/null || echo "no commit")
-[ -z "$(git status --porcelain -uno 2>/dev/null)" ] || commit="$commit with local changes"
 cat <<END
 # kvdbg bench
 
