@@ -6,7 +6,7 @@ seconds=${SOAK_SECONDS:-600}
 build=build/soak
 log=tests/soak.log
 mkdir -p "$build"
-flags="-std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas -I. -DKV_HAVE_PCRE2"
+flags="-std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas -I. -DKV_HAVE_PCRE2"
 libs="-lm $(pkg-config --libs libpcre2-8)"
 common="kernels/base.c kernels/types.c"
 failed=0
@@ -23,7 +23,7 @@ start() { # name, sources
     jobs="$jobs $name:$!"
 }
 
-gcc -std=gnu11 -I. -o "$build/gguf_seeds" tests/fuzz/gguf_seeds.c tests/lib/gguf_writer.c kernels/base.c kernels/types.c && mkdir -p "$build/fuzz_gguf.corpus" &&
+gcc -std=c11 -D_GNU_SOURCE -I. -o "$build/gguf_seeds" tests/fuzz/gguf_seeds.c tests/lib/gguf_writer.c kernels/base.c kernels/types.c && mkdir -p "$build/fuzz_gguf.corpus" &&
     "$build/gguf_seeds" "$build/fuzz_gguf.corpus" || failed=1
 start fuzz_gguf engine/model/*.c
 start fuzz_tokenizer engine/text/*.c
@@ -36,6 +36,7 @@ start fuzz_tokenizer engine/text/*.c
         printf '%s: %s; %s\n' "$name" "$verdict" \
             "$(sed -n 's/^stat:://p' "$build/$name.log" | awk '{ printf "%s%s %s", n++ ? ", " : "", $1, $2 }' | tr -d :)"
     done
-} | tee "$log"
+} >"$log"
+cat "$log"
 grep -q FINDING "$log" && failed=1
 exit $failed
