@@ -10,6 +10,7 @@
 # minutes; THREADS (2); ROUNDS (5) processes a row, LONG (3) of those behind 7,900 tokens; MODEL; BENCH_RUN, words
 # put before every timed program ("env OMP_PROC_BIND=true chrt -f 1" on a machine that others use too).
 set -euo pipefail
+export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-4000} # as kvdbg sets it for itself
 
 build=${1:?Usage: tests/bench/run.sh BUILD [PEER]}
 peer=${2:-}
