@@ -107,6 +107,12 @@ static void pack_values(int type, struct tile *t, const struct kv_seq *seq, int 
     }
 }
 
+/* Logits of a block of rows against n_vector vectors of keys: one copy for the four kinds of block. */
+static __attribute__((noinline)) void logits(int n_vector, const struct tile *t, int row)
+{
+    attn_logits(n_vector, false, t->q + (size_t)row * (size_t)t->d, (size_t)t->d, t->d, t->keys, t->s);
+}
+
 /* Brings one row's state to the maximum of its logits, if that is new, and its output along. */
 static void raise(struct tile *t, int row, vf max, bool entropy)
 {
@@ -226,8 +232,7 @@ VF_INLINE void block(struct tile *t, int row, int j0, int n, bool entropy, bool 
     }
     if (hi <= j0 || lo >= j0 + n || lo >= hi) return;
     if (hi > j0 + n) hi = j0 + n;
-    attn_logits(
-        (hi - j0 + VF_WIDTH - 1) / VF_WIDTH, t->q + (size_t)row * (size_t)t->d, (size_t)t->d, t->d, t->keys, t->s);
+    logits((hi - j0 + VF_WIDTH - 1) / VF_WIDTH, t, row);
     for (int r = 0; r < ROWS; r++)
         weigh(t, row + r, j0, t->s + r * KV_ATTN_TILE, t->p + r * KV_ATTN_TILE, entropy, bf16);
     mix_all(t, t->out + (size_t)row * (size_t)t->wide, hi - j0, bf16);
@@ -273,7 +278,7 @@ void KV_NAME(kv_attn_tile)(const struct kv_attn_job *job, void *scratch)
     }
     for (int j0 = begin / KV_ATTN_TILE * KV_ATTN_TILE; j0 < end; j0 += KV_ATTN_TILE) {
         int n = end - j0 < KV_ATTN_TILE ? end - j0 : KV_ATTN_TILE;
-        attn_pack_keys(a->type, job->seq, job->g, j0, n, t.d, t.keys);
+        attn_pack_keys(a->type, false, job->seq, job->g, j0, n, t.d, t.keys);
         pack_values(a->type, &t, job->seq, job->g, j0, n);
         blocks(&t, j0, n, a->entropy != NULL);
     }
