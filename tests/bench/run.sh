@@ -10,7 +10,7 @@
 # minutes; THREADS (2); ROUNDS (5) processes a row, LONG (3) of those behind 7,900 tokens; MODEL; BENCH_RUN, words
 # put before every timed program ("env OMP_PROC_BIND=true chrt -f 1" on a machine that others use too).
 set -euo pipefail
-export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-4000} # as kvdbg sets it for itself
+export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-4000} # as kvdbg sets it for itself; the peer keeps its own default
 
 build=${1:?Usage: tests/bench/run.sh BUILD [PEER]}
 peer=${2:-}
@@ -51,7 +51,7 @@ theirs() {
     [ -n "$peer" ] || return 0
     shift 2
     record "$row" peer "$round" bash -c '"$@" -o jsonl | sed -n "s/.*\"avg_ts\": \([0-9.]*\).*/tps=\1/p"' - \
-        "$peer" -t "$threads" -r 1 "$@"
+        env -u GOMP_SPINCOUNT "$peer" -t "$threads" -r 1 "$@"
 }
 
 limits() { record limits "$1" 1 "$bin/limits" "$threads"; }
