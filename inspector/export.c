@@ -145,15 +145,22 @@ struct reaction cmd_export_png(struct session *s, const char *args)
 
 /* --- npy ---------------------------------------------------------------------------------------------------------------- */
 
+/* Whether every element is a whole number that an int32 holds. */
+static bool fits_int(const struct value *v)
+{
+    bool fits = v->integral;
+    for (size_t i = 0; fits && i < v->count; i++) fits = fabs(v->number[i]) < 2147483648.0;
+    return fits;
+}
+
 static enum kv_status npy_value(const char *path, const struct value *v, struct kv_error *err)
 {
     struct npy npy;
-    size_t bytes = v->integral ? sizeof(int32_t) : sizeof(double);
-    enum kv_status st = npy_open(&npy, path, v->integral ? NPY_I4 : NPY_F8, v->dim, (size_t)v->n_dim, err);
+    bool whole = fits_int(v);
+    enum kv_status st = npy_open(&npy, path, whole ? NPY_I4 : NPY_F8, v->dim, (size_t)v->n_dim, err);
     for (size_t i = 0; !st && i < v->count; i++) {
-        double x = v->number[i];
-        int32_t whole = v->integral && fabs(x) < 2147483648.0 ? (int32_t)x : 0;
-        st = npy_put(&npy, v->integral ? (const void *)&whole : (const void *)&x, bytes, err);
+        int32_t n = whole ? (int32_t)v->number[i] : 0;
+        st = whole ? npy_put(&npy, &n, sizeof n, err) : npy_put(&npy, &v->number[i], sizeof v->number[i], err);
     }
     if (!st) return npy_commit(&npy, err);
     npy_abandon(&npy);
@@ -186,7 +193,7 @@ static enum kv_status npy_attention(struct session *s, const struct picture *p, 
 
 static void shape_text(const struct value *v, char *out, size_t size)
 {
-    size_t at = (size_t)snprintf(out, size, "%s of (", v->integral ? "int32" : "float64");
+    size_t at = (size_t)snprintf(out, size, "%s of (", fits_int(v) ? "int32" : "float64");
     for (int d = 0; d < v->n_dim; d++)
         at += (size_t)snprintf(out + at, size - at, "%s%zu", d ? ", " : "", v->dim[d]);
     snprintf(out + at, size - at, ")%s%s", *v->unit ? " in " : "", v->unit);
@@ -264,7 +271,7 @@ static enum kv_status csv_value(struct session *s, const char *path, const struc
     enum kv_status st = csv_open(&csv, path, names, columns, &s->err);
     if (st) return st;
     for (size_t i = 0; i < v->count; i++) {
-        for (int d = 0; d < v->n_dim; d++) csv_count(&csv, (int64_t)at[d]);
+        for (int d = 0; d < v->n_dim; d++) csv_count(&csv, (int64_t)(v->at[d] ? v->at[d][at[d]] : at[d]));
         csv_number(&csv, v->number[i]);
         if (v->names == VALUE_TOKEN) {
             int32_t id = (int32_t)v->number[i];

@@ -92,6 +92,7 @@ struct value {
     char *text;                   /* owned, VALUE_TEXT */
     char unit[16];                /* "nats", "" */
     const char *axis[VALUE_DIMS]; /* "layer", ... or NULL; not owned */
+    size_t *at[VALUE_DIMS]; /* [dim] index of each element in the array it came from, owned; NULL = 0, 1, ... */
 };
 
 /* Frees what the value owns and makes it void. */

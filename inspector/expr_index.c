@@ -172,7 +172,6 @@ static enum kv_status index_named(struct session *s, const struct expr *e, struc
     const struct kv_array *a = &named->array;
     struct choice c[VALUE_DIMS] = { { 0 } };
     size_t dim[VALUE_DIMS];
-    const char *axis[VALUE_DIMS] = { NULL };
     int n_dim = 0;
     enum kv_status st = drop_head(s, e, a, part, &n, err);
     if (!st && n > a->n_dim)
@@ -183,18 +182,23 @@ static enum kv_status index_named(struct session *s, const struct expr *e, struc
             st = choose(s, e, part[d], a->axis[d], a->dim[d], d == n - 1 ? many : 0, &c[d], err);
         else
             st = choose_run(&c[d], 0, a->dim[d], false, err);
-        if (st || c[d].scalar) continue;
-        axis[n_dim] = a->axis[d];
-        dim[n_dim++] = c[d].n;
+        if (!st && !c[d].scalar) dim[n_dim++] = c[d].n;
     }
     if (!st) st = value_array(out, n_dim, dim, err);
     if (!st) st = named->kind == NAMED_ATTENTION ? copy_attention(s, a, c, out, err) : copy_chosen(a, c, out);
-    for (int d = 0; d < VALUE_DIMS; d++) free(c[d].at);
+    for (int d = 0, to = 0; d < VALUE_DIMS; d++) {
+        bool stays = !st && d < a->n_dim && !c[d].scalar;
+        if (!stays) {
+            free(c[d].at);
+            continue;
+        }
+        out->axis[to] = a->axis[d];
+        out->at[to++] = c[d].at; /* moved */
+    }
     if (st) {
         value_free(out);
         return st;
     }
-    memcpy(out->axis, axis, sizeof out->axis);
     out->names = named->names;
     out->integral = a->type == KV_I32 || a->type == KV_U8 || named->value.integral;
     snprintf(out->unit, sizeof out->unit, "%s", a->unit ? a->unit : "");

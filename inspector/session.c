@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "inspector/hash.h"
 #include "inspector/help.h"
 #include "inspector/line.h"
 #include "inspector/lookup.h"
@@ -186,11 +187,14 @@ enum kv_status session_prompt_file(struct session *s, const char *path)
     char *text;
     size_t bytes = 0;
     enum kv_status st = read_text(s, path, &text, &bytes);
+    size_t whole = bytes;
     /* A text file's last newline ends its last line; it is no part of the text. */
     if (!st && bytes && text[bytes - 1] == '\n') bytes--;
     if (!st && !bytes)
         st = kv_fail(&s->err, KV_BAD_ARG, "%.300s is empty; a prompt needs at least one token.", path);
     if (!st) st = session_prompt(s, path, text, bytes, s->question);
+    if (!st)
+        st = hash_bytes(text, whole, s->prompt_sha, &s->err); /* of the file, so that sha256sum says the same */
     free(text);
     return st;
 }

@@ -235,7 +235,10 @@ struct reaction cmd_question(struct session *s, const char *args)
                             : kv_fail(&s->err, KV_NO_MEMORY, "No memory for the prompt.");
     if (!st) {
         memcpy(copy, text, bytes);
+        char sha[sizeof s->prompt_sha];
+        memcpy(sha, s->prompt_sha, sizeof sha);
         st = session_prompt(s, name, copy, bytes, question);
+        memcpy(s->prompt_sha, sha, sizeof sha);
     }
     free(copy);
     free(name);

@@ -9,6 +9,7 @@ void value_free(struct value *v)
 {
     free(v->number);
     free(v->text);
+    for (int d = 0; d < VALUE_DIMS; d++) free(v->at[d]);
     *v = (struct value){ 0 };
 }
 
@@ -57,6 +58,15 @@ enum kv_status value_copy(struct value *to, const struct value *from, struct kv_
     to->integral = from->integral;
     memcpy(to->unit, from->unit, sizeof to->unit);
     memcpy(to->axis, from->axis, sizeof to->axis);
+    for (int d = 0; d < from->n_dim; d++) {
+        if (!from->at[d]) continue;
+        to->at[d] = kv_alloc(from->dim[d], sizeof *to->at[d]);
+        if (!to->at[d]) {
+            value_free(to);
+            return kv_fail(err, KV_NO_MEMORY, "No memory for %zu indices.", from->dim[d]);
+        }
+        memcpy(to->at[d], from->at[d], from->dim[d] * sizeof *to->at[d]);
+    }
     return KV_OK;
 }
 

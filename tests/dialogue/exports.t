@@ -1,0 +1,82 @@
+Files out: what is in them, and that they depend on nothing but the recipe.
+
+## budgets as a table
+$ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex 'set policy.ratio 0.5 decode.tokens 1' -ex run -ex "export csv $T/b.csv budget" >/dev/null; cut -d, -f1,4-7 $T/b.csv | sed 's/\.[0-9]*,/,/'
+layer,requested_tokens,applied_tokens,used_tokens,bytes
+0,50,50,50,12800
+1,39,39,39,9984
+2,50,51,51,13056
+
+## an expression as a table, indices by the names of their axes
+$ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex 'set decode.tokens 1' -ex run -ex "export csv $T/r.csv reason[1..2][2..5]" >/dev/null; cat $T/r.csv
+layer,position,value,rule
+1,2,1,sink
+1,3,1,sink
+1,4,0,evicted
+1,5,0,evicted
+2,2,1,sink
+2,3,1,sink
+2,4,0,evicted
+2,5,0,evicted
+
+## token texts are quoted as RFC 4180 says
+$ kvdbg -q -batch synthetic:tiny --chat off --text 'a,"b
+> c' -ex "export csv $T/t.csv tok" >/dev/null; cat $T/t.csv
+position,value,text
+0,97,a
+1,44,","
+2,34,""""
+3,98,b
+4,10,"
+"
+5,99,c
+
+## an array for numpy
+$ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex "export npy $T/t.npy tok[1..4]" | sed 's/sha256.*//'; head -c 70 $T/t.npy | tail -c 60; echo; tail -c 16 $T/t.npy | od -An -td4
+$T/t.npy: int32 of (4), 144 bytes, 
+{'descr': '<i4', 'fortran_order': False, 'shape': (4,), }   
+         117         115         259          10
+
+## a map of one head for numpy
+$ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex 'set decode.tokens 3' -ex run -ex "export npy $T/a.npy attn layer 1 head 0 rows 90..last cols 0..9" | tail -1 | sed 's/sha256.*//'; head -c 70 $T/a.npy | tail -c 60; echo
+$T/a.npy: float32 of (5, 10), 328 bytes, 
+{'descr': '<f4', 'fortran_order': False, 'shape': (5, 10), }
+
+## the recipe of a picture
+$ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex 'set policy.ratio 0.5 decode.tokens 2' -ex run -ex 'set policy.ratio 0.1' -ex "export png $T/k.png kept" -ex "export png $T/a.png attn layer 2 head 1 -log" -ex "info png $T/k.png" -ex "info png $T/a.png" | grep -E 'command|sha256 |prompt-sha|policy|layer|head|scale|rows|cols|tick|warning' | grep -v 'PNG of'; sha256sum tests/dialogue/fox.txt | cut -d' ' -f1
+  Title                  Tokens kept by layer
+  kvdbg:command          export png FILE kept pool mean
+  kvdbg:model-sha256     synthetic:tiny
+  kvdbg:prompt-sha256    deb3e93f66483f7bffdec05895a69df88433e54e7defc656d6cf812cd40eece7
+  kvdbg:policy           {"preset":"seed","allocator":"entropy","selector":"sum","ratio":"0.5","tokens":"unset","bytes":"unset","sinks":"4","recent":"32","floor":"auto","cap":"auto","rows":"all","window":"32","entropy":"raw","power":"1","pool":"auto","kernel":"5","reduce":"sum","group":"shared","query-aware":"on","every":"0","positions":"keep"}
+  kvdbg:tick             61
+  kvdbg:warning          synthetic weights: timing only
+  kvdbg:rows             3
+  kvdbg:cols             93
+  Title                  Attention of layer 2, head 1
+  kvdbg:command          export png FILE attn layer 2 head 1 rows 0..93 cols 0..93 -log pool mean
+  kvdbg:layer            2
+  kvdbg:head             1
+  kvdbg:model-sha256     synthetic:tiny
+  kvdbg:prompt-sha256    deb3e93f66483f7bffdec05895a69df88433e54e7defc656d6cf812cd40eece7
+  kvdbg:policy           {"preset":"seed","allocator":"entropy","selector":"sum","ratio":"0.5","tokens":"unset","bytes":"unset","sinks":"4","recent":"32","floor":"auto","cap":"auto","rows":"all","window":"32","entropy":"raw","power":"1","pool":"auto","kernel":"5","reduce":"sum","group":"shared","query-aware":"on","every":"0","positions":"keep"}
+  kvdbg:tick             61
+  kvdbg:warning          synthetic weights: timing only
+  kvdbg:rows             94
+  kvdbg:cols             94
+  kvdbg:scale            log10 scale, floor 4.9e-05
+deb3e93f66483f7bffdec05895a69df88433e54e7defc656d6cf812cd40eece7
+
+## the same picture under two names, from two runs
+$ for i in 1 2; do kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex run -ex "export png $T/$i.png attn layer 1 head 3 rows 10..40 pool max map viridis" -ex "export png $T/b$i.png budget" >/dev/null; done; cmp $T/1.png $T/2.png && cmp $T/b1.png $T/b2.png && echo same
+same
+
+## a picture of what is not there yet
+$ kvdbg -q -batch synthetic:tiny --text hello -ex start -ex "export png $T/k.png kept"; s=$?; ls $T; exit $s
+Starting request: (text), 18 tokens (chat; fast, cpu, synthetic weights: timing only)
+
+prefill:0 embed, tick 0
+0	embed  rows 0-17 of 18  (synthetic weights)
+reason is not available before compress has selected in every layer (now in prefill:0).
+[1]
+
