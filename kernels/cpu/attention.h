@@ -25,7 +25,7 @@ struct kv_attn_job {
     int g;
     int row, rows;
     int j0, j1;   /* slots that take part */
-    bool bf16;    /* attend: P and V may be rounded to bf16 before they are multiplied; columns: q and k */
+    bool bf16;    /* P and V may be rounded to bf16 before they are multiplied */
     int head;     /* of probabilities: one query head; -1 = all of g */
     float *part;  /* decode: [rows * H/G] states of 3 (m, l, u), then as many outputs of d, not normalised */
     float *sums;  /* columns: [H][stride], added to */

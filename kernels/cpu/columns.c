@@ -4,8 +4,7 @@
  *
  * s as in attend.c; lse [n][H] f32 from it; sums [H][stride] f32, one column a slot of prefix-then-tail. Added up
  * over a row, the terms make 1: the sums of a head add up to its number of rows. Work: 2 n_visible d flops and
- * one exponential a (row, head), about half of attention's; bound by arithmetic. Outside f32 mode the vector path
- * may round q and k to bf16 here, and the sums are then good to a few parts in a thousand. A job owns 64 slots of one KV
+ * one exponential a (row, head), about half of attention's; bound by arithmetic. A job owns 64 slots of one KV
  * head and takes the rows in order, 512 at a time: no two threads add to one sum, and their number changes no
  * bit. */
 #include "kernels/cpu/attention.h"
@@ -92,11 +91,6 @@ enum kv_status kv_cpu_columns(
     cpu->launches++;
     enum kv_status status = kv_attn_check_one(cpu, a, "A column sum", err);
     if (status) return status;
-    struct kv_attn_job job = { .a = a,
-        .seq = a->seq,
-        .bf16 = cpu->precision != KV_PRECISION_F32,
-        .head = -1,
-        .sums = sums,
-        .stride = stride };
+    struct kv_attn_job job = { .a = a, .seq = a->seq, .head = -1, .sums = sums, .stride = stride };
     return kv_attn_columns(cpu, &job, "A column sum", err);
 }

@@ -129,76 +129,44 @@ VF_INLINE void attn_transpose(vf x[VF_WIDTH])
 #endif
 }
 
-/* As attn_load for 2 VF_WIDTH elements from c, as pairs of bf16, 0 behind d. */
-VF_INLINE vf attn_load_pairs(int type, const void *row, int c, int d)
+/* Keys [j0, j0 + n) of a KV head as to[d][KV_ATTN_TILE] f32, slots past n as 0. */
+VF_INLINE void attn_pack_keys_of(int type, const struct kv_seq *seq, int g, int j0, int n, int d, float *to)
 {
-    vf low = attn_load(type, row, c, d - c);
-    vf high = c + VF_WIDTH < d ? attn_load(type, row, c + VF_WIDTH, d - c - VF_WIDTH) : vf_zero();
-#if VF_WIDTH == 16
-    return _mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(high, low));
-#else
-    return vf_add(low, high); /* never asked for */
-#endif
-}
-
-/* Steps in which d channels are multiplied: one each, or a pair of bf16. */
-VF_INLINE int attn_depth(bool pairs, int d) { return pairs ? (d + 1) / 2 : d; }
-
-/* Keys [j0, j0 + n) of a KV head as to[depth][KV_ATTN_TILE], f32 or pairs of bf16, slots past n as 0. */
-VF_INLINE void attn_pack_keys_of(
-    int type, bool pairs, const struct kv_seq *seq, int g, int j0, int n, int d, float *to)
-{
-    int n_prefix = kv_attn_span_len(&seq->prefix, g), depth = attn_depth(pairs, d);
+    int n_prefix = kv_attn_span_len(&seq->prefix, g);
     size_t row_bytes = kv_attn_row_bytes(type, d);
     for (int j = 0; j < KV_ATTN_TILE; j += VF_WIDTH) {
         const void *row[VF_WIDTH];
         for (int i = 0; i < VF_WIDTH; i++)
             row[i] = j + i < n ? kv_attn_k(seq, g, n_prefix, j0 + j + i, row_bytes) : NULL;
-        for (int c = 0; c < depth; c += VF_WIDTH) {
+        for (int c = 0; c < d; c += VF_WIDTH) {
             vf x[VF_WIDTH];
 #pragma GCC unroll 16
-            for (int i = 0; i < VF_WIDTH; i++)
-                x[i] = !row[i] ? vf_zero()
-                       : pairs ? attn_load_pairs(type, row[i], 2 * c, d)
-                               : attn_load(type, row[i], c, d - c);
+            for (int i = 0; i < VF_WIDTH; i++) x[i] = row[i] ? attn_load(type, row[i], c, d - c) : vf_zero();
             attn_transpose(x);
-            for (int i = 0; i < VF_WIDTH && c + i < depth; i++)
-                vf_store(to + (size_t)(c + i) * KV_ATTN_TILE + j, x[i]);
+            for (int i = 0; i < VF_WIDTH && c + i < d; i++) vf_store(to + (size_t)(c + i) * KV_ATTN_TILE + j, x[i]);
         }
     }
 }
 
-static inline void attn_pack_keys(
-    int type, bool pairs, const struct kv_seq *seq, int g, int j0, int n, int d, float *to)
+static inline void attn_pack_keys(int type, const struct kv_seq *seq, int g, int j0, int n, int d, float *to)
 {
     switch (type) {
-    case KV_TYPE_F16: attn_pack_keys_of(KV_TYPE_F16, pairs, seq, g, j0, n, d, to); break;
-    case KV_TYPE_BF16: attn_pack_keys_of(KV_TYPE_BF16, pairs, seq, g, j0, n, d, to); break;
-    default: attn_pack_keys_of(KV_TYPE_F32, pairs, seq, g, j0, n, d, to);
+    case KV_TYPE_F16: attn_pack_keys_of(KV_TYPE_F16, seq, g, j0, n, d, to); break;
+    case KV_TYPE_BF16: attn_pack_keys_of(KV_TYPE_BF16, seq, g, j0, n, d, to); break;
+    default: attn_pack_keys_of(KV_TYPE_F32, seq, g, j0, n, d, to);
     }
 }
 
-/* sum + x * k, lane by lane; or of the two products of pairs of bf16. */
-VF_INLINE vf attn_multiply(bool pairs, vf x, vf k, vf sum)
-{
-#if VF_WIDTH == 16
-    if (pairs) return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)k);
-#else
-    (void)pairs;
-#endif
-    return vf_fma(x, k, sum);
-}
-
-/* s[ROWS][KV_ATTN_TILE] = q[ROWS][depth] (rows `stride` apart) times the packed keys, for n_vector vectors. */
-VF_INLINE void attn_logits_of(
-    int n_vector, bool pairs, const float *q, size_t stride, int depth, const float *keys, float *s)
+/* s[ROWS][KV_ATTN_TILE] = q[ROWS][d] (rows `stride` apart) times the packed keys, for the first n_vector
+ * vectors of keys at least. */
+VF_INLINE void attn_logits_of(int n_vector, const float *q, size_t stride, int d, const float *keys, float *s)
 {
     vf sum[ROWS][VECTORS];
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < n_vector; v++) sum[r][v] = vf_zero();
-    for (int c = 0; c < depth; c++) {
+    for (int c = 0; c < d; c++) {
         vf k[VECTORS];
 #pragma GCC unroll 4
         for (int v = 0; v < n_vector; v++) k[v] = vf_load(keys + (size_t)c * KV_ATTN_TILE + v * VF_WIDTH);
@@ -206,7 +174,7 @@ VF_INLINE void attn_logits_of(
         for (int r = 0; r < ROWS; r++) {
             vf x = vf_set1(q[(size_t)r * stride + (size_t)c]);
 #pragma GCC unroll 4
-            for (int v = 0; v < n_vector; v++) sum[r][v] = attn_multiply(pairs, x, k[v], sum[r][v]);
+            for (int v = 0; v < n_vector; v++) sum[r][v] = vf_fma(x, k[v], sum[r][v]);
         }
     }
 #pragma GCC unroll 8
@@ -215,15 +183,14 @@ VF_INLINE void attn_logits_of(
         for (int v = 0; v < n_vector; v++) vf_store(s + r * KV_ATTN_TILE + v * VF_WIDTH, sum[r][v]);
 }
 
-VF_INLINE void attn_logits(
-    int n_vector, bool pairs, const float *q, size_t stride, int depth, const float *keys, float *s)
+static inline void attn_logits(int n_vector, const float *q, size_t stride, int d, const float *keys, float *s)
 {
     for (; n_vector >= VECTORS; n_vector -= VECTORS, keys += VECTORS * VF_WIDTH, s += VECTORS * VF_WIDTH)
-        attn_logits_of(VECTORS, pairs, q, stride, depth, keys, s);
-    if (n_vector == 1) attn_logits_of(1, pairs, q, stride, depth, keys, s);
+        attn_logits_of(VECTORS, q, stride, d, keys, s);
+    if (n_vector == 1) attn_logits_of(1, q, stride, d, keys, s);
 #if VF_REGISTERS == 32
-    if (n_vector == 2) attn_logits_of(2, pairs, q, stride, depth, keys, s);
-    if (n_vector == 3) attn_logits_of(3, pairs, q, stride, depth, keys, s);
+    if (n_vector == 2) attn_logits_of(2, q, stride, d, keys, s);
+    if (n_vector == 3) attn_logits_of(3, q, stride, d, keys, s);
 #endif
 }
 

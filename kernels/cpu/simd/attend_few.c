@@ -1,10 +1,13 @@
 /* Decode attention: a few query rows against one chunk of slots, reading every key and value once for all
  * query heads of its KV head.
  *
- * Bound by memory: 2 d sizeof(type) bytes a slot and KV head. Four keys at a time meet up to four queries
- * in registers, and the sixteen products are summed over lanes together: three instructions a logit instead of
- * eight. The chunk's logits become weights in place; then the values
- * stream past outputs that stay in registers. */
+ * Moves 2 d sizeof(type) bytes a slot and KV head. Four keys at a time meet up to four queries in registers, and
+ * the sixteen products are summed over lanes together: three instructions a logit instead of eight. The chunk's
+ * logits become weights in place; then the values stream past outputs that stay in registers.
+ *
+ * Measured on 2 x Zen 4, 3.65 GHz, one thread's own processor time, 3 query heads a KV head of 64, 8,192 slots in
+ * huge pages, plain reading of the same memory 33 GB/s: f16 22 GB/s (near the 20 to 21 GB/s of slots that lie in L2:
+ * bound by arithmetic), f32 28 GB/s. In 4 KiB pages 18 and 22. */
 #include "kernels/cpu/simd/attend.h"
 
 #define QUERIES 4                          /* query vectors that share one read of a key from L1 */
