@@ -34,8 +34,7 @@ enum kv_status kv_engine_open(const struct kv_model *model, struct kv_engine **o
 
 static void end_request(struct kv_engine *e)
 {
-    cache_free(&e->run.prefix);
-    cache_free(&e->run.tail);
+    run_drop_caches(&e->run);
     cache_free(&e->resident);
     record_free(&e->record);
     selection_free(&e->sel);
@@ -251,6 +250,29 @@ static enum kv_status alloc_request(struct kv_engine *e, int rows, struct kv_err
     return status;
 }
 
+enum kv_status engine_begin(struct kv_engine *e, struct kv_error *err)
+{
+    end_request(e);
+    e->in_place = !e->used.snapshot;
+    e->n = e->used.policy.query_aware ? e->n_all : e->n_context;
+    e->question = e->ids + e->n;
+    e->n_question = e->n_all - e->n;
+    int rows = e->used.segment > KV_LAST_ROWS ? e->used.segment : KV_LAST_ROWS;
+    int reply = e->set.tokens > e->set.judge_tokens ? e->set.tokens : e->set.judge_tokens;
+    int room = e->model->shape.n_context - e->n_all;
+    enum kv_status status = machine_reserve(&e->machine, rows, e->n_all + (reply < room ? reply : room) + 1, err);
+    if (!status) status = alloc_request(e, rows, err);
+    if (status) {
+        end_request(e);
+        return status;
+    }
+    sampler_seed(&e->run.sampler, (uint64_t)e->set.seed);
+    e->at = (struct kv_where){ 0 };
+    e->started = true;
+    step_begin_phase(e, KV_PHASE_prefill);
+    return KV_OK;
+}
+
 enum kv_status kv_start(struct kv_engine *e, struct kv_error *err)
 {
     if (!e->n_all) return kv_fail(err, KV_NOT_NOW, "No prompt: use the prompt command or the option -p.");
@@ -258,23 +280,7 @@ enum kv_status kv_start(struct kv_engine *e, struct kv_error *err)
     enum kv_status status = open_machine(e, err);
     if (status) return status;
     e->used = e->set;
-    e->in_place = !e->used.snapshot;
-    e->n = e->used.policy.query_aware ? e->n_all : e->n_context;
-    e->question = e->ids + e->n;
-    e->n_question = e->n_all - e->n;
-    int rows = e->used.segment > KV_LAST_ROWS ? e->used.segment : KV_LAST_ROWS;
-    int reply = e->used.tokens > e->used.judge_tokens ? e->used.tokens : e->used.judge_tokens;
-    status = machine_reserve(&e->machine, rows, e->n_all + reply + 1, err);
-    if (!status) status = alloc_request(e, rows, err);
-    if (status) {
-        end_request(e);
-        return status;
-    }
-    sampler_seed(&e->run.sampler, (uint64_t)e->used.seed);
-    e->at = (struct kv_where){ 0 };
-    e->started = true;
-    step_begin_phase(e, KV_PHASE_prefill);
-    return KV_OK;
+    return engine_begin(e, err);
 }
 
 bool kv_started(const struct kv_engine *e) { return e->started; }

@@ -30,7 +30,7 @@ static const struct setting table[] = {
         .help = "What the prefill collects: enough for every preset, or for the policy in force." },
     { "engine.sliding", SETTING_NAME, AT(sliding), "model", WORDS("off", "model"),
         .help = "Honor the model's sliding window." },
-    { "decode.tokens", SETTING_COUNT, AT(tokens), "128", 1, 1 << 20, "a whole number of tokens, at least 1",
+    { "decode.tokens", SETTING_COUNT, AT(tokens), "128", 1, 1 << 20, "a whole number of tokens in 1..1048576",
         .help = "Longest reply." },
     { "decode.temperature", SETTING_REAL, AT(temperature), "0", 0, 100, "a number in [0, 100]",
         .help = "Divides the logits before drawing; 0 = greedy." },
@@ -44,7 +44,7 @@ static const struct setting table[] = {
         .help = "Where the draws begin; also of the selector random." },
     { "judge.leader", SETTING_NAME, AT(leader_full), "full", WORDS("self", "full"),
         .help = "Whose tokens both runs are fed when they are compared." },
-    { "judge.tokens", SETTING_COUNT, AT(judge_tokens), "64", 1, 1 << 20, "a whole number of tokens, at least 1",
+    { "judge.tokens", SETTING_COUNT, AT(judge_tokens), "64", 1, 1 << 20, "a whole number of tokens in 1..1048576",
         .help = "Steps of a comparison." },
 };
 

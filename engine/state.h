@@ -26,6 +26,8 @@ struct selection {
     float *score;            /* [l][n] */
     uint8_t *reason;         /* [l][n] enum policy_reason */
     struct kv_policy policy; /* in force when it was made */
+    uint64_t seed;           /* of the selector random */
+    size_t bytes;            /* of the arrays by position */
     bool allocated;
 };
 
@@ -51,6 +53,7 @@ struct score_base {
     int rows;      /* question and reply tokens that are fed: all but the last */
     float *input;  /* [n_layer][rows][hidden] inputs of every layer */
     float *logits; /* [rows - first][n_vocab], of the rows that predict the reply */
+    size_t bytes;  /* of input and logits */
 };
 
 struct kv_engine {
@@ -87,11 +90,9 @@ struct kv_engine {
     struct record record;
     struct selection sel;
     struct run run;
-    float *logits;                /* [n_vocab] of the run's last sampled row, host */
-    float *prefill_logits;        /* [n_vocab] of the prompt's last row, host; set once the prefill is done without
-                                     question */
-    int32_t first_token;          /* sampled from prefill_logits */
-    struct sampler first_sampler; /* the run's sampler right after that */
+    float *logits;         /* [n_vocab] of the run's last sampled row, host */
+    float *prefill_logits; /* [n_vocab] of the prompt's last row, host; set once the prefill is done without
+                              question */
     struct kv_time time[KV_PHASE_COUNT];
     struct twin_result twin;
     struct score_base base;
@@ -102,13 +103,17 @@ struct kv_engine {
 const struct plan *step_plan(const struct kv_engine *e);
 /* Number of rows that the pass under the cursor has. */
 int step_rows(const struct kv_engine *e);
-/* Length of the tail that the run needs for the question and the whole reply. */
+/* Length of the tail that the run needs for the question and the whole reply, more than it has now. */
 int step_tail_cap(const struct kv_engine *e);
 void step_begin_phase(struct kv_engine *e, enum kv_phase phase);
 
 /* --- engine/run/compress.c --- */
 enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv_error *err);
 void selection_free(struct selection *s);
+/* Nothing is allocated or selected yet. */
+void selection_reset(struct selection *s, int n_layer);
+/* Gives up the kept cache and what was appended to it. */
+void run_drop_caches(struct run *r);
 enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err);
 enum kv_status compress_select(struct kv_engine *e, int layer, struct kv_error *err);
 enum kv_status compress_gather(struct kv_engine *e, int layer, struct kv_error *err);
@@ -122,6 +127,8 @@ void score_forget(struct score_base *b);
 enum kv_status backend_pick(
     const struct settings *s, const struct kv_backend **be, char *note, size_t size, struct kv_error *err);
 
+/* Puts the request back to tick 0, with the settings that it was started with. */
+enum kv_status engine_begin(struct kv_engine *e, struct kv_error *err);
 /* True once for every kv_stop(). */
 bool engine_stopped(struct kv_engine *e);
 void engine_progress(struct kv_engine *e, const char *what, double done, double total);

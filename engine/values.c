@@ -327,7 +327,7 @@ void kv_memory(const struct kv_engine *e, struct kv_memory *memory)
     *memory = (struct kv_memory){ .weights = e->model->weight_bytes,
         .resident = cache_bytes(&e->resident),
         .active = cache_bytes(&e->run.prefix) + cache_bytes(&e->run.tail),
-        .stats = e->record.bytes,
+        .stats = e->record.bytes + e->sel.bytes + e->base.bytes,
         .scratch = e->machine.block_bytes + stats.scratch_bytes,
         .peak = peak_bytes() };
 }

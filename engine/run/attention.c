@@ -23,7 +23,8 @@ static enum kv_status open_probe(struct probe *p, int rows, struct kv_error *err
 {
     const struct kv_engine *e = p->e;
     p->rows = rows < e->machine.rows ? rows : e->machine.rows;
-    p->keys = e->n + e->run.tail_len;
+    /* a pass under way has already put its own rows into the tails of the layers below it */
+    p->keys = e->n + e->run.tail_len + (e->item > 0 ? e->pass.n : 0);
     size_t cells = (size_t)p->rows * (size_t)p->keys;
     p->id = kv_alloc((size_t)p->rows, sizeof *p->id);
     p->pos = kv_alloc((size_t)p->rows, sizeof *p->pos);
@@ -101,8 +102,8 @@ static enum kv_status check_probe(
         return kv_fail(
             err, KV_BAD_ARG, "Head %d out of range; model has %d (0-%d).", head, s->n_head, s->n_head - 1);
     if (rows < 1 || first < 0 || first > n - rows || stride < (size_t)(first + rows))
-        return kv_fail(err, KV_BAD_ARG, "Rows %d-%d out of range; %d tokens were read (0-%d).", first,
-            first + rows - 1, n, n - 1);
+        return kv_fail(err, KV_BAD_ARG, "Rows %d-%lld out of range; %d tokens were read (0-%d).", first,
+            (long long)first + rows - 1, n, n - 1);
     if (first < e->n && e->in_place && e->at.tick > e->compress_tick)
         return kv_fail(err, KV_NOT_NOW,
             "The prompt's keys are gone, for they were compacted in place: set engine.snapshot on, then run "
@@ -126,7 +127,8 @@ enum kv_status kv_attention(
         int n = end - at < p.rows ? end - at : p.rows;
         status = probe_rows(&p, at, n, out + (size_t)(at - first) * stride, stride, err);
         at += n;
-        if (engine_stopped(e)) status = kv_fail(err, KV_STOPPED, "Stopped on request.");
+        if (!status && at < first + rows && engine_stopped(e))
+            status = kv_fail(err, KV_STOPPED, "Stopped on request.");
     }
     if (live) {
         enum kv_status back = pass_unpark(&e->pass, &parked, status ? NULL : err);

@@ -19,7 +19,8 @@ enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv
         .score = kv_alloc(cells, sizeof *s->score),
         .reason = kv_alloc(cells, sizeof *s->reason) };
     if (s->weight && s->request && s->budget && s->kept && s->n_kept && s->score && s->reason) {
-        for (int l = 0; l < n_layer; l++) s->n_kept[l] = -1;
+        s->bytes = cells * (sizeof *s->kept + sizeof *s->score + sizeof *s->reason);
+        selection_reset(s, n_layer);
         return KV_OK;
     }
     selection_free(s);
@@ -38,6 +39,19 @@ void selection_free(struct selection *s)
     *s = (struct selection){ 0 };
 }
 
+void selection_reset(struct selection *s, int n_layer)
+{
+    s->allocated = false;
+    for (int l = 0; l < n_layer; l++) s->n_kept[l] = -1;
+}
+
+void run_drop_caches(struct run *r)
+{
+    cache_free(&r->prefix);
+    cache_free(&r->tail);
+    r->tail_len = 0;
+}
+
 static size_t bytes_per_token(const struct kv_engine *e)
 {
     const struct cache_format *f = &e->format;
@@ -48,9 +62,7 @@ static size_t bytes_per_token(const struct kv_engine *e)
 static enum kv_status fresh_run(struct kv_engine *e, struct kv_error *err)
 {
     struct run *r = &e->run;
-    cache_free(&r->prefix);
-    cache_free(&r->tail);
-    r->tail_len = 0;
+    run_drop_caches(r);
     enum kv_status status = cache_init(&r->prefix, &e->format, err);
     if (!status) status = cache_init(&r->tail, &e->format, err);
     if (!status) status = cache_alloc(&r->tail, step_tail_cap(e), err);
@@ -97,10 +109,10 @@ enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err)
     free(lo);
     if (status) return status;
     s->policy = *p;
-    s->total[0] = (int32_t)problem.total;
+    s->seed = (uint64_t)e->set.seed;
+    s->total[0] = problem.total < INT32_MAX ? (int32_t)problem.total : INT32_MAX;
     s->total[1] = (int32_t)solution.total;
     s->allocated = true;
-    for (int l = 0; l < n_layer; l++) s->n_kept[l] = -1;
     return KV_OK;
 }
 
@@ -117,7 +129,7 @@ enum kv_status compress_select(struct kv_engine *e, int layer, struct kv_error *
     policy_forced(&forcing, e->n, s->budget[layer], forced);
     enum kv_status status = record_stats(
         &e->record, policy_selector_needs(p, selector), layer, p->window, &e->resident.span[layer], &stats, err);
-    const struct policy_scored scored = { p, &stats, 0, forced, (uint64_t)e->set.seed };
+    const struct policy_scored scored = { p, &stats, 0, forced, s->seed };
     if (!status) status = policy_score(&scored, s->score + row, err);
     int n_kept = 0;
     if (!status)

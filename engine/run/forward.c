@@ -80,12 +80,19 @@ void machine_close(struct machine *m)
     *m = (struct machine){ 0 };
 }
 
-enum kv_status machine_reserve(struct machine *m, int rows, int keys, struct kv_error *err)
+static enum kv_status reserve_backend(struct machine *m, int rows, int keys, struct kv_error *err)
 {
     const struct kv_shape *s = m->shape;
-    if (rows <= m->rows && keys <= m->keys) return KV_OK;
-    rows = rows > m->rows ? rows : m->rows;
-    keys = keys > m->keys ? keys : m->keys;
+    int q = s->n_head * s->head_dim, widest = s->n_ff > s->hidden ? s->n_ff : s->hidden;
+    const struct kv_limits limits = { rows, keys, PASS_SEQS, s->n_head, s->n_kv_head, s->head_dim,
+        q > widest ? q : widest };
+    return m->be->reserve(m->ctx, &limits, err);
+}
+
+/* The activations of `rows` rows in one block; what was in them is lost. */
+static enum kv_status alloc_block(struct machine *m, int rows, struct kv_error *err)
+{
+    const struct kv_shape *s = m->shape;
     size_t n = (size_t)rows, q = (size_t)s->n_head * (size_t)s->head_dim;
     size_t kv = (size_t)s->n_kv_head * (size_t)s->head_dim;
     const struct {
@@ -97,23 +104,31 @@ enum kv_status machine_reserve(struct machine *m, int rows, int keys, struct kv_
         { &m->logits, (size_t)LOGIT_ROWS * (size_t)s->n_vocab } };
     size_t bytes = 0;
     for (size_t i = 0; i < KV_COUNT(part); i++) bytes += (part[i].count * sizeof(float) + 63) & ~(size_t)63;
-
-    if (m->block) m->be->release(m->ctx, m->block, m->block_bytes);
-    m->rows = m->keys = 0;
-    m->block_bytes = bytes;
-    m->block = m->be->alloc(m->ctx, bytes);
-    if (!m->block)
+    char *p = m->be->alloc(m->ctx, bytes);
+    if (!p)
         return kv_fail(err, KV_NO_MEMORY, "No memory for %zu bytes of activations (%d rows a pass).", bytes, rows);
-    char *p = m->block;
+    if (m->block) m->be->release(m->ctx, m->block, m->block_bytes);
+    m->block = p;
+    m->block_bytes = bytes;
     for (size_t i = 0; i < KV_COUNT(part); i++) {
         *part[i].at = (float *)p;
         p += (part[i].count * sizeof(float) + 63) & ~(size_t)63;
     }
-    int widest = s->n_ff > s->hidden ? s->n_ff : s->hidden;
-    if ((int)q > widest) widest = (int)q;
-    const struct kv_limits limits = { rows, keys, PASS_SEQS, s->n_head, s->n_kv_head, s->head_dim, widest };
-    enum kv_status status = m->be->reserve(m->ctx, &limits, err);
-    if (status) return status;
+    return KV_OK;
+}
+
+/* Where memory is short the machine stays as it was, so that a pass that stands between two stages can go on. */
+enum kv_status machine_reserve(struct machine *m, int rows, int keys, struct kv_error *err)
+{
+    if (rows <= m->rows && keys <= m->keys) return KV_OK;
+    rows = rows > m->rows ? rows : m->rows;
+    keys = keys > m->keys ? keys : m->keys;
+    enum kv_status status = reserve_backend(m, rows, keys, err);
+    if (!status && rows > m->rows) status = alloc_block(m, rows, err);
+    if (status) {
+        if (m->rows && reserve_backend(m, m->rows, m->keys, NULL)) m->keys = 0;
+        return status;
+    }
     m->rows = rows;
     m->keys = keys;
     return KV_OK;

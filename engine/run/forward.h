@@ -41,7 +41,8 @@ struct machine {
 enum kv_status machine_open(struct machine *m, const struct kv_model *model, const struct kv_backend *be,
     const struct kv_backend_options *options, int kv_type, int window, struct kv_error *err);
 void machine_close(struct machine *m); /* a zeroed machine is fine */
-/* Makes room for passes of so many rows over sequences of so many keys; never shrinks. */
+/* Makes room for passes of so many rows over sequences of so many keys; never shrinks. More rows than before lose
+ * what the activations held. KV_NO_MEMORY. */
 enum kv_status machine_reserve(struct machine *m, int rows, int keys, struct kv_error *err);
 
 struct pass_seq {

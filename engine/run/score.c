@@ -69,8 +69,9 @@ static enum kv_status open_scorer(
     if (!s->member || !s->id || !s->pos || !s->logits || !s->step)
         return kv_fail(err, KV_NO_MEMORY, "No memory to score %d kept sets.", n_set);
     for (int i = 0; i < n_set; i++) {
+        const int32_t *const *kept = s->kept + (size_t)i * (size_t)n_layer;
         int l = 0;
-        while (l < n_layer && !s->kept[i * n_layer + l]) l++;
+        while (l < n_layer && !kept[l]) l++;
         s->member[i] = (struct member){ i, l };
     }
     qsort(s->member, (size_t)n_set, sizeof *s->member, by_first);
@@ -143,6 +144,7 @@ static enum kv_status make_base(struct scorer *s, const int32_t *reply, int n_re
     b->reply = kv_alloc((size_t)n_reply, sizeof *b->reply);
     b->input = kv_alloc(layers * cells, sizeof *b->input);
     b->logits = kv_alloc((size_t)(s->rows - s->judged) * vocab(s), sizeof *b->logits);
+    b->bytes = (layers * cells + (size_t)(s->rows - s->judged) * vocab(s)) * sizeof(float);
     enum kv_status status = KV_OK;
     if (!b->reply || !b->input || !b->logits)
         status = kv_fail(err, KV_NO_MEMORY, "No memory for the reading of a reply of %d tokens.", n_reply);

@@ -38,6 +38,7 @@ int step_rows(const struct kv_engine *e)
 int step_tail_cap(const struct kv_engine *e)
 {
     int room = e->model->shape.n_context - e->n, want = e->n_question + e->set.tokens;
+    if (want <= e->run.tail_len) want = e->run.tail_len + 1; /* decode.tokens was lowered on the way */
     return want < room ? want : room;
 }
 
@@ -160,21 +161,24 @@ static enum kv_status add_reply(struct run *r, int32_t token, struct kv_error *e
     return KV_OK;
 }
 
-static enum kv_status stage_sample(struct kv_engine *e, struct kv_error *err)
+static enum kv_status draw_token(
+    const struct kv_engine *e, const float *logits, struct sampler *sampler, int32_t *token, struct kv_error *err)
 {
     const struct sampling how = { (float)e->set.temperature, e->set.top_k, (float)e->set.top_p,
         (float)e->set.min_p };
+    return sample_token(logits, e->model->shape.n_vocab, &how, sampler, token, err);
+}
+
+static enum kv_status stage_sample(struct kv_engine *e, struct kv_error *err)
+{
     const struct machine *m = &e->machine;
     size_t bytes = (size_t)e->model->shape.n_vocab * sizeof(float);
     int32_t token;
     enum kv_status status = m->be->read(m->ctx, e->logits, m->logits, bytes, err);
-    if (!status) status = sample_token(e->logits, e->model->shape.n_vocab, &how, &e->run.sampler, &token, err);
+    if (!status) status = draw_token(e, e->logits, &e->run.sampler, &token, err);
     if (!status) status = add_reply(&e->run, token, err);
-    if (status || e->at.phase != KV_PHASE_prefill) return status;
-    memcpy(e->prefill_logits, e->logits, bytes);
-    e->first_token = token;
-    e->first_sampler = e->run.sampler;
-    return KV_OK;
+    if (!status && e->at.phase == KV_PHASE_prefill) memcpy(e->prefill_logits, e->logits, bytes);
+    return status;
 }
 
 static enum kv_status run_item(struct kv_engine *e, const struct plan_item *item, struct kv_error *err)
@@ -259,20 +263,26 @@ enum kv_status kv_recompress(struct kv_engine *e, struct kv_error *err)
     if (status) return status;
     int branch = e->at.branch + 1;
     if (e->in_place && e->at.tick > e->compress_tick) {
-        status = kv_start(e, err);
+        status = engine_begin(e, err);
+        if (!status) e->at.branch = branch;
         while (!status && e->at.phase == KV_PHASE_prefill) status = kv_step(e, KV_UNIT_PASS, err);
         if (status) return status;
     }
+    struct sampler sampler;
+    int32_t first;
+    sampler_seed(&sampler, (uint64_t)e->set.seed);
+    if (!e->n_question) status = draw_token(e, e->prefill_logits, &sampler, &first, err);
+    if (status) return status;
+    run_drop_caches(&e->run);
+    selection_reset(&e->sel, e->model->shape.n_layer);
+    twin_free(&e->twin);
+    e->run.n_reply = 0;
+    e->run.sampler = sampler;
+    e->time[KV_PHASE_compress] = e->time[KV_PHASE_ask] = e->time[KV_PHASE_decode] = (struct kv_time){ 0 };
     e->at.branch = branch;
     e->at.tick = e->compress_tick;
-    e->run.n_reply = 0;
-    e->time[KV_PHASE_compress] = e->time[KV_PHASE_ask] = e->time[KV_PHASE_decode] = (struct kv_time){ 0 };
-    sampler_seed(&e->run.sampler, (uint64_t)e->set.seed);
-    if (!e->n_question) {
-        e->run.sampler = e->first_sampler;
-        memcpy(e->logits, e->prefill_logits, (size_t)e->model->shape.n_vocab * sizeof(float));
-        status = add_reply(&e->run, e->first_token, err);
-    }
     step_begin_phase(e, KV_PHASE_compress);
-    return status;
+    if (e->n_question) return KV_OK;
+    memcpy(e->logits, e->prefill_logits, (size_t)e->model->shape.n_vocab * sizeof(float));
+    return add_reply(&e->run, first, err);
 }

@@ -31,7 +31,7 @@ void twin_free(struct twin_result *t)
 static enum kv_status open_twin(struct twin *t, int n, struct kv_error *err)
 {
     struct kv_engine *e = t->e;
-    int room = e->model->shape.n_context - e->n, cap = e->n_question + n < room ? e->n_question + n : room;
+    int cap = e->n_question + n;
     t->chunk = e->machine.rows / TWINS;
     t->first = e->n_question ? 0 : 1;
     t->logits = kv_alloc(TWINS * (size_t)e->model->shape.n_vocab, sizeof *t->logits);
@@ -106,7 +106,7 @@ static enum kv_status run_twin(struct twin *t, int n, struct kv_error *err)
         engine_progress(e, "twin", t->n, n);
         if (step->top_full < 0 || step->top_other < 0)
             return kv_fail(err, KV_EVENT, "The logits of step %d hold no number.", t->n - 1);
-        if (t->n == n || start + t->n > e->model->shape.n_context - 1) break;
+        if (t->n == n) break;
         if (e->tok && tok_is_end(e->tok, step->top_full)) break;
         if (engine_stopped(e)) return kv_fail(err, KV_STOPPED, "Stopped on request.");
         t->id[FULL] = step->top_full;
@@ -140,6 +140,8 @@ enum kv_status kv_twin(struct kv_engine *e, int n, struct kv_verdict *verdict, s
     enum kv_status status = engine_need_compressed(e, err);
     if (status) return status;
     if (n < 1) return kv_fail(err, KV_BAD_ARG, "A twin needs at least 1 step, not %d.", n);
+    int room = e->model->shape.n_context - e->n_all;
+    if (n > room) n = room;
     if (e->in_place)
         return kv_fail(err, KV_NOT_NOW,
             "The full cache is gone, for it was compacted in place: set engine.snapshot on, then run again.");

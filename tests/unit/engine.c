@@ -359,6 +359,73 @@ static void looking_disturbs_nothing(void)
     kv_engine_close(b);
 }
 
+/* Layers below the one that comes next already hold the row under way: the rows of the reply do not see it. */
+static void attention_within_a_pass(void)
+{
+    struct kv_engine *e = open_engine(NULL);
+    if (!e) return;
+    CHECK(set(e, "policy.preset", "full") && run_to(e, KV_PHASE_decode, KV_UNIT_PHASE), "%s", err.text);
+    for (int i = 0; i < 3; i++) CHECK(!kv_step(e, KV_UNIT_PASS, &err), "%s", err.text);
+    for (int i = 0; i < 2; i++) CHECK(!kv_step(e, KV_UNIT_LAYER, &err), "%s", err.text);
+    enum { ROWS = 3 };
+    int n = count(e, "tok"), wide = n + ROWS;
+    float *rows = malloc((size_t)(ROWS * wide) * sizeof *rows);
+    CHECK(!kv_attention(e, 0, 1, n, ROWS, rows, (size_t)wide, &err), "%s", err.text);
+    for (int i = 0; i < ROWS; i++) {
+        double sum = 0;
+        for (int j = 0; j < wide; j++) sum += rows[i * wide + j];
+        CHECK(fabs(sum - 1) <= 1e-5, "reply row %d sums to %g", i, sum);
+    }
+    CHECK(kv_attention(e, 0, 1, 1, INT32_MAX, rows, (size_t)wide, &err) == KV_BAD_ARG, "2^31 rows are there");
+    free(rows);
+    kv_engine_close(e);
+}
+
+/* The tail of the cache is sized by decode.tokens, which may rise and fall at any boundary. */
+static void reply_length_changes(void)
+{
+    struct kv_engine *e = open_engine(NULL);
+    if (!e) return;
+    struct kv_verdict v;
+    CHECK(set(e, "decode.tokens", "4") && run_to(e, KV_PHASE_decode, KV_UNIT_PHASE), "%s", err.text);
+    CHECK(set(e, "decode.tokens", "12"), "%s", err.text);
+    while (count(e, "reply") < 5) REQUIRE(!kv_step(e, KV_UNIT_PASS, &err), "%s", err.text);
+    CHECK(set(e, "decode.tokens", "2") && run_to(e, KV_PHASE_done, KV_UNIT_PHASE), "%s", err.text);
+    CHECK(count(e, "reply") == 6, "a reply of %d tokens", count(e, "reply"));
+    CHECK(!kv_twin(e, INT32_MAX, &v, &err), "%s", err.text);
+    kv_engine_close(e);
+}
+
+/* What recompress begins anew is drawn with the settings of now, whether the prefill runs again or not. */
+static void recompress_draws_anew(void)
+{
+    struct kv_engine *a = open_engine(NULL), *b = open_engine(NULL), *c = open_engine(NULL);
+    if (a && b && c) {
+        const char *const name[] = { "decode.temperature", "decode.seed", "engine.segment" };
+        const char *const value[] = { "2", "3", "7" };
+        struct kv_array array;
+        CHECK(set(b, "engine.snapshot", "off") && run_to(a, KV_PHASE_done, KV_UNIT_PHASE) &&
+                  run_to(b, KV_PHASE_done, KV_UNIT_PHASE) && !kv_twin(a, 2, &(struct kv_verdict){ 0 }, &err),
+            "%s", err.text);
+        CHECK(!kv_set(a, name, value, 3, &err) && !kv_set(b, name, value, 3, &err), "%s", err.text);
+        CHECK(!kv_recompress(a, &err) && !kv_recompress(b, &err), "%s", err.text);
+        CHECK(kv_value(a, "kept", &array, &err) == KV_NOT_NOW && kv_value(a, "kl", &array, &err) == KV_NOT_NOW,
+            "values of the run that was dropped are still there");
+        struct kv_where x, y;
+        kv_where(a, &x);
+        kv_where(b, &y);
+        CHECK(x.tick == y.tick && x.branch == y.branch, "ticks %llu and %llu", (unsigned long long)x.tick,
+            (unsigned long long)y.tick);
+        CHECK(!kv_set(c, name, value, 2, &err) && run_to(a, KV_PHASE_done, KV_UNIT_PHASE) &&
+                  run_to(b, KV_PHASE_done, KV_UNIT_PHASE) && run_to(c, KV_PHASE_done, KV_UNIT_PHASE),
+            "%s", err.text);
+        CHECK(same_value(a, c, "reply") && same_value(b, c, "reply"), "a first token of the old settings stays");
+    }
+    kv_engine_close(a);
+    kv_engine_close(b);
+    kv_engine_close(c);
+}
+
 static void stop_ends_at_a_boundary(void)
 {
     struct kv_engine *a = open_engine(NULL), *b = open_engine(NULL);
@@ -457,6 +524,9 @@ int main(int argc, char **argv)
         { "stage, layer, pass and phase nest", units_nest },
         { "recompress branches from the same prefill", recompress_branches },
         { "recompress without a snapshot runs the prefill again", recompress_without_snapshot },
+        { "recompress draws with the settings of now", recompress_draws_anew },
+        { "the reply's length may change on the way", reply_length_changes },
+        { "attention of the reply in the middle of a pass", attention_within_a_pass },
         { "active bytes fall, resident ones stay, budgets are conserved", memory_falls },
         { "a scored reply is the twin's, restarted at any layer", score_equals_twin },
         { "the same with a question of its own", score_equals_twin_asked },
