@@ -3,9 +3,9 @@
  *
  * A model is immutable and may serve several engines. An engine holds one request; one thread drives it, and only
  * kv_stop() may be called from elsewhere, signal handlers included. Whatever a call returns by pointer is borrowed
- * and stays valid until the next call that steps, compresses or starts. A failed call leaves one sentence in *err
- * and the engine at a stage boundary, so that stepping may go on. Names of settings, phases, stages and values are
- * frozen.
+ * and stays valid until the next call that steps, compresses, judges, starts or takes a prompt. A failed call
+ * leaves one sentence in *err and the engine at a stage boundary, so that stepping may go on. Names of settings,
+ * phases, stages and values are frozen.
  *
  * Units: entropy and KL in nats, budgets in tokens, memory in bytes, time in microseconds. Layers l, query heads h,
  * query rows i, key positions j; n = prompt tokens that the prefill read (the question not among them). */
@@ -42,11 +42,11 @@ struct kv_setting {
     const char *legal; /* values in words: "on | off", "in (0, 1]" */
     const char *help;  /* one sentence */
 };
-const struct kv_setting *kv_setting_at(int index); /* NULL behind the last */
+const struct kv_setting *kv_setting_at(int index); /* NULL behind the last; valid until the next such call */
 
 /* Sets several at once or none of them: naming two forms of one budget in one call is an error. engine.* take
- * effect at the next kv_start, policy.* at the next compress, decode.* and judge.* at once. KV_NOT_FOUND,
- * KV_BAD_ARG. */
+ * effect at the next kv_start, policy.* at the next compress (policy.query-aware at the next kv_start), decode.*
+ * and judge.* at once. KV_NOT_FOUND, KV_BAD_ARG, KV_UNSUPPORTED, KV_NO_MEMORY. */
 enum kv_status kv_set(
     struct kv_engine *e, const char *const *name, const char *const *value, int count, struct kv_error *err);
 enum kv_status kv_get(const struct kv_engine *e, const char *name, char *text, size_t size, struct kv_error *err);
@@ -58,7 +58,8 @@ void kv_describe(const struct kv_engine *e, char *text, size_t size);
 
 /* Replaces the request. With a question, the text is context: it is prefilled and compressed, and the question is
  * prefilled over what was kept. chat wraps both in the model's chat template; user text never makes special tokens.
- * KV_BAD_ARG when empty or longer than the context allows. */
+ * A question sets policy.query-aware off, none sets it on. KV_BAD_ARG when empty or longer than the context
+ * allows: then the old request stands. */
 enum kv_status kv_prompt_text(
     struct kv_engine *e, const char *text, size_t bytes, const char *question, bool chat, struct kv_error *err);
 enum kv_status kv_prompt_ids(
@@ -103,14 +104,16 @@ enum kv_status kv_start(
 enum kv_status kv_step(struct kv_engine *e, enum kv_unit unit, struct kv_error *err); /* KV_STOPPED after kv_stop */
 bool kv_started(const struct kv_engine *e); /* false: only prompt, settings and model can be looked at */
 void kv_where(const struct kv_engine *e, struct kv_where *where);
-void kv_stop(struct kv_engine *e); /* async-signal-safe: the running call ends at the next boundary */
+/* Async-signal-safe: the running call ends at the next boundary; with none running, the next one hears it. */
+void kv_stop(struct kv_engine *e);
 
 /* Long calls report through this (NULL = nobody): what is being done, in words, and done of total. */
 typedef void kv_progress_fn(void *ctx, const char *what, double done, double total);
 void kv_on_progress(struct kv_engine *e, kv_progress_fn *fn, void *ctx);
 
-/* Back to the start of compress:0 with the policy as it is now, from the same prefill (which runs again first where
- * engine.snapshot is off). Drops what was decoded; a new branch. KV_NOT_NOW before the prefill is done. */
+/* Back to the start of compress:0 with the policy as it is now, from the same prefill (which runs again first, with
+ * the engine.* settings it had, where layers were compacted in place). Drops what was selected, decoded and judged;
+ * a new branch. KV_NOT_NOW before the prefill is done; KV_STOPPED leaves the new branch in its prefill. */
 enum kv_status kv_recompress(struct kv_engine *e, struct kv_error *err);
 
 /* --- looking -------------------------------------------------------------------------------------------------- */
@@ -130,8 +133,8 @@ struct kv_array {
  * rank[l][j], reason[l][j], kept[l][j], weight[l], budget.req[l], budget.app[l], budget.used[l],
  * budget.total[2] (asked for, shared out), tok[j],
  * question[j], reply[t], logit[v], kl[t], full[t], other[t] (tokens of the twins). rank is 0 for the best; a reason
- * is an index into kv_reason_name. KV_NOT_FOUND for a name that does not exist, KV_NOT_NOW with the phase that will
- * bring it. */
+ * is an index into kv_reason_name. The next kv_value may take the array's place. KV_NOT_FOUND for a name that does
+ * not exist, KV_NOT_NOW with the phase that will bring it. */
 enum kv_status kv_value(struct kv_engine *e, const char *name, struct kv_array *out, struct kv_error *err);
 const char *kv_value_name(int index);      /* NULL behind the last */
 extern const char *const kv_reason_name[]; /* "evicted", "sink", "recent", "pin", "top-k", "tie", NULL */
@@ -144,8 +147,8 @@ enum kv_status kv_attention(
 struct kv_memory {   /* bytes, all as allocated */
     size_t weights;  /* mapped, as stored */
     size_t resident; /* K and V of the whole prefill */
-    size_t active;   /* K and V that decode reads: kept tokens and what came after */
-    size_t stats;    /* entropies, scores, last query rows */
+    size_t active;   /* K and V that decode reads: kept tokens (the resident layer, if all) and what came after */
+    size_t stats;    /* entropies, scores, kept sets, last query rows, what kv_score keeps of a reply */
     size_t scratch;  /* activations and the backend's own */
     size_t peak;     /* highest resident set of this process, as the kernel counts it */
 };
@@ -161,13 +164,14 @@ void kv_time(const struct kv_engine *e, enum kv_phase phase, struct kv_time *tim
 
 struct kv_verdict {
     int steps; /* reply tokens judged; the first is not where it comes from the prefill alone (no question) */
-    double kl_mean, kl_median, kl_p99, kl_max; /* KL(full || other), nats a token */
+    double kl_mean, kl_median, kl_p99, kl_max; /* KL(full || other), nats a token; NaN: none judged */
     double top1;                               /* share of judged steps with the same argmax */
     int first_divergent;                       /* first judged step whose argmax differs, -1 = none */
 };
 
-/* Decodes n tokens twice as a batch of two sequences, over the full cache and over the compressed one, both fed the
- * leader's tokens (judge.leader); values kl, full and other then hold the steps. KV_NOT_NOW before compress. */
+/* Decodes n tokens (fewer at a stop token or the context's end) twice as a batch of two sequences, over the full
+ * cache and over the compressed one, both fed the leader's tokens (judge.leader); values kl, full and other then
+ * hold the steps. KV_NOT_NOW before compress is done, or without engine.snapshot. */
 enum kv_status kv_twin(struct kv_engine *e, int n, struct kv_verdict *verdict, struct kv_error *err);
 
 /* Scores one given reply under many kept sets in one pass each, all from the resident prefill, starting at the
