@@ -22,7 +22,7 @@ struct settings {
     int top_k;
     double top_p, min_p;
     int64_t seed;
-    int leader_full; /* boolean: both runs are fed the full cache's tokens */
+    int leader_full; /* boolean: both runs are fed the full cache's tokens, else the compressed run's own */
     int judge_tokens;
 };
 

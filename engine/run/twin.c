@@ -107,10 +107,10 @@ static enum kv_status run_twin(struct twin *t, int n, struct kv_error *err)
         if (step->top_full < 0 || step->top_other < 0)
             return kv_fail(err, KV_EVENT, "The logits of step %d hold no number.", t->n - 1);
         if (t->n == n) break;
-        if (e->tok && tok_is_end(e->tok, step->top_full)) break;
+        int32_t next = e->set.leader_full ? step->top_full : step->top_other;
+        if (e->tok && tok_is_end(e->tok, next)) break;
         if (engine_stopped(e)) return kv_fail(err, KV_STOPPED, "Stopped on request.");
-        t->id[FULL] = step->top_full;
-        t->id[OTHER] = e->set.leader_full ? step->top_full : step->top_other;
+        t->id[FULL] = t->id[OTHER] = next;
         status = feed(t, 1, start + t->n - 1, true, err);
     }
     return status;

@@ -273,6 +273,40 @@ static void score_is_twin(const char *question)
 static void score_equals_twin(void) { score_is_twin(NULL); }
 static void score_equals_twin_asked(void) { score_is_twin("Which book did the harbor master read?"); }
 
+/* With the run itself as leader, both caches read its greedy reply: the twin's tokens are the run's. */
+static void leader_is_followed(void)
+{
+    struct kv_engine *e = open_engine(NULL);
+    if (!e) return;
+    struct kv_array reply, other;
+    CHECK(set(e, "policy.preset", "seed-literal") && set(e, "policy.ratio", "0.05") &&
+              set(e, "judge.leader", "self") && run_to(e, KV_PHASE_done, KV_UNIT_PHASE),
+        "%s", err.text);
+    struct kv_verdict v = { 0 };
+    float kl[12];
+    struct kv_verdict scored;
+    CHECK(!kv_twin(e, 12, &v, &err) && v.kl_mean > 0 && v.first_divergent > 0, "nothing diverges: %g", v.kl_mean);
+    REQUIRE(!kv_value(e, "reply", &reply, &err) && !kv_value(e, "other", &other, &err), "%s", err.text);
+    REQUIRE(reply.dim[0] == other.dim[0], "%zu tokens, the twin %zu", reply.dim[0], other.dim[0]);
+    CHECK(!memcmp(reply.data, other.data, reply.dim[0] * sizeof(int32_t)), "the leader's tokens are not the reply");
+    const int32_t *kept[LAYERS];
+    int n_kept[LAYERS], n = count(e, "tok");
+    int32_t *pos = malloc((size_t)(LAYERS * n) * sizeof *pos);
+    struct kv_array mask;
+    REQUIRE(!kv_value(e, "kept", &mask, &err), "%s", err.text);
+    for (int l = 0; l < LAYERS; l++) {
+        kept[l] = pos + l * n;
+        n_kept[l] = 0;
+        for (int j = 0; j < n; j++)
+            if (((const uint8_t *)mask.data)[l * n + j]) pos[l * n + n_kept[l]++] = j;
+    }
+    CHECK(!kv_score(e, reply.data, (int)reply.dim[0], 1, kept, n_kept, kl, &scored, &err), "%s", err.text);
+    CHECK(fabs(scored.kl_mean - v.kl_mean) <= 1e-5, "the same tokens scored: %g, by the twin %g", scored.kl_mean,
+        v.kl_mean);
+    free(pos);
+    kv_engine_close(e);
+}
+
 static void question_comes_after(void)
 {
     struct kv_engine *e = open_engine("Who wrote the book?"), *f = open_engine("Nothing alike, is it?");
@@ -530,6 +564,7 @@ int main(int argc, char **argv)
         { "active bytes fall, resident ones stay, budgets are conserved", memory_falls },
         { "a scored reply is the twin's, restarted at any layer", score_equals_twin },
         { "the same with a question of its own", score_equals_twin_asked },
+        { "the leader's tokens are fed to both twins", leader_is_followed },
         { "a question is read after compress and does not score", question_comes_after },
         { "attention on demand agrees with streamed sums and entropy", attention_on_demand },
         { "looking in mid-pass disturbs nothing", looking_disturbs_nothing },
