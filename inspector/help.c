@@ -192,3 +192,13 @@ struct reaction cmd_man(struct session *s, const char *args)
     }
     return DONE;
 }
+
+struct reaction cmd_which(struct session *s, const char *args)
+{
+    const struct command *row;
+    const char *rest;
+    char path[96];
+    if (lookup_line(command_table, command_pins, args, &row, &rest, path, sizeof path, &s->err)) return failed(s);
+    fprintf(s->out, "%s\n", path);
+    return DONE;
+}

@@ -7,6 +7,7 @@
 struct reaction cmd_help(struct session *s, const char *args);
 struct reaction cmd_apropos(struct session *s, const char *args);
 struct reaction cmd_help_markdown(struct session *s, const char *args);
+struct reaction cmd_which(struct session *s, const char *args);
 struct reaction cmd_man(struct session *s, const char *args);
 
 #endif

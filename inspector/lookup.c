@@ -113,7 +113,7 @@ enum kv_status lookup_line(const struct command *rows, const struct command_pin 
         if (!n) n = strcspn(line, " \t");
         const struct command *found;
         enum kv_status st = lookup_row(rows, path, pins, line, n, &found, err);
-        if (st && row && row->run) break;
+        if (st == KV_NOT_FOUND && row && row->run) break;
         if (st) return st;
         row = found;
         size_t at = strlen(path);

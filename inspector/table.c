@@ -126,6 +126,8 @@ static const struct command maint_table[] = {
         COMPLETE_NONE, cmd_help_markdown, NULL },
     { "man", NULL, GROUP_HIDDEN, "", "The manual page, in roff", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE,
         cmd_man, NULL },
+    { "which", NULL, GROUP_HIDDEN, "WORDS", "The full name of the command that WORDS mean", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_COMMAND, cmd_which, NULL },
     { 0 },
 };
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Long runs that make test has no time for: every fuzz target for SOAK_SECONDS (600), under ASan and UBSan.
+# Long runs that make test has no time for, under ASan and UBSan: every fuzz target for SOAK_SECONDS (600), and
+# SOAK_COMMANDS (100000) random commands.
 # usage: soak.sh            writes tests/soak.log; exit 0: no finding. Needs clang with libFuzzer (libfuzzer-14-dev).
 set -u
 seconds=${SOAK_SECONDS:-600}
@@ -28,6 +29,15 @@ gcc -std=c11 -D_GNU_SOURCE -I. -o "$build/gguf_seeds" tests/fuzz/gguf_seeds.c te
 start fuzz_gguf engine/model/*.c
 start fuzz_tokenizer engine/text/*.c
 
+# Random command streams at a kvdbg with both sanitizers.
+commands=${SOAK_COMMANDS:-100000}
+stream() {
+    make -j2 --no-print-directory BUILD=build/asan OPT='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' build/asan/kvdbg >"$build/stream.build" 2>&1 &&
+        KVDBG=build/asan/kvdbg STREAM_COMMANDS=$commands tests/stream/run.sh >"$build/stream.log" 2>&1
+}
+stream &
+stream_job=$!
+
 {
     echo "kvdbg soak: each target $seconds s, clang $(clang -dumpversion), ASan + UBSan, commit $(git rev-parse --short HEAD), $(date -u +%F)"
     for job in $jobs; do
@@ -36,6 +46,8 @@ start fuzz_tokenizer engine/text/*.c
         printf '%s: %s; %s\n' "$name" "$verdict" \
             "$(sed -n 's/^stat:://p' "$build/$name.log" | awk '{ printf "%s%s %s", n++ ? ", " : "", $1, $2 }' | tr -d :)"
     done
+    if wait "$stream_job"; then verdict="no finding"; else verdict="FINDING, see $build/stream.log"; fi
+    echo "command streams: $verdict; $commands commands, $(grep -c '^ok' "$build/stream.log") scripts passed"
 } >"$log"
 cat "$log"
 grep -q FINDING "$log" && failed=1
