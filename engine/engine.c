@@ -26,6 +26,7 @@ enum kv_status kv_engine_open(const struct kv_model *model, struct kv_engine **o
     if (!e) return kv_fail(err, KV_NO_MEMORY, "No memory for an engine.");
     e->model = model;
     settings_init(&e->set);
+    e->past.limit = (size_t)256 << 20;
     /* Without a tokenizer, prompts can still be given as ids. */
     if (tok_open(&model->vocabulary, &e->tok, &e->tok_error)) e->tok = NULL;
     *out = e;
@@ -57,6 +58,7 @@ void kv_engine_close(struct kv_engine *e)
 {
     if (!e) return;
     end_request(e);
+    past_free(&e->past);
     machine_close(&e->machine);
     tok_close(e->tok);
     free(e->ids);
@@ -116,6 +118,7 @@ static enum kv_status take_prompt(
     e->n = e->n_context = (int)n_context;
     e->question = ids + n_context;
     e->n_question = (int)(n - n_context);
+    past_reset(&e->past);
     e->set.policy.query_aware = !e->n_question;
     return KV_OK;
 }
@@ -280,7 +283,10 @@ enum kv_status kv_start(struct kv_engine *e, struct kv_error *err)
     enum kv_status status = open_machine(e, err);
     if (status) return status;
     e->used = e->set;
-    return engine_begin(e, err);
+    past_reset(&e->past);
+    status = engine_begin(e, err);
+    e->past.seeded = e->run.sampler;
+    return status;
 }
 
 bool kv_started(const struct kv_engine *e) { return e->started; }

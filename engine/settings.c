@@ -87,6 +87,31 @@ static enum kv_status refuse_unbuilt(const struct kv_policy *p, struct kv_error 
     return KV_OK;
 }
 
+static bool policy_same(const struct kv_policy *a, const struct kv_policy *b)
+{
+    const struct setting *row;
+    char x[200], y[200];
+    for (int i = 0; (row = policy_setting_at(i)); i++) {
+        if (policy_get(a, row->name, x, sizeof x, NULL) || policy_get(b, row->name, y, sizeof y, NULL) ||
+            strcmp(x, y))
+            return false;
+    }
+    return true;
+}
+
+bool settings_steer_same(const struct settings *a, const struct settings *b)
+{
+    return a->tokens == b->tokens && a->temperature == b->temperature && a->top_k == b->top_k &&
+           a->top_p == b->top_p && a->min_p == b->min_p && a->seed == b->seed &&
+           policy_same(&a->policy, &b->policy);
+}
+
+void settings_take(struct kv_engine *e, const struct settings *next)
+{
+    if (e->started && past_again(e) && !settings_steer_same(&e->set, next)) e->past.cut = true;
+    e->set = *next;
+}
+
 enum kv_status kv_set(
     struct kv_engine *e, const char *const *name, const char *const *value, int count, struct kv_error *err)
 {
@@ -110,7 +135,7 @@ enum kv_status kv_set(
     }
     if (!status) status = policy_set_many(&next.policy, policy, policy + count, n_policy, err);
     if (!status) status = refuse_unbuilt(&next.policy, err);
-    if (!status) e->set = next;
+    if (!status) settings_take(e, &next);
     free(policy);
     return status;
 }

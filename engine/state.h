@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-#include "engine/engine.h"
+#include "engine/history.h"
 #include "engine/model/model.h"
 #include "engine/policy/policy.h"
 #include "engine/run/cache.h"
@@ -56,6 +56,22 @@ struct score_base {
     size_t bytes;  /* of input and logits */
 };
 
+/* What was decided on the way to the frontier, so that replays decide the same. */
+struct past {
+    uint64_t highest;        /* the frontier */
+    uint64_t done;           /* tick at which the request was done, UINT64_MAX = not yet */
+    bool cut;                /* a setting changed behind the frontier: the next step starts a branch */
+    struct kv_policy policy; /* that compress ran with */
+    uint64_t seed;
+    struct sampler seeded; /* before the first draw */
+    int32_t *token;        /* [n] the reply, */
+    struct sampler *drawn; /* [n] and the random state after each of its draws */
+    int n, cap;
+    float **columns; /* [n_columns] sums at the start of prefill pass p, host; NULL = not kept */
+    int n_columns;
+    size_t bytes, limit; /* of all columns */
+};
+
 struct kv_engine {
     const struct kv_model *model;
     struct kv_tokenizer *tok; /* NULL: tok_error says why */
@@ -94,6 +110,7 @@ struct kv_engine {
     float *prefill_logits; /* [n_vocab] of the prompt's last row, host; set once the prefill is done without
                               question */
     struct kv_time time[KV_PHASE_COUNT];
+    struct past past;
     struct twin_result twin;
     struct score_base base;
     void *value; /* what the last kv_value worked out, owned */
@@ -106,6 +123,24 @@ int step_rows(const struct kv_engine *e);
 /* Length of the tail that the run needs for the question and the whole reply, more than it has now. */
 int step_tail_cap(const struct kv_engine *e);
 void step_begin_phase(struct kv_engine *e, enum kv_phase phase);
+/* Puts the cursor before the first stage of a pass; the rest of the state is the caller's. */
+void step_put(struct kv_engine *e, const struct kv_where *at);
+/* Runs the next stage. */
+enum kv_status step_stage(struct kv_engine *e, struct kv_error *err);
+/* Makes the first n tokens the reply. */
+enum kv_status step_reply(struct kv_engine *e, const int32_t *token, int n, struct kv_error *err);
+
+/* --- engine/run/history.c --- */
+/* The next stage has been run before, in this branch. */
+static inline bool past_again(const struct kv_engine *e) { return e->at.tick < e->past.highest; }
+void past_reset(struct past *p); /* of a request that starts; the limit stays */
+void past_free(struct past *p);
+/* Forgets what lies behind the present tick. */
+void past_cut(struct kv_engine *e);
+/* Keeps the reply's token t. */
+enum kv_status past_token(struct past *p, int t, int32_t token, const struct sampler *drawn, struct kv_error *err);
+/* Keeps the column sums where a prefill pass starts, if they fit. */
+enum kv_status past_columns(struct kv_engine *e, struct kv_error *err);
 
 /* --- engine/run/compress.c --- */
 enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv_error *err);
@@ -121,6 +156,12 @@ enum kv_status compress_gather(struct kv_engine *e, int layer, struct kv_error *
 /* --- engine/run/twin.c, score.c --- */
 void twin_free(struct twin_result *t);
 void score_forget(struct score_base *b);
+
+/* --- engine/settings.c --- */
+/* Whether policy.* and decode.* are the same. */
+bool settings_steer_same(const struct settings *a, const struct settings *b);
+/* Puts settings in force; a change behind the frontier is noted. */
+void settings_take(struct kv_engine *e, const struct settings *next);
 
 /* --- engine/backend.c --- */
 /* The backend that the settings ask for, and one line why. KV_DEVICE when cuda was asked for and cannot be had. */

@@ -88,7 +88,8 @@ static enum kv_status allocator_weights(
 enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err)
 {
     struct selection *s = &e->sel;
-    const struct kv_policy *p = &e->set.policy;
+    bool again = past_again(e);
+    const struct kv_policy *p = again ? &e->past.policy : &e->set.policy;
     int n_layer = e->model->shape.n_layer;
     enum kv_status status = policy_check(p, e->n, n_layer, bytes_per_token(e), err);
     if (!status) status = fresh_run(e, err);
@@ -109,7 +110,9 @@ enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err)
     free(lo);
     if (status) return status;
     s->policy = *p;
-    s->seed = (uint64_t)e->set.seed;
+    s->seed = again ? e->past.seed : (uint64_t)e->set.seed;
+    e->past.policy = s->policy;
+    e->past.seed = s->seed;
     s->total[0] = problem.total < INT32_MAX ? (int32_t)problem.total : INT32_MAX;
     s->total[1] = (int32_t)solution.total;
     s->allocated = true;

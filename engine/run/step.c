@@ -58,9 +58,18 @@ void step_begin_phase(struct kv_engine *e, enum kv_phase phase)
     point(e);
 }
 
+void step_put(struct kv_engine *e, const struct kv_where *at)
+{
+    step_begin_phase(e, at->phase);
+    e->at.pass = at->pass;
+    e->at.tick = at->tick;
+    point(e);
+}
+
 static bool reply_ended(const struct kv_engine *e)
 {
     const struct run *r = &e->run;
+    if (e->at.tick <= e->past.highest) return e->at.tick == e->past.done;
     return r->n_reply >= e->set.tokens || e->n + e->n_question + r->n_reply >= e->model->shape.n_context ||
            (e->tok && tok_is_end(e->tok, r->reply[r->n_reply - 1]));
 }
@@ -139,6 +148,10 @@ static enum kv_status begin_pass(struct kv_engine *e, struct kv_error *err)
         enum kv_status status = grow_tail(e, err);
         if (status) return status;
     }
+    if (prefill) {
+        enum kv_status status = past_columns(e, err);
+        if (status) return status;
+    }
     const int32_t *ids = prefill ? e->ids + first : decode ? &r->reply[r->n_reply - 1] : e->question + first;
     memcpy(e->row_id, ids, (size_t)rows * sizeof *ids);
     for (int i = 0; i < rows; i++) e->row_pos[i] = start + i;
@@ -161,6 +174,14 @@ static enum kv_status add_reply(struct run *r, int32_t token, struct kv_error *e
     return KV_OK;
 }
 
+enum kv_status step_reply(struct kv_engine *e, const int32_t *token, int n, struct kv_error *err)
+{
+    enum kv_status status = KV_OK;
+    e->run.n_reply = 0;
+    for (int t = 0; t < n && !status; t++) status = add_reply(&e->run, token[t], err);
+    return status;
+}
+
 static enum kv_status draw_token(
     const struct kv_engine *e, const float *logits, struct sampler *sampler, int32_t *token, struct kv_error *err)
 {
@@ -175,7 +196,15 @@ static enum kv_status stage_sample(struct kv_engine *e, struct kv_error *err)
     size_t bytes = (size_t)e->model->shape.n_vocab * sizeof(float);
     int32_t token;
     enum kv_status status = m->be->read(m->ctx, e->logits, m->logits, bytes, err);
-    if (!status) status = draw_token(e, e->logits, &e->run.sampler, &token, err);
+    if (!status && past_again(e)) {
+        token = e->past.token[e->run.n_reply];
+        e->run.sampler = e->past.drawn[e->run.n_reply];
+    } else if (!status) {
+        struct sampler next = e->run.sampler;
+        status = draw_token(e, e->logits, &next, &token, err);
+        if (!status) status = past_token(&e->past, e->run.n_reply, token, &next, err);
+        if (!status) e->run.sampler = next;
+    }
     if (!status) status = add_reply(&e->run, token, err);
     if (!status && e->at.phase == KV_PHASE_prefill) memcpy(e->prefill_logits, e->logits, bytes);
     return status;
@@ -212,7 +241,16 @@ static void report(struct kv_engine *e, const struct plan_item *item)
         engine_progress(e, kv_phase_name[e->at.phase], item->layer + 1, n_layer);
 }
 
-static enum kv_status step_stage(struct kv_engine *e, struct kv_error *err)
+/* The boundary just reached; what is run again does not count as time spent. */
+static void keep_past(struct kv_engine *e)
+{
+    struct past *p = &e->past;
+    if (e->at.tick <= p->highest) return;
+    p->highest = e->at.tick;
+    if (e->at.phase == KV_PHASE_done) p->done = e->at.tick;
+}
+
+enum kv_status step_stage(struct kv_engine *e, struct kv_error *err)
 {
     const struct plan *plan = step_plan(e);
     if (!plan) return kv_fail(err, KV_NOT_NOW, "The request is done.");
@@ -220,17 +258,20 @@ static enum kv_status step_stage(struct kv_engine *e, struct kv_error *err)
     struct kv_time *time = &e->time[e->at.phase];
     double begin = kv_now_us();
     enum kv_status status = run_item(e, item, err);
-    time->us += kv_now_us() - begin;
+    bool again = past_again(e);
+    if (!again) time->us += kv_now_us() - begin;
     if (status) return status;
     report(e, item);
     e->at.tick++;
     if (++e->item < plan->n) {
         point(e);
+        keep_past(e);
         return KV_OK;
     }
-    if (e->at.phase != KV_PHASE_compress) time->tokens += e->pass.n;
+    if (e->at.phase != KV_PHASE_compress && !again) time->tokens += e->pass.n;
     if (e->at.phase == KV_PHASE_ask || e->at.phase == KV_PHASE_decode) e->run.tail_len += e->pass.n;
     next_pass(e);
+    keep_past(e);
     return KV_OK;
 }
 
@@ -248,6 +289,11 @@ static bool reached(const struct kv_where *from, const struct kv_where *to, enum
 enum kv_status kv_step(struct kv_engine *e, enum kv_unit unit, struct kv_error *err)
 {
     if (!e->started) return kv_fail(err, KV_NOT_NOW, "The request is not being run.");
+    if (e->past.cut && past_again(e)) {
+        past_cut(e);
+        e->at.branch++;
+    }
+    e->past.cut = false;
     const struct kv_where from = e->at;
     do {
         if (engine_stopped(e)) return kv_fail(err, KV_STOPPED, "Stopped on request.");
@@ -265,13 +311,17 @@ enum kv_status kv_recompress(struct kv_engine *e, struct kv_error *err)
     if (e->in_place && e->at.tick > e->compress_tick) {
         status = engine_begin(e, err);
         if (!status) e->at.branch = branch;
+        if (!status) past_cut(e);
+        e->past.seeded = e->run.sampler;
         while (!status && e->at.phase == KV_PHASE_prefill) status = kv_step(e, KV_UNIT_PASS, err);
         if (status) return status;
     }
     struct sampler sampler;
     int32_t first;
     sampler_seed(&sampler, (uint64_t)e->set.seed);
+    const struct sampler seeded = sampler;
     if (!e->n_question) status = draw_token(e, e->prefill_logits, &sampler, &first, err);
+    if (!status && !e->n_question) status = past_token(&e->past, 0, first, &sampler, err);
     if (status) return status;
     run_drop_caches(&e->run);
     selection_reset(&e->sel, e->model->shape.n_layer);
@@ -282,6 +332,10 @@ enum kv_status kv_recompress(struct kv_engine *e, struct kv_error *err)
     e->at.branch = branch;
     e->at.tick = e->compress_tick;
     step_begin_phase(e, KV_PHASE_compress);
+    past_cut(e);
+    e->past.n = !e->n_question;
+    e->past.seeded = seeded;
+    e->past.cut = false;
     if (e->n_question) return KV_OK;
     memcpy(e->logits, e->prefill_logits, (size_t)e->model->shape.n_vocab * sizeof(float));
     return add_reply(&e->run, first, err);

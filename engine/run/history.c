@@ -1,0 +1,443 @@
+/* Going back. A pass only appends: it is undone by cutting off what it appended, and any stage inside it is reached by
+ * running it again from its start. Only compress destroys; it starts over from the resident prefill. */
+#include "engine/history.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/state.h"
+
+/* --- what is kept --------------------------------------------------------------------------------------------- */
+
+static size_t columns_bytes(const struct kv_engine *e)
+{
+    const struct kv_shape *s = &e->model->shape;
+    return (size_t)s->n_layer * (size_t)s->n_head * (size_t)e->n * sizeof(float);
+}
+
+static void drop_columns(struct past *p, int from)
+{
+    for (int i = from; i < p->n_columns; i++) free(p->columns[i]);
+    if (from < p->n_columns) p->n_columns = from;
+    if (from) return;
+    free(p->columns);
+    p->columns = NULL;
+    p->bytes = 0;
+}
+
+void past_reset(struct past *p)
+{
+    drop_columns(p, 0);
+    p->highest = 0;
+    p->done = UINT64_MAX;
+    p->cut = false;
+    p->n = 0;
+}
+
+void past_free(struct past *p)
+{
+    past_reset(p);
+    free(p->token);
+    free(p->drawn);
+    *p = (struct past){ 0 };
+}
+
+void past_cut(struct kv_engine *e)
+{
+    e->past.highest = e->at.tick;
+    e->past.done = UINT64_MAX;
+    e->past.n = e->run.n_reply;
+    e->past.cut = false;
+}
+
+static enum kv_status reserve(struct past *p, int n, struct kv_error *err)
+{
+    if (n <= p->cap) return KV_OK;
+    int cap = 2 * n > 64 ? 2 * n : 64;
+    int32_t *token = realloc(p->token, (size_t)cap * sizeof *token);
+    if (token) p->token = token;
+    struct sampler *drawn = token ? realloc(p->drawn, (size_t)cap * sizeof *drawn) : NULL;
+    if (!drawn) return kv_fail(err, KV_NO_MEMORY, "No memory to remember a reply of %d tokens.", cap);
+    p->drawn = drawn;
+    p->cap = cap;
+    return KV_OK;
+}
+
+enum kv_status past_token(struct past *p, int t, int32_t token, const struct sampler *drawn, struct kv_error *err)
+{
+    enum kv_status status = reserve(p, t + 1, err);
+    if (status) return status;
+    p->token[t] = token;
+    p->drawn[t] = *drawn;
+    p->n = t + 1;
+    return KV_OK;
+}
+
+/* Where memory is short nothing is kept: going back then takes longer. */
+enum kv_status past_columns(struct kv_engine *e, struct kv_error *err)
+{
+    struct past *p = &e->past;
+    size_t bytes = columns_bytes(e);
+    int pass = e->at.pass;
+    if (!e->record.columns || !pass || p->n_columns != pass - 1 || p->bytes + bytes > p->limit) return KV_OK;
+    float **list = realloc(p->columns, (size_t)pass * sizeof *list);
+    if (!list) return KV_OK;
+    p->columns = list;
+    float *sums = malloc(bytes);
+    if (!sums) return KV_OK;
+    enum kv_status status = e->machine.be->read(e->machine.ctx, sums, e->record.columns, bytes, err);
+    if (status) {
+        free(sums);
+        return status;
+    }
+    p->columns[p->n_columns++] = sums; /* [0] is of pass 1: pass 0 starts from zeros */
+    p->bytes += bytes;
+    return KV_OK;
+}
+
+static enum kv_status need_run(const struct kv_engine *e, struct kv_error *err)
+{
+    return e->started ? KV_OK : kv_fail(err, KV_NOT_NOW, "The request is not being run.");
+}
+
+enum kv_status kv_history(const struct kv_engine *e, struct kv_history *out, struct kv_error *err)
+{
+    *out = (struct kv_history){ 0, e->at.tick, e->past.highest, e->past.bytes, e->past.limit };
+    return need_run(e, err);
+}
+
+void kv_history_limit(struct kv_engine *e, size_t bytes)
+{
+    struct past *p = &e->past;
+    p->limit = bytes;
+    while (p->n_columns && p->bytes > bytes) {
+        p->bytes -= p->bytes / (size_t)p->n_columns;
+        drop_columns(p, p->n_columns - 1);
+    }
+}
+
+/* --- where a tick stands -------------------------------------------------------------------------------------- */
+
+static int segments(const struct kv_engine *e, int n) { return (n + e->used.segment - 1) / e->used.segment; }
+
+static uint64_t prefill_ticks(const struct kv_engine *e)
+{
+    uint64_t all = (uint64_t)segments(e, e->n) * (uint64_t)e->plan[PLAN_FORWARD].n;
+    return e->n_question ? all : all + 2; /* head and sample of the last pass */
+}
+
+/* Boundary at which a pass begins: *where without its tick's stage. Returns the item of `tick` within it. */
+static int find_pass(const struct kv_engine *e, uint64_t tick, struct kv_where *where, const struct plan **plan)
+{
+    const uint64_t forward = (uint64_t)e->plan[PLAN_FORWARD].n, generate = (uint64_t)e->plan[PLAN_GENERATE].n;
+    const uint64_t first = prefill_ticks(e), compress = (uint64_t)e->plan[PLAN_COMPRESS].n;
+    uint64_t t = tick, each = forward;
+    int last = segments(e, e->n) - 1;
+    *where = (struct kv_where){ .phase = KV_PHASE_prefill, .layer = -1, .branch = e->at.branch };
+    if (t >= first) {
+        t -= first;
+        last = 0;
+        where->phase = KV_PHASE_compress;
+        if (t >= compress) {
+            uint64_t ask = e->n_question ? (uint64_t)segments(e, e->n_question) * forward + 2 : 0;
+            t -= compress;
+            last = segments(e, e->n_question) - 1;
+            where->phase = KV_PHASE_ask;
+            if (t >= ask) {
+                t -= ask;
+                last = INT32_MAX;
+                each = generate;
+                where->phase = KV_PHASE_decode;
+            }
+        }
+    }
+    uint64_t pass = t / each < (uint64_t)last ? t / each : (uint64_t)last;
+    where->pass = (int)pass;
+    where->tick = tick - (t - pass * each);
+    bool sampled = pass == (uint64_t)last && (where->phase == KV_PHASE_ask || !e->n_question);
+    *plan = &e->plan[where->phase == KV_PHASE_compress            ? PLAN_COMPRESS
+                     : where->phase == KV_PHASE_decode || sampled ? PLAN_GENERATE
+                                                                  : PLAN_FORWARD];
+    return (int)(tick - where->tick);
+}
+
+static void where_is(const struct kv_engine *e, uint64_t tick, struct kv_where *where)
+{
+    const struct plan *plan;
+    int item = find_pass(e, tick, where, &plan);
+    if (tick == e->past.done) *where = (struct kv_where){ .phase = KV_PHASE_done, .branch = e->at.branch };
+    where->tick = tick;
+    where->stage = tick == e->past.done ? KV_STAGE_COUNT : plan->item[item].stage;
+    where->layer = tick == e->past.done ? -1 : plan->item[item].layer;
+}
+
+enum kv_status kv_where_at(const struct kv_engine *e, uint64_t tick, struct kv_where *where, struct kv_error *err)
+{
+    enum kv_status status = need_run(e, err);
+    if (status) return status;
+    if (tick > e->past.highest)
+        return kv_fail(err, KV_BAD_ARG, "Tick %llu is not in this branch's history; it has 0-%llu.",
+            (unsigned long long)tick, (unsigned long long)e->past.highest);
+    where_is(e, tick, where);
+    return KV_OK;
+}
+
+/* --- going back ----------------------------------------------------------------------------------------------- */
+
+/* The reply is its first n recorded tokens again. */
+static enum kv_status cut_reply(struct kv_engine *e, int n, struct kv_error *err)
+{
+    e->run.sampler = n ? e->past.drawn[n - 1] : e->past.seeded;
+    return step_reply(e, e->past.token, n, err);
+}
+
+/* To tick 0 with nothing of what was there, the record of the past and the time spent apart. */
+static enum kv_status begin_again(struct kv_engine *e, struct kv_error *err)
+{
+    struct kv_time time[KV_PHASE_COUNT];
+    int branch = e->at.branch;
+    memcpy(time, e->time, sizeof time);
+    enum kv_status status = engine_begin(e, err);
+    memcpy(e->time, time, sizeof time);
+    e->at.branch = branch;
+    e->run.sampler = e->past.seeded;
+    return status;
+}
+
+static void drop_compressed(struct kv_engine *e)
+{
+    run_drop_caches(&e->run);
+    selection_reset(&e->sel, e->model->shape.n_layer);
+    twin_free(&e->twin);
+    e->record.host_layer = -1;
+}
+
+/* To the start of the given prefill pass, or of an earlier one whose column sums are there. */
+static enum kv_status back_to_prefill(struct kv_engine *e, struct kv_where *to, struct kv_error *err)
+{
+    struct record *r = &e->record;
+    const struct past *p = &e->past;
+    if (e->in_place && e->at.tick > prefill_ticks(e)) return begin_again(e, err);
+    int pass = !r->columns || to->pass <= p->n_columns ? to->pass : p->n_columns;
+    int rows = pass * e->used.segment;
+    enum kv_status status = cache_truncate(&e->resident, -1, rows, err);
+    if (!status && r->columns) {
+        size_t bytes = columns_bytes(e);
+        float *zeros = pass ? NULL : kv_alloc(1, bytes);
+        const float *sums = pass ? p->columns[pass - 1] : zeros;
+        status = sums ? e->machine.be->write(e->machine.ctx, r->columns, sums, bytes, err)
+                      : kv_fail(err, KV_NO_MEMORY, "No memory for %zu bytes of column sums.", bytes);
+        free(zeros);
+    }
+    if (status) return status;
+    for (int l = 0; l < e->model->shape.n_layer; l++) r->rows[l] = rows;
+    drop_compressed(e);
+    where_is(e, (uint64_t)pass * (uint64_t)e->plan[PLAN_FORWARD].n, to);
+    step_put(e, to);
+    return cut_reply(e, 0, err);
+}
+
+static void recall_prefill_logits(struct kv_engine *e)
+{
+    if (!e->n_question) memcpy(e->logits, e->prefill_logits, (size_t)e->model->shape.n_vocab * sizeof(float));
+}
+
+static enum kv_status back_to_compress(struct kv_engine *e, const struct kv_where *to, struct kv_error *err)
+{
+    if (e->in_place && e->at.tick > to->tick) return begin_again(e, err);
+    drop_compressed(e);
+    recall_prefill_logits(e);
+    step_put(e, to);
+    return cut_reply(e, !e->n_question, err);
+}
+
+/* To an ask or decode pass; a decode pass is entered with the logits of the one before, so that runs again too. */
+static enum kv_status back_to_tail(struct kv_engine *e, struct kv_where *to, struct kv_error *err)
+{
+    int reply = 0, tail = 0;
+    if (to->phase == KV_PHASE_decode && (to->pass || e->n_question)) where_is(e, to->tick - 1, to);
+    const struct plan *plan;
+    find_pass(e, to->tick, to, &plan);
+    if (to->phase == KV_PHASE_decode) {
+        reply = to->pass + 1;
+        tail = e->n_question + to->pass;
+        if (!to->pass) recall_prefill_logits(e);
+    } else {
+        tail = to->pass * e->used.segment;
+    }
+    enum kv_status status = cache_truncate(&e->run.tail, -1, tail, err);
+    if (status) return status;
+    e->run.tail_len = tail;
+    where_is(e, to->tick, to);
+    step_put(e, to);
+    return cut_reply(e, reply, err);
+}
+
+/* To a boundary at or before the tick from which it can be reached. */
+static enum kv_status rewind_to(struct kv_engine *e, uint64_t tick, struct kv_error *err)
+{
+    struct kv_where to;
+    const struct plan *plan;
+    find_pass(e, tick, &to, &plan);
+    switch (to.phase) {
+    case KV_PHASE_prefill: return back_to_prefill(e, &to, err);
+    case KV_PHASE_compress: return back_to_compress(e, &to, err);
+    default: return back_to_tail(e, &to, err);
+    }
+}
+
+enum kv_status kv_seek(struct kv_engine *e, uint64_t tick, struct kv_error *err)
+{
+    struct kv_where to, whole;
+    const struct plan *plan;
+    enum kv_status status = kv_where_at(e, tick, &to, err);
+    if (status) return status;
+    find_pass(e, tick, &whole, &plan);
+    bool back = tick < e->at.tick;
+    if (back) status = rewind_to(e, tick, err);
+    while (!status && e->at.tick < tick) {
+        /* between the pass before and this one the logits are not there yet */
+        bool halfway = back && whole.phase == KV_PHASE_decode && e->at.tick < whole.tick;
+        if (!halfway && engine_stopped(e)) return kv_fail(err, KV_STOPPED, "Stopped on request.");
+        status = step_stage(e, err);
+    }
+    return status;
+}
+
+/* --- the state as a number ------------------------------------------------------------------------------------ */
+
+struct hash {
+    uint64_t h;
+    struct kv_engine *e;
+    char *room; /* for what lies on the device */
+    size_t size;
+    enum kv_status status;
+};
+
+static void mix(struct hash *h, uint64_t x)
+{
+    h->h = (h->h ^ x) * 0x9e3779b97f4a7c15u;
+    h->h ^= h->h >> 29;
+}
+
+static void mix_bytes(struct hash *h, const void *data, size_t n)
+{
+    const char *p = data;
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t x = 0;
+        memcpy(&x, p + i, n - i < 8 ? n - i : 8);
+        mix(h, x);
+    }
+    mix(h, n);
+}
+
+static void mix_device(struct hash *h, const void *data, size_t n, struct kv_error *err)
+{
+    if (h->status || !n) return;
+    if (n > h->size) {
+        free(h->room);
+        h->room = malloc(n);
+        h->size = h->room ? n : 0;
+    }
+    const struct machine *m = &h->e->machine;
+    h->status = h->room ? m->be->read(m->ctx, h->room, data, n, err)
+                        : kv_fail(err, KV_NO_MEMORY, "No memory to hash %zu bytes.", n);
+    if (!h->status) mix_bytes(h, h->room, n);
+}
+
+static void mix_cache(struct hash *h, const struct cache *c, struct kv_error *err)
+{
+    const struct cache_format *f = c->format;
+    for (int l = 0; c->span && l < f->n_layer && !h->status; l++) {
+        const struct kv_span *s = &c->span[l];
+        int32_t len = 0;
+        if (s->cap) h->status = f->be->read(f->ctx, &len, s->len, sizeof len, err);
+        mix(h, (uint64_t)len);
+        size_t head = kv_type_bytes(f->type, (size_t)s->cap * (size_t)f->head_dim);
+        size_t used = kv_type_bytes(f->type, (size_t)len * (size_t)f->head_dim);
+        for (int g = 0; g < f->n_kv_head && len; g++) {
+            mix_device(h, (char *)s->k + (size_t)g * head, used, err);
+            mix_device(h, (char *)s->v + (size_t)g * head, used, err);
+        }
+        if (len) mix_device(h, s->pos, (size_t)len * sizeof *s->pos, err);
+    }
+}
+
+static void mix_record(struct hash *h, struct kv_error *err)
+{
+    const struct kv_engine *e = h->e;
+    const struct record *r = &e->record;
+    size_t heads = (size_t)e->model->shape.n_head;
+    for (size_t l = 0; l < (size_t)e->model->shape.n_layer; l++) {
+        mix(h, (uint64_t)r->rows[l]);
+        for (size_t k = 0; k < heads; k++)
+            mix_bytes(h, r->entropy + (l * heads + k) * (size_t)r->n, (size_t)r->rows[l] * sizeof(float));
+    }
+    if (r->columns) mix_device(h, r->columns, columns_bytes(e), err);
+}
+
+static void mix_selection(struct hash *h)
+{
+    const struct selection *s = &h->e->sel;
+    size_t n = (size_t)h->e->n, layers = (size_t)h->e->model->shape.n_layer;
+    mix(h, s->allocated);
+    if (!s->allocated) return;
+    mix_bytes(h, s->weight, layers * sizeof *s->weight);
+    mix_bytes(h, s->request, layers * sizeof *s->request);
+    mix_bytes(h, s->budget, layers * sizeof *s->budget);
+    mix_bytes(h, s->total, sizeof s->total);
+    for (size_t l = 0; l < layers; l++) {
+        mix(h, (uint64_t)s->n_kept[l]);
+        if (s->n_kept[l] < 0) continue;
+        mix_bytes(h, s->kept + l * n, (size_t)s->n_kept[l] * sizeof *s->kept);
+        mix_bytes(h, s->score + l * n, n * sizeof *s->score);
+        mix_bytes(h, s->reason + l * n, n);
+    }
+}
+
+/* The residual, and what the next stage reads besides. */
+static void mix_activations(struct hash *h, struct kv_error *err)
+{
+    const struct kv_engine *e = h->e;
+    const struct machine *m = &e->machine;
+    const struct kv_shape *s = &e->model->shape;
+    size_t n = (size_t)e->pass.n * sizeof(float), heads = n * (size_t)s->n_head, q = heads * (size_t)s->head_dim;
+    size_t kv = n * (size_t)s->n_kv_head * (size_t)s->head_dim;
+    enum kv_stage next = e->at.stage;
+    mix_device(h, m->x, n * (size_t)s->hidden, err);
+    if (next == KV_STAGE_qkv) mix_device(h, m->h, n * (size_t)s->hidden, err);
+    if (next >= KV_STAGE_rope && next <= KV_STAGE_observe) mix_device(h, m->q, q, err);
+    if (next == KV_STAGE_rope || next == KV_STAGE_append) {
+        mix_device(h, m->k, kv, err);
+        mix_device(h, m->v, kv, err);
+    }
+    if (next == KV_STAGE_observe || next == KV_STAGE_oproj) mix_device(h, m->att, q, err);
+    if (next == KV_STAGE_observe) {
+        mix_device(h, m->lse, heads, err);
+        mix_device(h, m->entropy, heads, err);
+    }
+    if (next == KV_STAGE_sample) mix_device(h, m->logits, (size_t)s->n_vocab * sizeof(float), err);
+}
+
+enum kv_status kv_state_hash(struct kv_engine *e, uint64_t *hash, struct kv_error *err)
+{
+    struct hash h = { .h = 0x6b76646267u, .e = e };
+    enum kv_status status = need_run(e, err);
+    if (status) return status;
+    const struct kv_where *w = &e->at;
+    const int place[] = { (int)w->phase, w->pass, w->layer, (int)w->stage, e->run.tail_len, e->run.n_reply };
+    mix(&h, w->tick);
+    mix_bytes(&h, place, sizeof place);
+    mix_cache(&h, &e->resident, err);
+    mix_cache(&h, &e->run.prefix, err);
+    mix_cache(&h, &e->run.tail, err);
+    mix_record(&h, err);
+    mix_selection(&h);
+    mix_bytes(&h, e->run.reply, (size_t)e->run.n_reply * sizeof *e->run.reply);
+    mix_bytes(&h, &e->run.sampler, sizeof e->run.sampler);
+    if (e->run.n_reply) mix_bytes(&h, e->logits, (size_t)e->model->shape.n_vocab * sizeof(float));
+    if (e->item > 0 && w->phase != KV_PHASE_compress) mix_activations(&h, err);
+    free(h.room);
+    *hash = h.h;
+    return h.status;
+}
