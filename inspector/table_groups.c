@@ -1,0 +1,103 @@
+/* The rows of prefix groups: info, set, show, export, maintenance. */
+#include "inspector/table_groups.h"
+
+#include "inspector/break.h"
+#include "inspector/export.h"
+#include "inspector/help.h"
+#include "inspector/info.h"
+#include "inspector/judge.h"
+#include "inspector/picture.h"
+#include "inspector/print.h"
+#include "inspector/prompt.h"
+#include "inspector/run.h"
+#include "inspector/script.h"
+#include "inspector/set.h"
+
+const struct command info_table[] = {
+    { "model", NULL, GROUP_LOOKING, "", "Shape, size and file of the model", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_info_model, NULL },
+    { "engine", NULL, GROUP_LOOKING, "", "Backend, SIMD path, threads, precision, and the time of each phase", NULL,
+        REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_engine, NULL },
+    { "program", "prog", GROUP_LOOKING, "", "Where the request stands and why it stopped", NULL, REPEAT_SAME,
+        NEEDS_RUN, COMPLETE_NONE, cmd_info_program, NULL },
+    { "kv", NULL, GROUP_LOOKING, "", "The cache in three lines: shape, resident and active bytes", NULL,
+        REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE, cmd_info_kv, NULL },
+    { "layers", NULL, GROUP_LOOKING, "[layer N]", "Entropy, budget and use of each layer", NULL, REPEAT_SAME,
+        NEEDS_RUN, COMPLETE_NONE, cmd_info_layers, NULL },
+    { "heads", NULL, GROUP_LOOKING, "[layer N]", "Entropy of each head of a layer", NULL, REPEAT_SAME, NEEDS_RUN,
+        COMPLETE_NONE, cmd_info_heads, NULL },
+    { "budget", NULL, GROUP_LOOKING, "[layer N]",
+        "Entropy, weight, requested, applied and used tokens of each layer", NULL, REPEAT_SAME, NEEDS_PREFILL,
+        COMPLETE_NONE, cmd_info_budget, NULL },
+    { "kept", NULL, GROUP_LOOKING, "[layer N]", "Which positions each layer keeps", NULL, REPEAT_SAME,
+        NEEDS_PREFILL, COMPLETE_NONE, cmd_info_kept, NULL },
+    { "tokens", NULL, GROUP_LOOKING, "[TOKENS]", "Position, id, text and survival of prompt tokens", TOKENS,
+        REPEAT_SAME, NEEDS_PROMPT, COMPLETE_NONE, cmd_info_tokens, NULL },
+    { "mem", NULL, GROUP_LOOKING, "", "Bytes as allocated, beside the formula", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_info_mem, NULL },
+    { "reply", NULL, GROUP_LOOKING, "", "The reply so far", NULL, REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE,
+        cmd_info_reply, NULL },
+    { "breakpoints", "b br", GROUP_STOPS, "", "All breakpoints, their conditions and hit counts", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_info_breakpoints, NULL },
+    { "settings", NULL, GROUP_LOOKING, "", "Every setting with its value, meaning and legal values", NULL,
+        REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_settings, NULL },
+    { "png", NULL, GROUP_LOOKING, "FILE", "The recipe inside a picture", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_FILE, cmd_info_png, NULL },
+    { 0 },
+};
+
+const struct command set_table[] = {
+    { "policy", NULL, GROUP_CHANGING, "PRESET [NAME VALUE]...", "Choose a compression policy by its preset",
+        "It takes effect at the next compress: see recompress.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_SETTING,
+        cmd_set_policy, NULL },
+    { "var", "variable", GROUP_CHANGING, "$NAME = EXPR", "Give a convenience variable a value", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_VALUE, cmd_set_var, NULL },
+    { "confirm", NULL, GROUP_SESSION, "on|off", "Whether to ask before something is lost", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_set_confirm, NULL },
+    { "trace-commands", NULL, GROUP_SESSION, "on|off", "Whether commands are shown before they run, echo apart",
+        NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_trace, NULL },
+    { "print-elements", NULL, GROUP_SESSION, "N|unlimited", "How many array elements print shows", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_print_elements, NULL },
+    { 0 },
+};
+
+const struct command show_table[] = {
+    { "policy", NULL, GROUP_CHANGING, "", "The policy in force, setting by setting", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_policy, NULL },
+    { "convenience", "conv", GROUP_SESSION, "", "Convenience variables and their values", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_convenience, NULL },
+    { "values", NULL, GROUP_SESSION, "", "The last ten values of the history", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_show_values, NULL },
+    { "confirm", NULL, GROUP_SESSION, "", "Whether kvdbg asks before something is lost", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_confirm, NULL },
+    { "trace-commands", NULL, GROUP_SESSION, "", "Whether commands are shown before they run", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_trace, NULL },
+    { "print-elements", NULL, GROUP_SESSION, "", "How many array elements print shows", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_print_elements, NULL },
+    { "version", NULL, GROUP_SESSION, "", "The version of kvdbg", NULL, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE,
+        cmd_show_version, NULL },
+    { 0 },
+};
+
+const struct command export_table[] = {
+    { "png", NULL, GROUP_LOOKING, "[-f] FILE WHAT", "Write a picture, with the recipe that made it inside",
+        PICTURES "\nA file that neither this session nor the same recipe wrote is only overwritten with -f.",
+        REPEAT_NEVER, NEEDS_RUN, COMPLETE_FILE, cmd_export_png, NULL },
+    { "npy", NULL, GROUP_LOOKING, "[-f] FILE EXPR",
+        "Write an array for numpy: an expression, or attn layer L head H", EXPRESSIONS, REPEAT_NEVER, NEEDS_PROMPT,
+        COMPLETE_FILE, cmd_export_npy, NULL },
+    { "csv", NULL, GROUP_LOOKING, "[-f] FILE budget|EXPR",
+        "Write a table: the budgets, or an expression element by element", EXPRESSIONS, REPEAT_NEVER, NEEDS_PROMPT,
+        COMPLETE_FILE, cmd_export_csv, NULL },
+    { 0 },
+};
+
+const struct command maint_table[] = {
+    { "help-markdown", NULL, GROUP_HIDDEN, "", "README's table of commands", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_help_markdown, NULL },
+    { "man", NULL, GROUP_HIDDEN, "", "The manual page, in roff", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE,
+        cmd_man, NULL },
+    { "which", NULL, GROUP_HIDDEN, "WORDS", "The full name of the command that WORDS mean", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_COMMAND, cmd_which, NULL },
+    { 0 },
+};

@@ -1,0 +1,26 @@
+/* The rows of groups (info, set, show, ...) and the pieces of help that several rows share. */
+#ifndef KV_TABLE_GROUPS_H
+#define KV_TABLE_GROUPS_H
+
+#include "inspector/command.h"
+
+extern const struct command info_table[], set_table[], show_table[], export_table[], maint_table[];
+
+#define LOCATIONS                                                                                                  \
+    "LOCATION is PHASE[:N], [PHASE[:N]:]L<n>[.STAGE], [PHASE[:N]].STAGE or *TICK: compress, decode:17, L12,\n"     \
+    "decode:5:L12.attend, .select, *18342.  Phases: prefill compress ask decode done.  Stages: embed norm qkv\n"   \
+    "rope append attend observe oproj ffn head sample; in compress: allocate select gather."
+#define PICTURES                                                                                                   \
+    "WHAT is entropy, score, kept, budget, or attn [layer L] [head H] [rows A..B] [cols A..B], then any of -log, " \
+    "-rank,\n"                                                                                                     \
+    "-clip PERCENTILE, pool mean|max, map magma|viridis|cividis|grey."
+#define TOKENS "TOKENS is a position, A..B, @POS, or \"text\" that the prompt says."
+#define EXPRESSIONS                                                                                                \
+    "Values: entropy E entropy_q columns score rank reason kept weight budget.req budget.app budget.used tok\n"    \
+    "question reply logit prob attn kl full other, mem.* and time.*, settings by name, history ($1, $, $$) and\n"  \
+    "convenience variables (show convenience).  C operators, and the functions sum mean min max std argmax\n"      \
+    "argmin count any all len abs sqrt log log2 exp.\n"                                                            \
+    "An index is a number (-1 and last count from the end), A..B, *, [] for the focus, or \"text\" for the\n"      \
+    "positions where the prompt says it; E@N is N elements from E on."
+
+#endif
