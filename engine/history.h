@@ -14,6 +14,7 @@ struct kv_history {
     uint64_t lowest, current, highest; /* ticks of this branch */
     size_t bytes, limit; /* column sums kept at the starts of prefill passes; without them, a prefill runs from its
                             start */
+    bool replays;        /* the next kv_step repeats what was recorded, with the policy of then */
 };
 /* KV_NOT_NOW when no request was started. */
 enum kv_status kv_history(const struct kv_engine *e, struct kv_history *out, struct kv_error *err);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/history.h"
 #include "inspector/hash.h"
 #include "inspector/progress.h"
 #include "inspector/set.h"
@@ -54,10 +55,21 @@ static enum kv_status add_settings(struct session *s, struct recipe *r, const ch
     return st;
 }
 
+/* Whether compress has its budgets there. */
+static bool allocated(const struct kv_where *w)
+{
+    return w->phase > KV_PHASE_compress || (w->phase == KV_PHASE_compress && w->stage != KV_STAGE_allocate);
+}
+
 void recipe_note_policy(struct session *s)
 {
     char preset[40] = "", ratio[40] = "";
     struct kv_error ignored;
+    struct kv_history h;
+    struct kv_where far;
+    if (s->policy && !kv_history(s->engine, &h, &ignored) && h.replays &&
+        !kv_where_at(s->engine, h.highest, &far, &ignored) && allocated(&far))
+        return; /* the policy of then runs again */
     free(s->policy);
     s->policy = settings_json(s, "policy.");
     kv_get(s->engine, "policy.preset", preset, sizeof preset, &ignored);
@@ -104,8 +116,7 @@ enum kv_status recipe_make(struct session *s, const struct picture *p, struct re
     if (!st) st = add(s, r, "kvdbg:chat", s->chat ? "on" : "off");
     if (!st && !kv_value(s->engine, "tok", &tok, &s->err))
         st = add_number(s, r, "kvdbg:prompt-tokens", (long long)tok.dim[0]);
-    bool made = s->policy &&
-                (w.phase > KV_PHASE_compress || (w.phase == KV_PHASE_compress && w.stage != KV_STAGE_allocate));
+    bool made = s->policy && allocated(&w);
     if (!st) st = made ? add(s, r, "kvdbg:policy", s->policy) : add_settings(s, r, "kvdbg:policy", "policy.");
     if (!st) st = add_settings(s, r, "kvdbg:engine", "engine.");
     if (!st) st = add_settings(s, r, "kvdbg:decode", "decode.");

@@ -91,8 +91,7 @@ void run_end_line(struct session *s)
     s->mid_line = false;
 }
 
-/* `why` is NULL for a step within one pass, which prints the line alone, as GDB does within a function. */
-static void show_stop(struct session *s, const char *why, const struct kv_where *w)
+void run_show_stop(struct session *s, const char *why, const struct kv_where *w)
 {
     char where[64], next[256];
     run_end_line(s);
@@ -128,10 +127,17 @@ size_t run_reply(struct session *s, struct kv_array *reply, bool *ended)
     return *ended ? n - 1 : n;
 }
 
+/* Whether the text ends inside a character. */
+static bool broken_end(const char *text)
+{
+    static const char broken[] = "\xEF\xBF\xBD";
+    size_t length = text ? strlen(text) : 0, tail = sizeof broken - 1;
+    return length >= tail && !memcmp(text + length - tail, broken, tail);
+}
+
 /* Prints the reply's new tokens as text. A token that ends inside a character waits for the next ones. */
 static void stream(struct session *s)
 {
-    static const char broken[] = "\xEF\xBF\xBD";
     struct kv_array reply;
     struct kv_where w;
     bool ended;
@@ -142,9 +148,8 @@ static void stream(struct session *s)
     kv_where(s->engine, &w);
     if (w.phase <= KV_PHASE_compress) return; /* the prefill's own token waits for the others */
     char *text = kv_tokens_text(s->engine, (const int32_t *)reply.data + s->streamed, (int)n);
-    size_t length = text ? strlen(text) : 0, tail = sizeof broken - 1;
-    bool open = length >= tail && !memcmp(text + length - tail, broken, tail);
-    if (!open || w.phase == KV_PHASE_done || n >= CHARACTER_TOKENS) {
+    size_t length = text ? strlen(text) : 0;
+    if (!broken_end(text) || w.phase == KV_PHASE_done || n >= CHARACTER_TOKENS) {
         progress_clear();
         if (length) {
             fwrite(text, 1, length, s->out);
@@ -154,6 +159,30 @@ static void stream(struct session *s)
         s->streamed = all;
     }
     free(text);
+}
+
+/* Whether the text of the reply's first n tokens ends where a character does. */
+static bool whole(struct session *s, const int32_t *reply, size_t n)
+{
+    for (size_t k = 1; k <= n && k <= CHARACTER_TOKENS; k++) {
+        char *text = kv_tokens_text(s->engine, reply + n - k, (int)k);
+        bool open = broken_end(text);
+        free(text);
+        if (!open) return true;
+    }
+    return !n;
+}
+
+void run_rewound(struct session *s)
+{
+    struct kv_array reply;
+    struct kv_where w;
+    bool ended;
+    size_t n = run_reply(s, &reply, &ended), open = 0;
+    kv_where(s->engine, &w);
+    if (w.phase <= KV_PHASE_compress) n = 0;
+    while (open < n && open < CHARACTER_TOKENS && !whole(s, reply.data, n - open)) open++;
+    s->streamed = open < CHARACTER_TOKENS ? n - open : n;
 }
 
 static struct reaction finished(struct session *s)
@@ -186,7 +215,7 @@ static bool crossed(const struct kv_where *from, const struct kv_where *to, enum
     return unit == KV_UNIT_LAYER && to->layer != from->layer;
 }
 
-static bool stop_here(struct session *s, const struct kv_where *now, const struct kv_where *before)
+bool run_stop_here(struct session *s, const struct kv_where *now, const struct kv_where *before)
 {
     struct stop *hit = stops_check(s, now, before);
     char why[64];
@@ -195,19 +224,19 @@ static bool stop_here(struct session *s, const struct kv_where *now, const struc
     snprintf(why, sizeof why, "\n%s %d, ", hit->temporary ? "Temporary breakpoint" : "Breakpoint", hit->number);
     if (s->mid_line) fputc('\n', s->out);
     s->mid_line = false;
-    show_stop(s, why, now);
+    run_show_stop(s, why, now);
     stops_drop_temporary(&s->stops);
     return true;
 }
 
-static struct reaction interrupted(struct session *s)
+struct reaction run_interrupted(struct session *s)
 {
     struct kv_where w;
     run_end_line(s);
     snprintf(s->stop_reason, sizeof s->stop_reason, "interrupt");
     fprintf(s->out, "\nProgram received signal SIGINT, Interrupt.\n");
     kv_where(s->engine, &w);
-    show_stop(s, "", &w);
+    run_show_stop(s, "", &w);
     if (!s->options->batch) return STEPPED;
     return refuse(s, KV_STOPPED, "Interrupted.");
 }
@@ -226,20 +255,20 @@ static struct reaction resume(struct session *s, struct goal goal)
         enum kv_status st = kv_step(s->engine, unit, &s->err);
         stream(s);
         if (st == KV_STOPPED && !session_interrupted()) continue; /* meant for a command before this one */
-        if (st == KV_STOPPED) return interrupted(s);
+        if (st == KV_STOPPED) return run_interrupted(s);
         if (st) {
             run_end_line(s);
             snprintf(s->stop_reason, sizeof s->stop_reason, "error");
             return failed(s);
         }
         kv_where(s->engine, &now);
-        if (stop_here(s, &now, &before)) return STEPPED;
+        if (run_stop_here(s, &now, &before)) return STEPPED;
         if (now.phase == KV_PHASE_done) return finished(s);
         if (!goal.goes || !crossed(&mark, &now, goal.unit)) continue;
         mark = now;
         if (--goal.count > 0) continue;
         snprintf(s->stop_reason, sizeof s->stop_reason, "step");
-        show_stop(s, now.phase == first.phase && now.pass == first.pass ? NULL : "", &now);
+        run_show_stop(s, now.phase == first.phase && now.pass == first.pass ? NULL : "", &now);
         return STEPPED;
     }
 }
@@ -255,8 +284,7 @@ static bool can_go_on(struct session *s)
     return false;
 }
 
-/* An optional count of at least 1. */
-static bool read_count(struct session *s, const char *args, long *out)
+bool run_count(struct session *s, const char *args, long *out)
 {
     struct value v;
     *out = 1;
@@ -272,7 +300,7 @@ static bool read_count(struct session *s, const char *args, long *out)
 static struct reaction step_by(struct session *s, const char *args, enum kv_unit unit)
 {
     long count;
-    if (!read_count(s, args, &count) || !can_go_on(s)) return failed(s);
+    if (!run_count(s, args, &count) || !can_go_on(s)) return failed(s);
     return resume(s, (struct goal){ true, unit, count });
 }
 
@@ -284,7 +312,7 @@ struct reaction cmd_continue(struct session *s, const char *args)
 {
     long count;
     int number = 0;
-    if (!read_count(s, args, &count) || !can_go_on(s)) return failed(s);
+    if (!run_count(s, args, &count) || !can_go_on(s)) return failed(s);
     sscanf(s->stop_reason, "breakpoint %d", &number);
     struct stop *stop = stops_find(&s->stops, number);
     if (*args && stop) {
@@ -362,7 +390,7 @@ struct reaction cmd_start(struct session *s, const char *args)
     if (!begin(s)) return failed(s);
     kv_where(s->engine, &w);
     snprintf(s->stop_reason, sizeof s->stop_reason, "start");
-    show_stop(s, "\n", &w);
+    run_show_stop(s, "\n", &w);
     return STEPPED;
 }
 
@@ -372,7 +400,7 @@ struct reaction cmd_run(struct session *s, const char *args)
     (void)args;
     if (!begin(s)) return failed(s);
     kv_where(s->engine, &w);
-    if (stop_here(s, &w, NULL)) return STEPPED;
+    if (run_stop_here(s, &w, NULL)) return STEPPED;
     return resume(s, (struct goal){ 0 });
 }
 
@@ -382,12 +410,12 @@ struct reaction cmd_recompress(struct session *s, const char *args)
     (void)args;
     run_end_line(s);
     enum kv_status st = kv_recompress(s->engine, &s->err);
-    if (st == KV_STOPPED) return interrupted(s);
+    if (st == KV_STOPPED) return run_interrupted(s);
     if (st) return failed(s);
     s->streamed = 0;
     s->kl_mean = NAN;
     kv_where(s->engine, &w);
     snprintf(s->stop_reason, sizeof s->stop_reason, "recompress");
-    show_stop(s, "", &w);
+    run_show_stop(s, "", &w);
     return STEPPED;
 }

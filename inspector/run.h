@@ -22,4 +22,16 @@ size_t run_reply(struct session *s, struct kv_array *reply, bool *ended);
 /* Ends the reply's open line, so that something else can be printed. */
 void run_end_line(struct session *s);
 
+/* The stop's two lines; `why` goes before the place and is NULL for a step within one pass, which prints the second line
+ * alone, as GDB does within a function. The focus moves to the layer. */
+void run_show_stop(struct session *s, const char *why, const struct kv_where *w);
+/* Whether a breakpoint stops here; if so it is counted, shown and remembered as the reason. */
+bool run_stop_here(struct session *s, const struct kv_where *now, const struct kv_where *before);
+/* Says that Ctrl-C stopped the engine where it stands. */
+struct reaction run_interrupted(struct session *s);
+/* An optional count of at least 1; false with the sentence in s->err. */
+bool run_count(struct session *s, const char *args, long *out);
+/* After a jump through time: what of the reply is already on the screen. */
+void run_rewound(struct session *s);
+
 #endif

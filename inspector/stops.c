@@ -63,8 +63,8 @@ enum kv_unit stops_unit(const struct stops *s, const struct kv_where *now)
     return unit;
 }
 
-/* Whether the condition lets the stop stop here. */
-static bool holds(struct session *s, const struct stop *stop)
+/* Whether the condition lets the stop stop here; an error in it does, and is told unless `quiet`. */
+static bool holds(struct session *s, const struct stop *stop, bool quiet)
 {
     struct value v;
     bool yes = true;
@@ -73,7 +73,7 @@ static bool holds(struct session *s, const struct stop *stop)
     if (!st) st = value_true(&v, &yes, &s->err);
     value_free(&v);
     if (st == KV_NOT_NOW) return false;
-    if (st) {
+    if (st && !quiet) {
         fflush(s->out);
         fprintf(stderr, "Error in testing condition for breakpoint %d:\n%s\n", stop->number, s->err.text);
     }
@@ -86,7 +86,7 @@ struct stop *stops_check(struct session *s, const struct kv_where *now, const st
     for (int i = 0; i < s->stops.count; i++) {
         struct stop *stop = &s->stops.list[i];
         stop->here = false;
-        if (!stop->enabled || !location_here(&stop->at, now, before) || !holds(s, stop)) continue;
+        if (!stop->enabled || !location_here(&stop->at, now, before) || !holds(s, stop, false)) continue;
         stop->hits++;
         stop->here = !stop->ignore;
         if (stop->ignore)
@@ -95,4 +95,20 @@ struct stop *stops_check(struct session *s, const struct kv_where *now, const st
             hit = stop;
     }
     return hit;
+}
+
+bool stops_near(const struct stops *s, const struct kv_where *now, const struct kv_where *before)
+{
+    for (int i = 0; i < s->count; i++)
+        if (s->list[i].enabled && location_here(&s->list[i].at, now, before)) return true;
+    return false;
+}
+
+bool stops_would(struct session *s, const struct kv_where *now, const struct kv_where *before)
+{
+    for (int i = 0; i < s->stops.count; i++) {
+        const struct stop *stop = &s->stops.list[i];
+        if (stop->enabled && location_here(&stop->at, now, before) && holds(s, stop, true)) return true;
+    }
+    return false;
 }

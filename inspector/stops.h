@@ -38,4 +38,10 @@ enum kv_unit stops_unit(const struct stops *s, const struct kv_where *now);
  * stops there, with the sentence in s->err. A condition on what is not there yet is false. */
 struct stop *stops_check(struct session *s, const struct kv_where *now, const struct kv_where *before);
 
+/* For the way back, which looks at boundaries before it knows where to stop: nothing is counted or printed.
+ * stops_near: whether an enabled stop may be here by its place alone; the engine need not stand there.
+ * stops_would: with the engine there, whether one's condition holds as well, or fails. */
+bool stops_near(const struct stops *s, const struct kv_where *now, const struct kv_where *before);
+bool stops_would(struct session *s, const struct kv_where *now, const struct kv_where *before);
+
 #endif

@@ -102,7 +102,8 @@ static enum kv_status need_run(const struct kv_engine *e, struct kv_error *err)
 
 enum kv_status kv_history(const struct kv_engine *e, struct kv_history *out, struct kv_error *err)
 {
-    *out = (struct kv_history){ 0, e->at.tick, e->past.highest, e->past.bytes, e->past.limit };
+    *out = (struct kv_history){ 0, e->at.tick, e->past.highest, e->past.bytes, e->past.limit,
+        past_again(e) && !e->past.cut };
     return need_run(e, err);
 }
 
