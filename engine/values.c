@@ -1,7 +1,6 @@
 /* Values by name: what print, heat, export and scripts read. */
 #include "engine/state.h"
 
-#include "engine/policy/allocate.h"
 #include "engine/policy/select.h"
 
 #include <math.h>
@@ -45,49 +44,21 @@ static void *own(struct kv_engine *e, size_t count, size_t size, struct kv_error
     return e->value;
 }
 
-/* Mean entropy of every head over the rows that a layer has read so far, all of the policy's rows once the prefill
- * is complete; NaN where there is none. */
-static enum kv_status head_entropy(struct kv_engine *e, double *out, struct kv_error *err)
-{
-    size_t heads = n_head(e);
-    for (size_t l = 0; l < n_layer(e); l++) {
-        struct kv_stats stats;
-        enum kv_status status =
-            record_stats(&e->record, KV_NEED_ENTROPY, (int)l, e->set.policy.window, NULL, &stats, err);
-        if (status) return status;
-        if (e->at.phase > KV_PHASE_prefill) {
-            policy_layer_entropy(&e->set.policy, &stats, out + l * heads);
-            continue;
-        }
-        for (size_t h = 0; h < heads; h++) {
-            double sum = 0;
-            for (int i = 0; i < e->record.rows[l]; i++) sum += stats.entropy[h * (size_t)stats.n + (size_t)i];
-            out[l * heads + h] = sum / e->record.rows[l];
-        }
-    }
-    return KV_OK;
-}
-
 static enum kv_status get_entropy(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    double *value = own(e, n_layer(e) * n_head(e), sizeof *value, err);
-    *out = (struct kv_array){ KV_F64, 2, { n_layer(e), n_head(e) }, value, "nats", { "layer", "head" } };
-    return value ? head_entropy(e, value, err) : KV_NO_MEMORY;
+    (void)err;
+    record_means(&e->record, e->at.phase > KV_PHASE_prefill, &e->set.policy);
+    *out =
+        (struct kv_array){ KV_F64, 2, { n_layer(e), n_head(e) }, e->record.mean.head, "nats", { "layer", "head" } };
+    return KV_OK;
 }
 
 static enum kv_status get_layer_entropy(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    size_t layers = n_layer(e), heads = n_head(e);
-    double *value = own(e, layers + layers * heads, sizeof *value, err);
-    *out = by_layer(e, KV_F64, value, "nats");
-    if (!value) return KV_NO_MEMORY;
-    double *head = value + layers;
-    enum kv_status status = head_entropy(e, head, err);
-    for (size_t l = 0; l < layers && !status; l++) {
-        for (size_t h = 0; h < heads; h++) value[l] += head[l * heads + h];
-        value[l] /= (double)heads;
-    }
-    return status;
+    (void)err;
+    record_means(&e->record, e->at.phase > KV_PHASE_prefill, &e->set.policy);
+    *out = by_layer(e, KV_F64, e->record.mean.layer, "nats");
+    return KV_OK;
 }
 
 static enum kv_status get_entropy_q(struct kv_engine *e, struct kv_array *out, struct kv_error *err)

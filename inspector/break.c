@@ -6,13 +6,6 @@
 
 #include "inspector/line.h"
 
-/* A condition is parsed when it is set, so that a slip shows at once. */
-static enum kv_status check_condition(struct session *s, const char *text)
-{
-    struct expr e;
-    return expr_parse_all(text, &e, &s->err);
-}
-
 static struct reaction set_break(struct session *s, const char *args, bool temporary)
 {
     struct location at;
@@ -34,7 +27,6 @@ static struct reaction set_break(struct session *s, const char *args, bool tempo
     if (!strncmp(rest, "if", 2) && strchr(" \t(", rest[2])) {
         condition = rest + 2 + strspn(rest + 2, " \t");
         if (!*condition) return refuse(s, KV_BAD_ARG, "Argument required (condition after \"if\").");
-        if (check_condition(s, condition)) return failed(s);
     } else if (*rest) {
         return refuse(s, KV_BAD_ARG, "Junk at end of arguments: \"%.60s\".", rest);
     }
@@ -114,12 +106,8 @@ struct reaction cmd_condition(struct session *s, const char *args)
     const char *rest;
     struct stop *stop = named(s, args, &rest);
     if (!stop) return failed(s);
-    if (*rest && check_condition(s, rest)) return failed(s);
-    char *copy = *rest ? kv_strdup(rest) : NULL;
-    if (*rest && !copy) return refuse(s, KV_NO_MEMORY, "No memory for a condition.");
+    if (stop_condition(stop, *rest ? rest : NULL, &s->err)) return failed(s);
     if (!*rest) fprintf(s->out, "Breakpoint %d now unconditional.\n", stop->number);
-    free(stop->condition);
-    stop->condition = copy;
     return CHANGED;
 }
 

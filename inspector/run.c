@@ -253,7 +253,8 @@ static struct reaction resume(struct session *s, struct goal goal)
         if (goal.goes && goal.unit < unit) unit = goal.unit;
         before = now;
         enum kv_status st = kv_step(s->engine, unit, &s->err);
-        stream(s);
+        kv_where(s->engine, &now);
+        if (now.pass != before.pass || now.phase != before.phase) stream(s); /* a token comes at a pass's end */
         if (st == KV_STOPPED && !session_interrupted()) continue; /* meant for a command before this one */
         if (st == KV_STOPPED) return run_interrupted(s);
         if (st) {
@@ -261,7 +262,6 @@ static struct reaction resume(struct session *s, struct goal goal)
             snprintf(s->stop_reason, sizeof s->stop_reason, "error");
             return failed(s);
         }
-        kv_where(s->engine, &now);
         if (run_stop_here(s, &now, &before)) return STEPPED;
         if (now.phase == KV_PHASE_done) return finished(s);
         if (!goal.goes || !crossed(&mark, &now, goal.unit)) continue;

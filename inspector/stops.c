@@ -6,19 +6,40 @@
 
 #include "inspector/session.h"
 
+enum kv_status stop_condition(struct stop *stop, const char *condition, struct kv_error *err)
+{
+    char *copy = kv_strdup(condition);
+    struct expr *parsed = condition ? kv_alloc(1, sizeof *parsed) : NULL;
+    enum kv_status st = KV_OK;
+    if (condition && (!copy || !parsed)) st = kv_fail(err, KV_NO_MEMORY, "No memory for a condition.");
+    if (condition && !st) st = expr_parse_all(condition, parsed, err);
+    if (st) {
+        free(copy);
+        free(parsed);
+        return st;
+    }
+    free(stop->condition);
+    free(stop->parsed);
+    stop->condition = copy;
+    stop->parsed = parsed;
+    return KV_OK;
+}
+
 enum kv_status stops_add(
     struct stops *s, const struct location *at, bool temporary, const char *condition, struct kv_error *err)
 {
+    struct stop stop = { .temporary = temporary, .enabled = true, .at = *at };
+    enum kv_status st = stop_condition(&stop, condition, err);
+    if (st) return st;
     struct stop *list = realloc(s->list, ((size_t)s->count + 1) * sizeof *list);
-    char *copy = kv_strdup(condition);
-    if (list) s->list = list;
-    if (!list || (condition && !copy)) {
-        free(copy);
+    if (!list) {
+        free(stop.condition);
+        free(stop.parsed);
         return kv_fail(err, KV_NO_MEMORY, "No memory for a breakpoint.");
     }
-    s->list[s->count++] = (struct stop){
-        .number = ++s->last_number, .temporary = temporary, .enabled = true, .at = *at, .condition = copy
-    };
+    s->list = list;
+    stop.number = ++s->last_number;
+    s->list[s->count++] = stop;
     return KV_OK;
 }
 
@@ -34,6 +55,7 @@ bool stops_delete(struct stops *s, int number)
     struct stop *stop = stops_find(s, number);
     if (!stop) return false;
     free(stop->condition);
+    free(stop->parsed);
     memmove(stop, stop + 1, (size_t)(s->list + s->count - stop - 1) * sizeof *stop);
     s->count--;
     return true;
@@ -68,8 +90,8 @@ static bool holds(struct session *s, const struct stop *stop, bool quiet)
 {
     struct value v;
     bool yes = true;
-    if (!stop->condition) return true;
-    enum kv_status st = expr_text(s, stop->condition, &v, &s->err);
+    if (!stop->parsed) return true;
+    enum kv_status st = expr_eval(s, stop->parsed, &v, &s->err);
     if (!st) st = value_true(&v, &yes, &s->err);
     value_free(&v);
     if (st == KV_NOT_NOW) return false;

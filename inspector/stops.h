@@ -3,6 +3,7 @@
 #define KV_STOPS_H
 
 #include "engine/engine.h"
+#include "inspector/expr.h"
 #include "inspector/location.h"
 
 struct session;
@@ -13,7 +14,8 @@ struct stop {
     bool here;             /* it was a reason of the last stop */
     uint64_t hits, ignore; /* times reached; times still to pass by */
     struct location at;
-    char *condition; /* expression, or NULL; owned */
+    char *condition;     /* expression, or NULL; owned */
+    struct expr *parsed; /* of the condition, owned: read once, asked at every boundary */
 };
 
 struct stops {
@@ -21,9 +23,11 @@ struct stops {
     int count, last_number;
 };
 
-/* Adds one; condition is copied (NULL = none). */
+/* Adds one; condition is copied (NULL = none). KV_BAD_ARG for one that does not parse. */
 enum kv_status stops_add(
     struct stops *s, const struct location *at, bool temporary, const char *condition, struct kv_error *err);
+/* Replaces the condition (NULL = none); the old one stays on failure. */
+enum kv_status stop_condition(struct stop *stop, const char *condition, struct kv_error *err);
 /* Removes a number; false when there is none. */
 bool stops_delete(struct stops *s, int number);
 /* Removes the temporary ones that stopped the request here. */

@@ -1,6 +1,8 @@
 /* Entropies, column sums and the last query rows of a prefill. */
 #include "engine/run/record.h"
 
+#include "engine/policy/allocate.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,11 +22,15 @@ enum kv_status record_init(
     r->entropy = kv_alloc(1, per_key);
     r->stage = kv_alloc(1, segment);
     r->host = kv_alloc(1, host);
+    size_t means = layers(r) * heads(r);
+    r->mean = (struct means){ .head = kv_alloc(2 * means + layers(r), sizeof *r->mean.head),
+        .rows = kv_alloc(layers(r), sizeof *r->mean.rows) };
+    if (r->mean.head) r->mean.layer = r->mean.head + means, r->mean.sum = r->mean.layer + layers(r);
     if (needs & KV_NEED_COLUMNS) r->columns = m->be->alloc(m->ctx, per_key);
     if (needs & KV_NEED_LAST_ROWS) r->last_q = kv_alloc(1, last);
     r->bytes = per_key + segment + host + (r->columns ? per_key : 0) + (r->last_q ? last : 0);
-    if (r->rows && r->entropy && r->stage && r->host && (r->columns || !(needs & KV_NEED_COLUMNS)) &&
-        (r->last_q || !(needs & KV_NEED_LAST_ROWS)))
+    if (r->rows && r->entropy && r->stage && r->host && r->mean.head && r->mean.rows &&
+        (r->columns || !(needs & KV_NEED_COLUMNS)) && (r->last_q || !(needs & KV_NEED_LAST_ROWS)))
         return KV_OK;
     record_free(r);
     return kv_fail(err, KV_NO_MEMORY, "No memory for the statistics of %d tokens (%zu bytes a kind).", n, per_key);
@@ -37,6 +43,8 @@ void record_free(struct record *r)
     free(r->last_q);
     free(r->stage);
     free(r->host);
+    free(r->mean.head);
+    free(r->mean.rows);
     if (r->columns) r->m->be->release(r->m->ctx, r->columns, layers(r) * heads(r) * (size_t)r->n * sizeof(float));
     *r = (struct record){ .host_layer = -1 };
 }
@@ -152,4 +160,56 @@ enum kv_status record_stats(struct record *r, unsigned needs, int layer, int win
         .window = needs & KV_NEED_WINDOW ? r->host + part : NULL,
         .last = needs & KV_NEED_LAST ? r->host + 2 * part : NULL };
     return KV_OK;
+}
+
+static void layer_mean(struct record *r, size_t l)
+{
+    const double *head = r->mean.head + l * heads(r);
+    double sum = 0;
+    for (size_t h = 0; h < heads(r); h++) sum += head[h];
+    r->mean.layer[l] = sum / (double)heads(r);
+}
+
+/* Adds the rows that a layer has read since; from the start where the prefill was gone back in. */
+static void add_rows(struct record *r, size_t l)
+{
+    struct means *m = &r->mean;
+    if (m->rows[l] == r->rows[l]) return;
+    double *sum = m->sum + l * heads(r);
+    int first = m->rows[l] > 0 && m->rows[l] < r->rows[l] ? m->rows[l] : 0;
+    for (size_t h = 0; h < heads(r); h++) {
+        const float *row = r->entropy + (l * heads(r) + h) * (size_t)r->n;
+        if (!first) sum[h] = 0;
+        for (int i = first; i < r->rows[l]; i++) sum[h] += row[i];
+        m->head[l * heads(r) + h] = sum[h] / r->rows[l];
+    }
+    m->rows[l] = r->rows[l];
+    layer_mean(r, l);
+}
+
+void record_means(struct record *r, bool complete, const struct kv_policy *policy)
+{
+    struct means *m = &r->mean;
+    bool same =
+        m->whole && m->policy_rows == policy->rows && m->window == policy->window && m->unit == policy->entropy;
+    if (complete && same) return;
+    if (!complete && (m->whole || !m->rows[0]))
+        for (size_t l = 0; l < layers(r); l++) m->rows[l] = -1;
+    m->whole = complete;
+    m->policy_rows = policy->rows;
+    m->window = policy->window;
+    m->unit = policy->entropy;
+    for (size_t l = 0; l < layers(r); l++) {
+        if (!complete) {
+            add_rows(r, l);
+            continue;
+        }
+        const struct kv_stats stats = { .layer = (int)l,
+            .n = r->n,
+            .n_head = r->m->shape->n_head,
+            .sliding_window = r->m->window,
+            .entropy = r->entropy + l * heads(r) * (size_t)r->n };
+        policy_layer_entropy(policy, &stats, m->head + l * heads(r));
+        layer_mean(r, l);
+    }
 }

@@ -5,6 +5,15 @@
 #include "engine/policy/stats.h"
 #include "engine/run/forward.h"
 
+/* Mean entropies as last asked for: conditions read them at every stage, so only rows that are new are added. */
+struct means {
+    double *head, *layer; /* [n_layer][n_head] and [n_layer] nats */
+    double *sum;          /* [n_layer][n_head] of the first rows[l] rows */
+    int *rows;            /* [n_layer] -1 = head and layer hold something else */
+    bool whole;           /* head and layer are of a complete prefill's rows, as a policy counts them: */
+    int policy_rows, window, unit;
+};
+
 struct record {
     const struct machine *m;
     unsigned needs;  /* enum kv_need: what is collected */
@@ -18,6 +27,7 @@ struct record {
     float *host;     /* of one layer on the host: [3][n_head][n] columns, window, last */
     int host_layer;  /* whose, -1 = nobody's */
     int host_window; /* over how many rows */
+    struct means mean;
 };
 
 /* Room for a prefill of n tokens, in passes of at most `rows` rows. */
@@ -32,5 +42,10 @@ enum kv_status record_observe(struct record *r, const struct pass *p, int layer,
  * the last `window` rows are worked out from the resident keys. KV_NOT_NOW when a need was not collected. */
 enum kv_status record_stats(struct record *r, unsigned needs, int layer, int window, const struct kv_span *resident,
     struct kv_stats *out, struct kv_error *err);
+
+struct kv_policy;
+/* Brings r->mean up to date: of the rows that each layer has read so far, NaN where there is none, or, once the
+ * prefill is complete, of the rows that the policy names. */
+void record_means(struct record *r, bool complete, const struct kv_policy *policy);
 
 #endif

@@ -9,6 +9,7 @@
  *     score N REPLY SETS     one reply of REPLY tokens under SETS kept sets
  *     memory N TOKENS        a whole request: where its memory goes
  *     stages N TOKENS        time by stage, summed over layers
+ *     boundary N TOKENS      what the stepper itself costs at a stage boundary
  *
  * Prompts are pseudo-random token ids, as llama-bench takes them. Wall clock around kv_step(), so whatever the
  * stepper, the statistics and the sampling cost is in. gflop and bytes are the least work that the figure needs:
@@ -344,6 +345,26 @@ static void run_stages(const int *number)
     }
 }
 
+/* Decode has a stage without work, observe: stepping over it takes what every boundary takes. The clock that brackets
+ * it is taken off. */
+static void run_boundary(const int *number)
+{
+    struct samples empty = { .n = 0 }, clock = { .n = 0 };
+    struct kv_where where;
+    set_number("decode.tokens", number[1]);
+    start_and_prefill(number[0]);
+    leave(KV_PHASE_prefill);
+    leave(KV_PHASE_compress);
+    for (kv_where(bench.engine, &where); where.phase == KV_PHASE_decode; kv_where(bench.engine, &where)) {
+        double start = kv_now_us();
+        add(&clock, kv_now_us() - start);
+        start = kv_now_us();
+        must(kv_step(bench.engine, KV_UNIT_STAGE, &bench.err));
+        if (where.stage == KV_STAGE_observe) add(&empty, kv_now_us() - start);
+    }
+    printf("mode=boundary boundaries=%d ns=%.1f\n", empty.n, 1e3 * (median(&empty) - median(&clock)));
+}
+
 /* --- main ----------------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -351,7 +372,8 @@ static const struct {
     void (*run)(const int *number);
     int numbers;
 } mode[] = { { "prefill", run_prefill, 2 }, { "decode", run_decode, 2 }, { "compress", run_compress, 2 },
-    { "twin", run_twin, 2 }, { "score", run_score, 3 }, { "memory", run_memory, 2 }, { "stages", run_stages, 2 } };
+    { "twin", run_twin, 2 }, { "score", run_score, 3 }, { "memory", run_memory, 2 }, { "stages", run_stages, 2 },
+    { "boundary", run_boundary, 2 } };
 
 static int usage(void)
 {

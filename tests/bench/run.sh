@@ -54,6 +54,24 @@ theirs() {
         env -u GOMP_SPINCOUNT "$peer" -t "$threads" -r 1 "$@"
 }
 
+# One process of the program itself, wall clock; the words behind the name are its stop.
+timed_run() {
+    local name=$1 start
+    shift
+    start=$(date +%s%N)
+    "$build/kvdbg" -q -nx -batch --threads "$threads" -p "$dir/numbers.txt" -ex "set decode.tokens 64" \
+        -ex "${*:-print 0}" -ex run "$model" >"$dir/$name.txt"
+    echo "${name}_ms=$((($(date +%s%N) - start) / 1000))e-3"
+}
+export -f timed_run
+export build threads dir model
+# A run with a condition that is asked in every layer of every pass and true nowhere, beside the run without.
+condition() {
+    record condition kvdbg "$1" bash -c \
+        'echo $(timed_run without) $(timed_run with "break .attend if entropy[12][3] > 99")'
+}
+seq -s ' ' 460 >"$dir/numbers.txt"
+
 limits() { record limits "$1" 1 "$bin/limits" "$threads"; }
 
 # requantize TYPE: a file of the same weights, made once.
@@ -81,6 +99,8 @@ for round in $(seq "$rounds"); do
     ours decode0 "$round" decode "$model" 1 64 policy.preset=full
     theirs decode0 "$round" -m "$model" -p 0 -n 64
     ours stages "$round" stages "$model" 2048 32
+    record boundary kvdbg "$round" "$bin/bench" boundary synthetic:tiny 8 400 engine.threads=1
+    condition "$round"
     if [ "$files" ]; then
         ours prefill_bf16 "$round" prefill "$dir/BF16.gguf" 2048 1 "${entropy[@]}"
         theirs prefill_bf16 "$round" -m "$dir/BF16.gguf" -p 2048 -n 0

@@ -153,6 +153,17 @@ END {
         figure(sprintf("peak memory beyond weights, resident and active KV at %d tokens",
             value["memory", "kvdbg", 1, "tokens"]), "%.1f", " MiB", "≤ 200 MiB", verdict(high <= 200), "–", "–")
     }
+    if (collect("boundary", "kvdbg", "ns"))
+        figure("a stage boundary that nobody asked for", "%.0f", " ns", "≤ 200 ns", verdict(high <= 200), "–", "–")
+    if (collect("condition", "kvdbg", "with_ms")) {
+        count = 0
+        for (r = 1; r <= rounds["condition"]; r++)
+            list[++count] = 100 * (value["condition", "kvdbg", r, "with_ms"] / \
+                value["condition", "kvdbg", r, "without_ms"] - 1)
+        order()
+        figure("break .attend if entropy[12][3] > 99, of the whole run", "%.1f", " %", "≤ 5 %", verdict(mid <= 5), "–",
+            "–")
+    }
 
     print "\nTime by stage, medians over the processes (prefill of 2,048 with the preset seed, then compress, then " \
         "32 tokens; stepped stage by stage):\n"
@@ -178,5 +189,7 @@ END {
         "attention (½ of attention more for all-row scores) ÷ measured " kind " peak; weights as stored and K, V and " \
         "positions as allocated, read once a token, ÷ measured read bandwidth. Cost of entropy: the same prefill " \
         "with and without, in turns, in one process (tests/bench/entropy.c). Steps at 25 %: median of 96 steps of " \
-        "whole and kept cache in turns, from one prefill, entropy budgets over the newest tokens."
+        "whole and kept cache in turns, from one prefill, entropy budgets over the newest tokens. The boundary: decode's empty stage, observe, " \
+        "stepped over on synthetic:tiny, less the clock around it. The condition: whole processes of kvdbg in pairs, " \
+        "with and without it, a prompt of some 1,750 tokens and 64 decoded ones; met by the median of the pairs."
 }
