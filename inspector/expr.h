@@ -85,6 +85,7 @@ struct value {
     enum value_kind kind;
     enum value_names names;
     bool integral; /* all elements are whole numbers by type */
+    int width;     /* bytes of an element where it came from; 0 = an int or a double */
     int n_dim;     /* 0 = a scalar */
     size_t dim[VALUE_DIMS];
     size_t count;                 /* product of dim */

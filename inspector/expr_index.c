@@ -199,7 +199,9 @@ static enum kv_status index_named(struct session *s, const struct expr *e, struc
         value_free(out);
         return st;
     }
+    static const int bytes[] = { [KV_F32] = 4, [KV_F64] = 8, [KV_I32] = 4, [KV_U8] = 1 };
     out->names = named->names;
+    out->width = named->kind == NAMED_VALUE ? named->value.width : bytes[a->type];
     out->integral = a->type == KV_I32 || a->type == KV_U8 || named->value.integral;
     snprintf(out->unit, sizeof out->unit, "%s", a->unit ? a->unit : "");
     return KV_OK;

@@ -1,92 +1,12 @@
 /* Values as text. */
 #include "inspector/print.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspector/format.h"
 #include "inspector/line.h"
 #include "inspector/names.h"
-#include "inspector/tokens.h"
-
-#define REPEATS 10 /* so many equal elements are printed once, as GDB does */
-
-static void number_text(struct session *s, const struct value *v, double x, char *out, size_t size)
-{
-    char quoted[64];
-    if (v->names == VALUE_TOKEN && x >= 0)
-        snprintf(out, size, "%.0f %s", x, tokens_quote(s, (int32_t)x, quoted, sizeof quoted));
-    else if (v->names == VALUE_REASON && x >= 0) {
-        int i = 0;
-        while (i < (int)x && kv_reason_name[i]) i++;
-        snprintf(out, size, "%s", kv_reason_name[i] ? kv_reason_name[i] : "?");
-    } else if (isnan(x))
-        snprintf(out, size, "nan");
-    else if (v->integral)
-        snprintf(out, size, "%.0f", x);
-    else
-        snprintf(out, size, "%.6g", x);
-}
-
-/* A row of the last dimension; *left elements may still be printed. */
-static void print_row(struct session *s, const struct value *v, const double *x, size_t n, int *left)
-{
-    char text[96];
-    fputc('{', s->out);
-    for (size_t i = 0; i < n;) {
-        size_t same = 1;
-        if (i) fputs(", ", s->out);
-        if (*left <= 0) {
-            fputs("...", s->out);
-            break;
-        }
-        while (i + same < n && (x[i + same] == x[i] || (isnan(x[i]) && isnan(x[i + same])))) same++;
-        number_text(s, v, x[i], text, sizeof text);
-        fputs(text, s->out);
-        if (same >= REPEATS)
-            fprintf(s->out, " <repeats %zu times>", same);
-        else
-            same = 1;
-        --*left;
-        i += same;
-    }
-    fputc('}', s->out);
-}
-
-static void print_level(struct session *s, const struct value *v, int d, const double *x, size_t count, int *left)
-{
-    if (d == v->n_dim - 1) {
-        print_row(s, v, x, v->dim[d], left);
-        return;
-    }
-    size_t step = v->dim[d] ? count / v->dim[d] : 0;
-    fputc('{', s->out);
-    for (size_t i = 0; i < v->dim[d]; i++) {
-        if (i) fputs(", ", s->out);
-        if (*left <= 0) {
-            fputs("...", s->out);
-            break;
-        }
-        print_level(s, v, d + 1, x + i * step, step, left);
-    }
-    fputc('}', s->out);
-}
-
-void print_value(struct session *s, const struct value *v)
-{
-    char text[1200];
-    int left = s->print_elements;
-    if (v->kind == VALUE_VOID)
-        fputs("void", s->out);
-    else if (v->kind == VALUE_TEXT)
-        fputs(line_quote(v->text, strlen(v->text), text, sizeof text), s->out);
-    else if (!v->n_dim) {
-        number_text(s, v, v->number[0], text, sizeof text);
-        fputs(text, s->out);
-    } else
-        print_level(s, v, 0, v->number, v->count, &left);
-    if (v->kind == VALUE_NUMBER && *v->unit) fprintf(s->out, " %s", v->unit);
-}
 
 static enum kv_status remember(struct session *s, const struct value *v)
 {
@@ -98,32 +18,82 @@ static enum kv_status remember(struct session *s, const struct value *v)
     return st;
 }
 
-struct reaction cmd_print(struct session *s, const char *args)
+void print_value(struct session *s, const struct value *v)
+{
+    const struct format_how how = format_how(s, 0);
+    format_value(s, v, &how);
+}
+
+/* "/FMT" at the beginning of args, if there; *args is left behind it. */
+static enum kv_status read_letter(struct session *s, const char **args, const char *command, char *letter)
+{
+    struct format f = { 1, s->print_letter, 0 };
+    *letter = 0;
+    if (**args != '/') return KV_OK;
+    ++*args;
+    format_parse(args, &f);
+    enum kv_status st = format_check(&f, command, &s->err);
+    if (!st) *letter = s->print_letter = f.letter;
+    return st;
+}
+
+/* "-elements N -repeats N -- " before an expression, abbreviated as far as they stay apart. Without a -- the whole is
+ * an expression, as in GDB. */
+static enum kv_status read_options(struct session *s, const char **args, struct format_how *how)
+{
+    const char *p = *args, *end = strstr(p, "--");
+    if (*p != '-' || !end || (end > p && end[-1] != ' ')) return KV_OK;
+    while (p < end) {
+        size_t n = strcspn(p, " ");
+        const char *word = p + n + strspn(p + n, " ");
+        size_t m = strcspn(word, " ");
+        bool elements = n > 1 && !strncmp("-elements", p, n), repeats = n > 1 && !strncmp("-repeats", p, n);
+        bool unlimited = m == 9 && !strncmp(word, "unlimited", m), digits = m && strspn(word, "0123456789") == m;
+        if (!elements && !repeats) return kv_fail(&s->err, KV_BAD_ARG, "Unrecognized option at: %.200s", p);
+        if (!unlimited && (!digits || m > 9))
+            return kv_fail(&s->err, KV_BAD_ARG, "Expected integer at: %.200s", word);
+        long value = unlimited ? 0 : strtol(word, NULL, 10);
+        *(elements ? &how->elements : &how->repeats) = value ? (int)value : INT32_MAX;
+        p = word + m + strspn(word + m, " ");
+    }
+    *args = end + 2 + strspn(end + 2, " ");
+    return KV_OK;
+}
+
+/* print and call differ in what they do with void. */
+static struct reaction print_as(struct session *s, const char *args, const char *command, bool show_void)
 {
     struct value v;
-    if (*args == '/')
-        return refuse(s, KV_BAD_ARG, "Undefined output format \"%.*s\".", (int)strcspn(args + 1, " "), args + 1);
+    struct format_how how = format_how(s, 0);
+    char letter;
+    if (read_options(s, &args, &how) || read_letter(s, &args, command, &letter)) return failed(s);
+    how.letter = letter;
     s->computed = false;
     enum kv_status st = *args ? expr_text(s, args, &v, &s->err) : names_dollar(s, "", &v, &s->err);
     if (st) return failed(s);
-    bool keep = v.kind != VALUE_VOID;
-    if (keep && remember(s, &v)) {
+    if (v.kind == VALUE_VOID && !show_void) return DONE;
+    if (remember(s, &v)) {
         value_free(&v);
         return failed(s);
     }
-    if (keep) fprintf(s->out, "$%zu = ", s->n_history);
-    print_value(s, &v);
+    fprintf(s->out, "$%zu = ", s->n_history);
+    format_value(s, &v, &how);
     fprintf(s->out, "%s\n", s->computed ? session_mark(s) : "");
     value_free(&v);
     return DONE;
 }
 
+struct reaction cmd_print(struct session *s, const char *args) { return print_as(s, args, "print", true); }
+struct reaction cmd_call(struct session *s, const char *args) { return print_as(s, args, "call", false); }
+
 struct reaction cmd_output(struct session *s, const char *args)
 {
     struct value v;
+    struct format_how how = format_how(s, 0);
+    if (read_letter(s, &args, "output", &how.letter)) return failed(s);
     if (!*args) return refuse(s, KV_BAD_ARG, "Argument required (expression to compute).");
     if (expr_text(s, args, &v, &s->err)) return failed(s);
-    print_value(s, &v);
+    format_value(s, &v, &how);
     value_free(&v);
     return DONE;
 }
@@ -166,4 +136,56 @@ struct reaction cmd_show_values(struct session *s, const char *args)
         fputc('\n', s->out);
     }
     return DONE;
+}
+
+/* --- set print ------------------------------------------------------------------------------------------------------ */
+
+static struct reaction set_limit(struct session *s, const char *args, int *limit)
+{
+    long long n = 0;
+    if (!*args) return refuse(s, KV_BAD_ARG, "Argument required (integer to set it to, or \"unlimited\".)");
+    size_t length = strlen(args);
+    if (strncmp(args, "unlimited", length) && line_integer(args, 0, INT32_MAX, "a number of elements", &n, &s->err))
+        return failed(s);
+    *limit = n ? (int)n : INT32_MAX;
+    return DONE;
+}
+
+static void show_limit(struct session *s, const char *what, int limit)
+{
+    fprintf(s->out, limit == INT32_MAX ? "%s is unlimited.\n" : "%s is %d.\n", what, limit);
+}
+
+struct reaction cmd_set_print_elements(struct session *s, const char *args)
+{
+    return set_limit(s, args, &s->print_elements);
+}
+
+struct reaction cmd_set_print_repeats(struct session *s, const char *args)
+{
+    return set_limit(s, args, &s->print_repeats);
+}
+
+struct reaction cmd_show_print_elements(struct session *s, const char *args)
+{
+    (void)args;
+    show_limit(s, "Limit on string chars or array elements to print", s->print_elements);
+    return DONE;
+}
+
+struct reaction cmd_show_print_repeats(struct session *s, const char *args)
+{
+    (void)args;
+    show_limit(s, "Threshold for repeated print elements", s->print_repeats);
+    return DONE;
+}
+
+struct reaction cmd_show_print(struct session *s, const char *args)
+{
+    if (*args)
+        return refuse(s, KV_NOT_FOUND, "Undefined show print command: \"%.60s\".  Try \"help show print\".", args);
+    fputs("print elements:  ", s->out);
+    cmd_show_print_elements(s, args);
+    fputs("print repeats:  ", s->out);
+    return cmd_show_print_repeats(s, args);
 }

@@ -5,12 +5,18 @@
 #include "inspector/session.h"
 
 struct reaction cmd_print(struct session *s, const char *args);
+struct reaction cmd_call(struct session *s, const char *args);
 struct reaction cmd_output(struct session *s, const char *args);
 struct reaction cmd_set_var(struct session *s, const char *args);
+struct reaction cmd_set_print_elements(struct session *s, const char *args);
+struct reaction cmd_set_print_repeats(struct session *s, const char *args);
+struct reaction cmd_show_print(struct session *s, const char *args);
+struct reaction cmd_show_print_elements(struct session *s, const char *args);
+struct reaction cmd_show_print_repeats(struct session *s, const char *args);
 struct reaction cmd_show_convenience(struct session *s, const char *args);
 struct reaction cmd_show_values(struct session *s, const char *args);
 
-/* GDB's way: {1, 2, 3}, runs of equal elements shortened, cut after `set print elements`. */
+/* As print shows it, without format letters. */
 void print_value(struct session *s, const struct value *v);
 
 #endif

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "inspector/at_stop.h"
+#include "inspector/display.h"
 #include "inspector/hash.h"
 #include "inspector/help.h"
 #include "inspector/line.h"
@@ -209,6 +211,7 @@ enum kv_status session_open(struct session *s, const struct options *o, int *exi
     s->terminal = isatty(0) && isatty(1) && !o->batch;
     s->confirm = !o->batch;
     s->print_elements = 200;
+    s->print_repeats = 10;
     s->kl_mean = NAN;
     s->list_next = -1;
     *exit_status = 4;
@@ -248,6 +251,7 @@ void session_close(struct session *s)
     for (size_t i = 0; i < s->n_history; i++) value_free(&s->history[i]);
     free(s->history);
     stops_free(&s->stops);
+    display_free(s);
     free(s->written);
     free(s->policy);
     free(s->prompt);
@@ -324,6 +328,7 @@ struct reaction session_line(struct session *s, const char *line)
     busy = 1;
     r = row->run(s, args);
     busy = outer;
+    if (!r.status && r.flags & REACT_STEPPED) at_stop(s);
     if (r.flags & REACT_QUIT) {
         s->leaving = true;
         s->exit_code = r.exit;

@@ -63,9 +63,12 @@ struct session {
     char command[1024];  /* the line being run, for recipes */
     char repeat[1024];   /* what an empty line does, "" = nothing */
     bool confirm, trace; /* ask before something is lost; show commands before they run */
-    int print_elements;
-    int exit;     /* first failure's status, 0 = none */
-    bool leaving; /* quit was said: leave with exit_code */
+    int print_elements, print_repeats;
+    char print_letter; /* of the last /FMT, which a / alone repeats */
+    struct display *displays;
+    int n_displays, last_display; /* how many; the last one's number */
+    int exit;                     /* first failure's status, 0 = none */
+    bool leaving;                 /* quit was said: leave with exit_code */
     int exit_code;
 };
 

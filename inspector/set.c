@@ -152,24 +152,6 @@ struct reaction cmd_show_trace(struct session *s, const char *args)
     return DONE;
 }
 
-struct reaction cmd_set_print_elements(struct session *s, const char *args)
-{
-    long long n;
-    if (!strcmp(args, "unlimited"))
-        n = 0;
-    else if (line_integer(args, 0, 1000000000, "a number of elements", &n, &s->err))
-        return failed(s);
-    s->print_elements = n ? (int)n : 2000000000;
-    return DONE;
-}
-
-struct reaction cmd_show_print_elements(struct session *s, const char *args)
-{
-    (void)args;
-    fprintf(s->out, "Limit on array elements to print is %d.\n", s->print_elements);
-    return DONE;
-}
-
 struct reaction cmd_show_version(struct session *s, const char *args)
 {
     (void)args;

@@ -1,12 +1,14 @@
 /* All commands. The order within a group is the order in which help and README list them. */
 #include "inspector/break.h"
 #include "inspector/command.h"
+#include "inspector/display.h"
 #include "inspector/export.h"
 #include "inspector/help.h"
 #include "inspector/info.h"
 #include "inspector/judge.h"
 #include "inspector/picture.h"
 #include "inspector/print.h"
+#include "inspector/printf.h"
 #include "inspector/prompt.h"
 #include "inspector/run.h"
 #include "inspector/script.h"
@@ -57,11 +59,11 @@ const struct command command_table[] = {
     { "tbreak", "tb", GROUP_STOPS, "[LOCATION] [if EXPR]", "Stop at a place once", LOCATIONS, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_LOCATION, cmd_tbreak, NULL },
     { "delete", "d del", GROUP_STOPS, "[N]...", "Delete breakpoints by number, or all", NULL, REPEAT_NEVER,
-        NEEDS_NOTHING, COMPLETE_NONE, cmd_delete, NULL },
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_delete, delete_table },
     { "enable", "en", GROUP_STOPS, "[N]...", "Let breakpoints stop again", NULL, REPEAT_NEVER, NEEDS_NOTHING,
-        COMPLETE_NONE, cmd_enable, NULL },
+        COMPLETE_NONE, cmd_enable, enable_table },
     { "disable", "dis disa", GROUP_STOPS, "[N]...", "Keep breakpoints from stopping", NULL, REPEAT_NEVER,
-        NEEDS_NOTHING, COMPLETE_NONE, cmd_disable, NULL },
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_disable, disable_table },
     { "condition", "cond", GROUP_STOPS, "N [EXPR]", "Stop at breakpoint N only if EXPR holds; without EXPR, always",
         EXPRESSIONS, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_condition, NULL },
     { "ignore", "ign", GROUP_STOPS, "N COUNT", "Pass breakpoint N by COUNT times", NULL, REPEAT_NEVER,
@@ -69,10 +71,20 @@ const struct command command_table[] = {
 
     { "info", "i inf", GROUP_LOOKING, "SUBCOMMAND", "Tables about model, engine, cache and request", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_COMMAND, NULL, info_table },
-    { "print", "p inspect", GROUP_LOOKING, "[EXPR]", "Print the value of an expression", EXPRESSIONS, REPEAT_SAME,
-        NEEDS_NOTHING, COMPLETE_VALUE, cmd_print, NULL },
-    { "output", NULL, GROUP_LOOKING, "EXPR", "Print a value without $N = and without a newline", EXPRESSIONS,
-        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_output, NULL },
+    { "print", "p inspect", GROUP_LOOKING, "[-elements N] [-repeats N] [--] [/FMT] [EXPR]",
+        "Print the value of an expression", FORMATS "\n" EXPRESSIONS, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_VALUE,
+        cmd_print, NULL },
+    { "call", NULL, GROUP_LOOKING, "[/FMT] [EXPR]", "Print a value, but not void", FORMATS "\n" EXPRESSIONS,
+        REPEAT_SAME, NEEDS_NOTHING, COMPLETE_VALUE, cmd_call, NULL },
+    { "output", NULL, GROUP_LOOKING, "[/FMT] EXPR", "Print a value without $N = and without a newline",
+        FORMATS "\n" EXPRESSIONS, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_output, NULL },
+    { "printf", NULL, GROUP_LOOKING, "\"FORMAT\", EXPR...", "Formatted printing, as of the C function",
+        "%s takes a text, a token or any other value; %d and %x whole numbers, %f and %g all.\n" EXPRESSIONS,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_printf, NULL },
+    { "display", NULL, GROUP_LOOKING, "[/FMT] [EXPR]", "Print an expression at every stop, or all of them now",
+        FORMATS "\n" EXPRESSIONS, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_display, NULL },
+    { "undisplay", NULL, GROUP_LOOKING, "[N]...", "Cancel some displays, or all", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_undisplay, NULL },
     { "heat", NULL, GROUP_LOOKING, "WHAT", "Draw a heat map in the terminal", PICTURES, REPEAT_SAME, NEEDS_RUN,
         COMPLETE_HEAT, cmd_heat, NULL },
     { "list", "l", GROUP_LOOKING, "[TOKENS]", "Print the prompt's text with marks for what survived", TOKENS,

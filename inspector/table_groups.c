@@ -2,6 +2,7 @@
 #include "inspector/table_groups.h"
 
 #include "inspector/break.h"
+#include "inspector/display.h"
 #include "inspector/export.h"
 #include "inspector/help.h"
 #include "inspector/info.h"
@@ -39,10 +40,46 @@ const struct command info_table[] = {
         cmd_info_reply, NULL },
     { "breakpoints", "b br", GROUP_STOPS, "", "All breakpoints, their conditions and hit counts", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_info_breakpoints, NULL },
+    { "display", NULL, GROUP_LOOKING, "", "Expressions that are shown at every stop", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_info_display, NULL },
     { "settings", NULL, GROUP_LOOKING, "", "Every setting with its value, meaning and legal values", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_settings, NULL },
     { "png", NULL, GROUP_LOOKING, "FILE", "The recipe inside a picture", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_FILE, cmd_info_png, NULL },
+    { 0 },
+};
+
+const struct command delete_table[] = {
+    { "display", NULL, GROUP_LOOKING, "[N]...", "Cancel some displays, or all", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_undisplay, NULL },
+    { 0 },
+};
+
+const struct command enable_table[] = {
+    { "display", NULL, GROUP_LOOKING, "[N]...", "Show displays again", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_enable_display, NULL },
+    { 0 },
+};
+
+const struct command disable_table[] = {
+    { "display", NULL, GROUP_LOOKING, "[N]...", "Keep displays from being shown", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_disable_display, NULL },
+    { 0 },
+};
+
+static const struct command set_print_table[] = {
+    { "elements", NULL, GROUP_SESSION, "N|unlimited", "How many array elements or characters print shows", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_print_elements, NULL },
+    { "repeats", NULL, GROUP_SESSION, "N|unlimited", "How many equal elements print shows once", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_set_print_repeats, NULL },
+    { 0 },
+};
+
+static const struct command show_print_table[] = {
+    { "elements", NULL, GROUP_SESSION, "", "How many array elements or characters print shows", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_print_elements, NULL },
+    { "repeats", NULL, GROUP_SESSION, "", "How many equal elements print shows once", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_print_repeats, NULL },
     { 0 },
 };
 
@@ -56,8 +93,10 @@ const struct command set_table[] = {
         NEEDS_NOTHING, COMPLETE_NONE, cmd_set_confirm, NULL },
     { "trace-commands", NULL, GROUP_SESSION, "on|off", "Whether commands are shown before they run, echo apart",
         NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_trace, NULL },
-    { "print-elements", NULL, GROUP_SESSION, "N|unlimited", "How many array elements print shows", NULL,
-        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_print_elements, NULL },
+    { "print", "p pr", GROUP_SESSION, "SUBCOMMAND", "How print shows values", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_COMMAND, NULL, set_print_table },
+    { "print-elements", NULL, GROUP_HIDDEN, "N|unlimited", "The same as set print elements", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_set_print_elements, NULL },
     { 0 },
 };
 
@@ -72,8 +111,10 @@ const struct command show_table[] = {
         NEEDS_NOTHING, COMPLETE_NONE, cmd_show_confirm, NULL },
     { "trace-commands", NULL, GROUP_SESSION, "", "Whether commands are shown before they run", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_show_trace, NULL },
-    { "print-elements", NULL, GROUP_SESSION, "", "How many array elements print shows", NULL, REPEAT_SAME,
-        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_print_elements, NULL },
+    { "print", "p pr", GROUP_SESSION, "", "How print shows values", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_COMMAND, cmd_show_print, show_print_table },
+    { "print-elements", NULL, GROUP_HIDDEN, "", "The same as show print elements", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_show_print_elements, NULL },
     { "version", NULL, GROUP_SESSION, "", "The version of kvdbg", NULL, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE,
         cmd_show_version, NULL },
     { 0 },

@@ -5,6 +5,7 @@
 #include "inspector/command.h"
 
 extern const struct command info_table[], set_table[], show_table[], export_table[], maint_table[];
+extern const struct command delete_table[], enable_table[], disable_table[];
 
 #define LOCATIONS                                                                                                  \
     "LOCATION is PHASE[:N], [PHASE[:N]:]L<n>[.STAGE], [PHASE[:N]].STAGE or *TICK: compress, decode:17, L12,\n"     \
@@ -14,6 +15,9 @@ extern const struct command info_table[], set_table[], show_table[], export_tabl
     "WHAT is entropy, score, kept, budget, or attn [layer L] [head H] [rows A..B] [cols A..B], then any of -log, " \
     "-rank,\n"                                                                                                     \
     "-clip PERCENTILE, pool mean|max, map magma|viridis|cividis|grey."
+#define FORMATS                                                                                                    \
+    "FMT is one of x hex, d decimal, u unsigned, o octal, t binary, z hex with leading zeros, a address, c\n"      \
+    "character, f all digits, s text: an integer is an int or a long, a real shows its bits."
 #define TOKENS "TOKENS is a position, A..B, @POS, or \"text\" that the prompt says."
 #define EXPRESSIONS                                                                                                \
     "Values: entropy E entropy_q columns score rank reason kept weight budget.req budget.app budget.used tok\n"    \

@@ -56,6 +56,7 @@ enum kv_status value_copy(struct value *to, const struct value *from, struct kv_
     memcpy(to->number, from->number, from->count * sizeof *to->number);
     to->names = from->names;
     to->integral = from->integral;
+    to->width = from->width;
     memcpy(to->unit, from->unit, sizeof to->unit);
     memcpy(to->axis, from->axis, sizeof to->axis);
     for (int d = 0; d < from->n_dim; d++) {
