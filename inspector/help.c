@@ -127,7 +127,7 @@ struct reaction cmd_help_markdown(struct session *s, const char *args)
         fprintf(s->out, "| **%s** | | |\n", command_group_title[g]);
         for (const struct command *row = command_table; row->name; row++) {
             if ((int)row->group != g) continue;
-            if (!row->sub) markdown_row(s, "", row);
+            if (!row->sub || row->run) markdown_row(s, "", row);
             for (const struct command *sub = row->sub; sub && sub->name; sub++)
                 if (sub->group != GROUP_HIDDEN) markdown_row(s, row->name, sub);
         }
@@ -185,7 +185,7 @@ struct reaction cmd_man(struct session *s, const char *args)
         fprintf(s->out, ".SH \"%s\"\n", command_group_title[g]);
         for (const struct command *row = command_table; row->name; row++) {
             if ((int)row->group != g) continue;
-            if (!row->sub) man_row(s, "", row);
+            if (!row->sub || row->run) man_row(s, "", row);
             for (const struct command *sub = row->sub; sub && sub->name; sub++)
                 if (sub->group != GROUP_HIDDEN) man_row(s, row->name, sub);
         }

@@ -10,6 +10,7 @@
 #include "inspector/names.h"
 #include "inspector/progress.h"
 #include "inspector/recipe.h"
+#include "inspector/time.h"
 #include "inspector/tokens.h"
 
 #define CHARACTER_TOKENS 4 /* no character takes more tokens than bytes */
@@ -207,7 +208,7 @@ struct goal {
     long count;
 };
 
-static bool crossed(const struct kv_where *from, const struct kv_where *to, enum kv_unit unit)
+bool run_crossed(const struct kv_where *from, const struct kv_where *to, enum kv_unit unit)
 {
     if (to->phase != from->phase) return true;
     if (unit == KV_UNIT_PHASE) return false;
@@ -244,6 +245,7 @@ struct reaction run_interrupted(struct session *s)
 static struct reaction resume(struct session *s, struct goal goal)
 {
     struct kv_where first, mark, before, now;
+    if (s->backward) return time_back(s, goal.goes, goal.unit, goal.count);
     kv_where(s->engine, &first);
     mark = now = first;
     if (first.phase < KV_PHASE_compress || (first.phase == KV_PHASE_compress && first.stage == KV_STAGE_allocate))
@@ -264,7 +266,7 @@ static struct reaction resume(struct session *s, struct goal goal)
         }
         if (run_stop_here(s, &now, &before)) return STEPPED;
         if (now.phase == KV_PHASE_done) return finished(s);
-        if (!goal.goes || !crossed(&mark, &now, goal.unit)) continue;
+        if (!goal.goes || !run_crossed(&mark, &now, goal.unit)) continue;
         mark = now;
         if (--goal.count > 0) continue;
         snprintf(s->stop_reason, sizeof s->stop_reason, "step");
@@ -273,12 +275,12 @@ static struct reaction resume(struct session *s, struct goal goal)
     }
 }
 
-/* A finished request cannot go on. */
+/* A finished request cannot go on, only back. */
 static bool can_go_on(struct session *s)
 {
     struct kv_where w;
     kv_where(s->engine, &w);
-    if (w.phase != KV_PHASE_done) return true;
+    if (w.phase != KV_PHASE_done || s->backward) return true;
     kv_fail(&s->err, KV_NOT_NOW,
         "The request has finished; \"run\" starts it again, \"recompress\" goes back to compress.");
     return false;
@@ -352,7 +354,7 @@ struct reaction cmd_finish(struct session *s, const char *args)
         snprintf(what, sizeof what, "%s", kv_phase_name[w.phase]);
     else
         snprintf(what, sizeof what, "%s:%d", kv_phase_name[w.phase], w.pass);
-    fprintf(s->out, "Run till exit from #%zu  %s\n", f, what);
+    fprintf(s->out, "%s #%zu  %s\n", s->backward ? "Run back to call of" : "Run till exit from", f, what);
     return resume(s, (struct goal){ true, frames[f].unit, 1 });
 }
 
@@ -372,6 +374,7 @@ static bool begin(struct session *s)
             return false;
         }
     }
+    s->backward = false;
     s->streamed = 0;
     s->kl_mean = NAN;
     if (kv_start(s->engine, &s->err)) return false;

@@ -25,6 +25,8 @@ void run_end_line(struct session *s);
 /* The stop's two lines; `why` goes before the place and is NULL for a step within one pass, which prints the second line
  * alone, as GDB does within a function. The focus moves to the layer. */
 void run_show_stop(struct session *s, const char *why, const struct kv_where *w);
+/* Whether a unit ends on the way from one boundary to the next. */
+bool run_crossed(const struct kv_where *from, const struct kv_where *to, enum kv_unit unit);
 /* Whether a breakpoint stops here; if so it is counted, shown and remembered as the reason. */
 bool run_stop_here(struct session *s, const struct kv_where *now, const struct kv_where *before);
 /* Says that Ctrl-C stopped the engine where it stands. */

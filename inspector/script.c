@@ -175,7 +175,9 @@ struct reaction cmd_expect_stop(struct session *s, const char *args)
     size_t n = strlen(args);
     if (!n)
         return refuse(s, KV_BAD_ARG,
-            "Argument required (breakpoint [N], step, start, done, interrupt, recompress or error).");
+            "Argument required (breakpoint [N], step, start, done, interrupt, recompress, history, goto, restart, "
+            "back, "
+            "forward or error).");
     if (!strncmp(s->stop_reason, args, n) && (!s->stop_reason[n] || s->stop_reason[n] == ' ')) return DONE;
     struct reaction r = refuse(s, KV_EVENT, "Expected a stop by %.60s; the last was by %s.", args,
         *s->stop_reason ? s->stop_reason : "nothing");

@@ -16,6 +16,7 @@
 #include "inspector/help.h"
 #include "inspector/line.h"
 #include "inspector/lookup.h"
+#include "inspector/marks.h"
 #include "inspector/progress.h"
 
 #define DEFAULT_MODEL "models/smollm2-135m-instruct-q4_1.gguf"
@@ -81,6 +82,7 @@ enum kv_status session_model(struct session *s, const char *path)
         return st;
     }
     interruptible = engine;
+    marks_forget(s);
     kv_engine_close(s->engine);
     kv_model_close(s->model);
     s->model = model;
@@ -252,6 +254,7 @@ void session_close(struct session *s)
     free(s->history);
     stops_free(&s->stops);
     display_free(s);
+    marks_forget(s);
     free(s->written);
     free(s->policy);
     free(s->prompt);
@@ -328,6 +331,7 @@ struct reaction session_line(struct session *s, const char *line)
     busy = 1;
     r = row->run(s, args);
     busy = outer;
+    if (r.flags & REACT_STEPPED) marks_visit(s);
     if (!r.status && r.flags & REACT_STEPPED) at_stop(s);
     if (r.flags & REACT_QUIT) {
         s->leaving = true;

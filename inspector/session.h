@@ -13,6 +13,8 @@
 #include "inspector/options.h"
 #include "inspector/stops.h"
 
+struct marks;
+
 struct variable {
     char *name;
     struct value value;
@@ -46,6 +48,8 @@ struct session {
     int list_next;          /* where `list` goes on; -1 = at the focus */
     bool computed;          /* the last expression read something that the model computed */
     struct stops stops;
+    bool backward;        /* exec-direction reverse */
+    struct marks *marks;  /* checkpoints and stops visited; NULL = none yet */
     char stop_reason[32]; /* of the last stop, for expect-stop: "breakpoint 2", "step", "done", ... */
     double kl_mean;       /* of the last diff, nats a token; NaN = none yet */
     size_t streamed;      /* reply tokens already printed */

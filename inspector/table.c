@@ -6,6 +6,7 @@
 #include "inspector/help.h"
 #include "inspector/info.h"
 #include "inspector/judge.h"
+#include "inspector/marks.h"
 #include "inspector/picture.h"
 #include "inspector/print.h"
 #include "inspector/printf.h"
@@ -14,6 +15,7 @@
 #include "inspector/script.h"
 #include "inspector/set.h"
 #include "inspector/table_groups.h"
+#include "inspector/time.h"
 
 const char *const command_group_name[GROUP_COUNT] = { "running", "stops", "looking", "changing", "session",
     "hidden" };
@@ -52,6 +54,38 @@ const struct command command_table[] = {
     { "recompress", NULL, GROUP_RUNNING, "", "Go back to the start of compress:0 with the policy as it is now",
         "The prefill is not repeated, and what was decoded is dropped: a new branch of history.", REPEAT_NEVER,
         NEEDS_PREFILL, COMPLETE_NONE, cmd_recompress, NULL },
+    { "reverse-step", "rs", GROUP_RUNNING, "[N]", "Go back to where this layer began, or the one before",
+        "Argument N means step back N times (or until the request stops for another reason).", REPEAT_SAME,
+        NEEDS_RUN, COMPLETE_NONE, cmd_reverse_step, NULL },
+    { "reverse-next", "rn", GROUP_RUNNING, "[N]", "Go back to where this pass began, or the one before",
+        "Argument N means step back N times (or until the request stops for another reason).", REPEAT_SAME,
+        NEEDS_RUN, COMPLETE_NONE, cmd_reverse_next, NULL },
+    { "reverse-stepi", "rsi", GROUP_RUNNING, "[N]", "Go back exactly one stage",
+        "Argument N means step back N times (or until the request stops for another reason).", REPEAT_SAME,
+        NEEDS_RUN, COMPLETE_NONE, cmd_reverse_stepi, NULL },
+    { "reverse-nexti", "rni", GROUP_RUNNING, "[N]", "Go back exactly one stage, as reverse-stepi does",
+        "Argument N means step back N times (or until the request stops for another reason).", REPEAT_SAME,
+        NEEDS_RUN, COMPLETE_NONE, cmd_reverse_stepi, NULL },
+    { "reverse-continue", "rc", GROUP_RUNNING, "[N]", "Go back to the last stop, or to the beginning",
+        "At a breakpoint, N means to pass it by N-1 times first.", REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE,
+        cmd_reverse_continue, NULL },
+    { "reverse-finish", NULL, GROUP_RUNNING, "[stage|layer|pass|phase]",
+        "Go back to where the layer began, or the pass, or what is named", NULL, REPEAT_SAME, NEEDS_RUN,
+        COMPLETE_NONE, cmd_reverse_finish, NULL },
+    { "when", NULL, GROUP_RUNNING, "", "Print the tick, its place and the branch of history", NULL, REPEAT_SAME,
+        NEEDS_RUN, COMPLETE_NONE, cmd_when, NULL },
+    { "record", "rec", GROUP_RUNNING, "goto TICK|begin|end", "The record of the request, which is always kept",
+        "Settings changed after going back start a new branch; without that, stepping repeats what was recorded.",
+        REPEAT_NEVER, NEEDS_RUN, COMPLETE_COMMAND, cmd_record, record_table },
+    { "checkpoint", "ch", GROUP_RUNNING, "[NAME]", "Remember this boundary, its branch, policy and settings",
+        "It takes as many bytes as are said: tokens and settings, no keys or values.", REPEAT_NEVER, NEEDS_RUN,
+        COMPLETE_NONE, cmd_checkpoint, NULL },
+    { "restart", NULL, GROUP_RUNNING, "N|NAME", "Go to a checkpoint, from whatever branch", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_restart, NULL },
+    { "back", NULL, GROUP_RUNNING, "[N]", "Go to the stop visited before this one, whatever its branch", NULL,
+        REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE, cmd_back, NULL },
+    { "forward", NULL, GROUP_RUNNING, "[N]", "Undo back", NULL, REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE, cmd_forward,
+        NULL },
 
     { "break", "br b brea", GROUP_STOPS, "[LOCATION] [if EXPR]", "Stop at a place, or here",
         LOCATIONS "\nA condition on what is not there yet counts as false.", REPEAT_NEVER, NEEDS_NOTHING,
@@ -126,8 +160,9 @@ const struct command command_table[] = {
     { "assert", NULL, GROUP_SESSION, "EXPR [, \"MESSAGE\"]", "Fail with status 3 unless an expression holds",
         EXPRESSIONS, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_assert, NULL },
     { "expect-stop", NULL, GROUP_SESSION, "REASON", "Fail with status 3 unless the last stop had this reason",
-        "REASON is breakpoint [N], step, start, recompress, done, interrupt or error.", REPEAT_NEVER, NEEDS_NOTHING,
-        COMPLETE_NONE, cmd_expect_stop, NULL },
+        "REASON is breakpoint [N], step, start, recompress, done, history, goto, restart, back, forward, "
+        "interrupt\nor error.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_expect_stop, NULL },
     { "quit", "q qu exit", GROUP_SESSION, "[N]", "Exit, with status N", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_NONE, cmd_quit, NULL },
 
@@ -158,7 +193,18 @@ const struct command_pin command_pins[] = {
     { "a", NULL },
     { "he", "help" },
     { "hel", "help" },
-    { "rec", "record" },
+    { "reco", "record" },
+    { "res", NULL },
+    { "rest", NULL },
+    { "rev", "reverse-search" },
+    { "ba", "backtrace" },
+    { "bac", "backtrace" },
+    { "fo", "forward-search" },
+    { "for", "forward-search" },
+    { "forw", "forward-search" },
+    { "forwa", "forward-search" },
+    { "forwar", "forward-search" },
+    { "whe", "backtrace" },
     { "k", "kill" },
     { "f", "frame" },
     { "u", "until" },
@@ -169,7 +215,6 @@ const struct command_pin command_pins[] = {
     { "j", "jump" },
     { "m", NULL },
     { "fi", NULL },
-    { "ch", "checkpoint" },
     { "di", NULL },
     { "dif", "diff" },
     { "doc", "document" },

@@ -7,12 +7,14 @@
 #include "inspector/help.h"
 #include "inspector/info.h"
 #include "inspector/judge.h"
+#include "inspector/marks.h"
 #include "inspector/picture.h"
 #include "inspector/print.h"
 #include "inspector/prompt.h"
 #include "inspector/run.h"
 #include "inspector/script.h"
 #include "inspector/set.h"
+#include "inspector/time.h"
 
 const struct command info_table[] = {
     { "model", NULL, GROUP_LOOKING, "", "Shape, size and file of the model", NULL, REPEAT_SAME, NEEDS_NOTHING,
@@ -42,6 +44,10 @@ const struct command info_table[] = {
         NEEDS_NOTHING, COMPLETE_NONE, cmd_info_breakpoints, NULL },
     { "display", NULL, GROUP_LOOKING, "", "Expressions that are shown at every stop", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_info_display, NULL },
+    { "record", "rec", GROUP_RUNNING, "", "Lowest, current and highest tick on record, and what it takes", NULL,
+        REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_record, NULL },
+    { "checkpoints", NULL, GROUP_RUNNING, "", "All checkpoints; a star where the request stands", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_info_checkpoints, NULL },
     { "settings", NULL, GROUP_LOOKING, "", "Every setting with its value, meaning and legal values", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_settings, NULL },
     { "png", NULL, GROUP_LOOKING, "FILE", "The recipe inside a picture", NULL, REPEAT_NEVER, NEEDS_NOTHING,
@@ -50,6 +56,8 @@ const struct command info_table[] = {
 };
 
 const struct command delete_table[] = {
+    { "checkpoint", NULL, GROUP_RUNNING, "N|NAME", "Delete a checkpoint", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_delete_checkpoint, NULL },
     { "display", NULL, GROUP_LOOKING, "[N]...", "Cancel some displays, or all", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_NONE, cmd_undisplay, NULL },
     { 0 },
@@ -83,12 +91,46 @@ static const struct command show_print_table[] = {
     { 0 },
 };
 
+const struct command record_table[] = {
+    { "goto", NULL, GROUP_RUNNING, "TICK|begin|start|end", "Go to a tick of this branch", NULL, REPEAT_NEVER,
+        NEEDS_RUN, COMPLETE_VALUE, cmd_record_goto, NULL },
+    { "full", NULL, GROUP_HIDDEN, "", "Record every stage, as is always done", NULL, REPEAT_NEVER, NEEDS_RUN,
+        COMPLETE_NONE, cmd_record_full, NULL },
+    { "passes", NULL, GROUP_HIDDEN, "", "Record passes only: not done", NULL, REPEAT_NEVER, NEEDS_RUN,
+        COMPLETE_NONE, cmd_record_coarse, NULL },
+    { "compress", NULL, GROUP_HIDDEN, "", "Record compress only: not done", NULL, REPEAT_NEVER, NEEDS_RUN,
+        COMPLETE_NONE, cmd_record_coarse, NULL },
+    { "stop", "s", GROUP_HIDDEN, "", "Stop recording: not done", NULL, REPEAT_NEVER, NEEDS_RUN, COMPLETE_NONE,
+        cmd_record_stop, NULL },
+    { "delete", "del d", GROUP_HIDDEN, "", "Delete what lies ahead: not done", NULL, REPEAT_NEVER, NEEDS_RUN,
+        COMPLETE_NONE, cmd_record_delete, NULL },
+    { "save", NULL, GROUP_HIDDEN, "", "Save the record: not done", NULL, REPEAT_NEVER, NEEDS_RUN, COMPLETE_NONE,
+        cmd_record_save, NULL },
+    { 0 },
+};
+
+static const struct command set_record_table[] = {
+    { "max-bytes", NULL, GROUP_RUNNING, "N|unlimited", "Bound what column sums and checkpoints take together",
+        "N bytes, or K, M, G of them.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_record_bytes, NULL },
+    { 0 },
+};
+
+static const struct command show_record_table[] = {
+    { "max-bytes", NULL, GROUP_RUNNING, "", "How many bytes the record may take", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_show_record_bytes, NULL },
+    { 0 },
+};
+
 const struct command set_table[] = {
     { "policy", NULL, GROUP_CHANGING, "PRESET [NAME VALUE]...", "Choose a compression policy by its preset",
         "It takes effect at the next compress: see recompress.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_SETTING,
         cmd_set_policy, NULL },
     { "var", "variable", GROUP_CHANGING, "$NAME = EXPR", "Give a convenience variable a value", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_VALUE, cmd_set_var, NULL },
+    { "exec-direction", NULL, GROUP_RUNNING, "forward|reverse", "Which way step, next and continue go", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_exec_direction, NULL },
+    { "record", "rec", GROUP_RUNNING, "max-bytes N|unlimited", "Limits of the record", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_COMMAND, NULL, set_record_table },
     { "confirm", NULL, GROUP_SESSION, "on|off", "Whether to ask before something is lost", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_set_confirm, NULL },
     { "trace-commands", NULL, GROUP_SESSION, "on|off", "Whether commands are shown before they run, echo apart",
@@ -107,6 +149,10 @@ const struct command show_table[] = {
         NEEDS_NOTHING, COMPLETE_NONE, cmd_show_convenience, NULL },
     { "values", NULL, GROUP_SESSION, "", "The last ten values of the history", NULL, REPEAT_SAME, NEEDS_NOTHING,
         COMPLETE_NONE, cmd_show_values, NULL },
+    { "exec-direction", NULL, GROUP_RUNNING, "", "Which way step, next and continue go", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_exec_direction, NULL },
+    { "record", "rec", GROUP_RUNNING, "max-bytes", "Limits of the record", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_COMMAND, NULL, show_record_table },
     { "confirm", NULL, GROUP_SESSION, "", "Whether kvdbg asks before something is lost", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_show_confirm, NULL },
     { "trace-commands", NULL, GROUP_SESSION, "", "Whether commands are shown before they run", NULL, REPEAT_SAME,
@@ -138,6 +184,8 @@ const struct command maint_table[] = {
         COMPLETE_NONE, cmd_help_markdown, NULL },
     { "man", NULL, GROUP_HIDDEN, "", "The manual page, in roff", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE,
         cmd_man, NULL },
+    { "hash", NULL, GROUP_HIDDEN, "", "A number for all that the rest of the request depends on", NULL, REPEAT_SAME,
+        NEEDS_RUN, COMPLETE_NONE, cmd_maint_hash, NULL },
     { "which", NULL, GROUP_HIDDEN, "WORDS", "The full name of the command that WORDS mean", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, cmd_which, NULL },
     { 0 },

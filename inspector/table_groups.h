@@ -5,7 +5,7 @@
 #include "inspector/command.h"
 
 extern const struct command info_table[], set_table[], show_table[], export_table[], maint_table[];
-extern const struct command delete_table[], enable_table[], disable_table[];
+extern const struct command delete_table[], enable_table[], disable_table[], record_table[];
 
 #define LOCATIONS                                                                                                  \
     "LOCATION is PHASE[:N], [PHASE[:N]:]L<n>[.STAGE], [PHASE[:N]].STAGE or *TICK: compress, decode:17, L12,\n"     \
