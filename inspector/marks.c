@@ -86,11 +86,12 @@ static void recall_policy(struct session *s, const struct place *p)
     memcpy(s->policy_title, p->title, sizeof s->policy_title);
 }
 
-/* Goes there and shows the stop; the reason is for expect-stop. */
-static struct reaction place_go(struct session *s, struct place *p, const char *reason)
+/* Goes there and shows the stop behind `why`; the reason is for expect-stop. */
+static struct reaction place_go(struct session *s, struct place *p, const char *reason, const char *why)
 {
     struct kv_where before, now;
     enum kv_status st;
+    run_end_line(s);
     kv_where(s->engine, &before);
     do st = kv_mark_go(s->engine, p->mark, &s->err);
     while (st == KV_STOPPED && !session_interrupted());
@@ -104,7 +105,7 @@ static struct reaction place_go(struct session *s, struct place *p, const char *
     if (st) return run_interrupted(s);
     p->where = now;
     snprintf(s->stop_reason, sizeof s->stop_reason, "%s", reason);
-    run_show_stop(s, "", &now);
+    run_show_stop(s, why, &now);
     return STEPPED;
 }
 
@@ -224,9 +225,9 @@ struct reaction cmd_restart(struct session *s, const char *args)
 {
     struct checkpoint *c = wanted(s, args, "restart");
     if (!c) return failed(s);
-    run_end_line(s);
-    fprintf(s->out, "Switching to checkpoint %d%s%s\n", c->number, *c->name ? " " : "", c->name);
-    return place_go(s, &c->place, "restart");
+    char why[NAME_BYTES + 48];
+    snprintf(why, sizeof why, "Switching to checkpoint %d%s%s\n", c->number, *c->name ? " " : "", c->name);
+    return place_go(s, &c->place, "restart", why);
 }
 
 struct reaction cmd_delete_checkpoint(struct session *s, const char *args)
@@ -278,9 +279,8 @@ static struct reaction turn(struct session *s, const char *args, int sign)
     long room = !m || !m->n_page ? 0 : sign < 0 ? m->at : m->n_page - 1 - m->at;
     if (!room) return refuse(s, KV_NOT_NOW, "There is no %s stop to go to.", sign < 0 ? "earlier" : "later");
     int to = m->at + sign * (int)kv_min(room, count);
-    run_end_line(s);
     m->turning = true;
-    struct reaction r = place_go(s, &m->page[to], sign < 0 ? "back" : "forward");
+    struct reaction r = place_go(s, &m->page[to], sign < 0 ? "back" : "forward", "");
     m->turning = false;
     if (!r.status) m->at = to;
     return r;
