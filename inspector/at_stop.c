@@ -2,5 +2,11 @@
 #include "inspector/at_stop.h"
 
 #include "inspector/display.h"
+#include "inspector/marks.h"
 
-void at_stop(struct session *s) { display_all(s); }
+void at_stop(struct session *s)
+{
+    s->n_stops++;
+    marks_visit(s);
+    display_all(s);
+}

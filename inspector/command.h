@@ -17,7 +17,9 @@ enum command_group {
     GROUP_LOOKING,
     GROUP_CHANGING,
     GROUP_SESSION,
-    GROUP_HIDDEN, /* works, but help and completion do not show it */
+    GROUP_USER,    /* made by define */
+    GROUP_ALIASES, /* made by alias */
+    GROUP_HIDDEN,  /* works, but help and completion do not show it */
     GROUP_COUNT
 };
 
@@ -64,7 +66,8 @@ struct command {
     const struct command *sub; /* a prefix group: rows up to a NULL name; run (if any) gets what no row matches */
 };
 
-extern const struct command command_table[]; /* ends with a NULL name */
+extern const struct command
+    command_table[]; /* ends with a NULL name; what a session has beside it: session_table() */
 extern const char *const command_group_name[GROUP_COUNT];
 extern const char *const command_group_title[GROUP_COUNT];
 

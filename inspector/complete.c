@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "inspector/define.h"
 #include "inspector/expr_eval.h"
 #include "inspector/lookup.h"
 #include "inspector/names.h"
@@ -74,14 +75,14 @@ static void locations(struct session *s, const struct wanted *w)
 bool complete_line(
     struct session *s, const char *line, size_t *start, void (*visit)(void *ctx, const char *word), void *ctx)
 {
-    const struct command *row = NULL, *table = command_table;
+    const struct command *row = NULL, *table = session_table(s);
     const char *at = line + strspn(line, " \t");
     struct kv_error ignored;
     for (;;) { /* command words that are complete */
         size_t n = strcspn(at, " \t");
         if (!at[n]) break;
         const struct command *found;
-        if (lookup_row(table, "", table == command_table ? command_pins : NULL, at, n, &found, &ignored)) break;
+        if (lookup_row(table, "", table == session_table(s) ? command_pins : NULL, at, n, &found, &ignored)) break;
         row = found;
         at += n + strspn(at + n, " \t");
         if (!row->sub) break;
@@ -94,11 +95,11 @@ bool complete_line(
             if (strchr("([+-*/<>=!&|,", *p)) word = p + 1;
     *start = (size_t)(word - line);
     const struct wanted w = { word, strlen(word), visit, ctx };
-    if (!row || row->sub) rows(&w, table);
+    if ((!row || row->sub) && word == at) rows(&w, table);
     if (!row) return false;
     switch (row->complete) {
     case COMPLETE_COMMAND:
-        if (!row->sub) rows(&w, command_table);
+        if (!row->sub) rows(&w, session_table(s));
         return false;
     case COMPLETE_SETTING:
         settings(&w, row->sub || strcmp(row->name, "policy") ? at : "policy.preset ");

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspector/define.h"
 #include "inspector/lookup.h"
 #include "inspector/options.h"
 
@@ -38,10 +39,17 @@ static void list_classes(struct session *s)
                     "Command name abbreviations are allowed if unambiguous.\n");
 }
 
+static bool has_rows(const struct session *s, int g)
+{
+    const struct command *row = session_table(s);
+    while (row->name && (int)row->group != g) row++;
+    return row->name != NULL;
+}
+
 static void list_group(struct session *s, int g)
 {
     fprintf(s->out, "%s.\n\nList of commands:\n\n", command_group_title[g]);
-    for (const struct command *row = command_table; row->name; row++)
+    for (const struct command *row = session_table(s); row->name; row++)
         if ((int)row->group == g) print_line(s, "", row);
 }
 
@@ -75,8 +83,9 @@ struct reaction cmd_help(struct session *s, const char *args)
         }
     if (!strcmp(args, "all")) {
         for (int g = 0; g < GROUP_HIDDEN; g++) {
+            if (!has_rows(s, g)) continue;
             fprintf(s->out, "%s%s.\n\n", g ? "\n" : "", command_group_title[g]);
-            for (const struct command *c = command_table; c->name; c++) {
+            for (const struct command *c = session_table(s); c->name; c++) {
                 if ((int)c->group != g) continue;
                 print_line(s, "", c);
                 if (c->sub) print_rows(s, c->name, c->sub);
@@ -84,7 +93,8 @@ struct reaction cmd_help(struct session *s, const char *args)
         }
         return DONE;
     }
-    if (lookup_line(command_table, command_pins, args, &row, &rest, path, sizeof path, &s->err)) return failed(s);
+    if (lookup_line(session_table(s), command_pins, args, &row, &rest, path, sizeof path, &s->err))
+        return failed(s);
     if (row->sub && *rest) {
         const struct command *sub;
         return lookup_row(row->sub, path, NULL, rest, strcspn(rest, " \t"), &sub, &s->err) ? failed(s) : DONE;
@@ -101,7 +111,7 @@ static bool says(const struct command *row, const char *word)
 struct reaction cmd_apropos(struct session *s, const char *args)
 {
     if (!*args) return refuse(s, KV_BAD_ARG, "Argument required (word to look for).");
-    for (const struct command *row = command_table; row->name; row++) {
+    for (const struct command *row = session_table(s); row->name; row++) {
         if (row->group == GROUP_HIDDEN) continue;
         if (says(row, args)) print_line(s, "", row);
         for (const struct command *sub = row->sub; sub && sub->name; sub++)
@@ -124,8 +134,9 @@ struct reaction cmd_help_markdown(struct session *s, const char *args)
     (void)args;
     fprintf(s->out, "| command | short | what it does |\n|---|---|---|\n");
     for (int g = 0; g < GROUP_HIDDEN; g++) {
+        if (!has_rows(s, g)) continue;
         fprintf(s->out, "| **%s** | | |\n", command_group_title[g]);
-        for (const struct command *row = command_table; row->name; row++) {
+        for (const struct command *row = session_table(s); row->name; row++) {
             if ((int)row->group != g) continue;
             if (!row->sub || row->run) markdown_row(s, "", row);
             for (const struct command *sub = row->sub; sub && sub->name; sub++)
@@ -182,8 +193,9 @@ struct reaction cmd_man(struct session *s, const char *args)
         fputc('\n', s->out);
     }
     for (int g = 0; g < GROUP_HIDDEN; g++) {
+        if (!has_rows(s, g)) continue;
         fprintf(s->out, ".SH \"%s\"\n", command_group_title[g]);
-        for (const struct command *row = command_table; row->name; row++) {
+        for (const struct command *row = session_table(s); row->name; row++) {
             if ((int)row->group != g) continue;
             if (!row->sub || row->run) man_row(s, "", row);
             for (const struct command *sub = row->sub; sub && sub->name; sub++)
@@ -198,7 +210,8 @@ struct reaction cmd_which(struct session *s, const char *args)
     const struct command *row;
     const char *rest;
     char path[96];
-    if (lookup_line(command_table, command_pins, args, &row, &rest, path, sizeof path, &s->err)) return failed(s);
+    if (lookup_line(session_table(s), command_pins, args, &row, &rest, path, sizeof path, &s->err))
+        return failed(s);
     fprintf(s->out, "%s\n", path);
     return DONE;
 }

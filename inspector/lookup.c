@@ -109,6 +109,7 @@ enum kv_status lookup_line(const struct command *rows, const struct command_pin 
     for (;;) {
         line += strspn(line, " \t");
         size_t n = word_length(line);
+        if (!row && (*line == '!' || *line == '|')) n = 1; /* GDB's two commands that are no words */
         if (row && !n) break;
         if (!n) n = strcspn(line, " \t");
         const struct command *found;

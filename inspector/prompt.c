@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "inspector/block.h"
 #include "inspector/complete.h"
 
 #define PROMPT        "(kvdbg) "
@@ -92,10 +93,30 @@ static void take(struct session *s, const char *line)
     if (*text) session_do(s, text);
 }
 
+/* The lines of a block, asked for behind a > a level. */
+static bool terminal_line(struct line_source *src, char **line, size_t *cap)
+{
+    struct session *s = src->ctx;
+    fflush(s->out);
+    char *text = readline(">");
+    if (session_interrupted()) {
+        kv_fail(&s->err, KV_NOT_NOW, "Quit");
+        free(text);
+        return false;
+    }
+    if (!text) return false;
+    src->line++;
+    free(*line);
+    *line = text;
+    *cap = strlen(text) + 1;
+    return true;
+}
+
 static void terminal_loop(struct session *s)
 {
     char path[4096];
     bool kept = history_path(path, sizeof path);
+    struct line_source src = { .read = terminal_line, .ctx = s };
     completing = s;
     rl_readline_name = "kvdbg";
     rl_initialize();
@@ -104,6 +125,7 @@ static void terminal_loop(struct session *s)
     if (kept) read_history(path);
     rl_attempted_completion_function = attempt;
     rl_completer_word_break_characters = " \t()[]+-*/<>=!&|,";
+    s->source = &src;
     while (!s->leaving) {
         char *line = readline(PROMPT);
         if (session_interrupted()) { /* Ctrl-C drops the line, as in GDB */
@@ -120,7 +142,17 @@ static void terminal_loop(struct session *s)
         take(s, line);
         free(line);
     }
+    s->source = NULL;
     if (kept) write_history(path);
+}
+
+static bool pipe_line(struct line_source *src, char **line, size_t *cap)
+{
+    ssize_t n = getline(line, cap, src->ctx);
+    if (n < 0) return false;
+    src->line++;
+    if (n && (*line)[n - 1] == '\n') (*line)[n - 1] = '\0';
+    return true;
 }
 
 void prompt_loop(struct session *s)
@@ -129,12 +161,22 @@ void prompt_loop(struct session *s)
         terminal_loop(s);
         return;
     }
+    struct line_source src = { .read = pipe_line, .ctx = stdin };
     char *line = NULL;
     size_t cap = 0;
-    ssize_t n;
-    while (!s->leaving && (n = getline(&line, &cap, stdin)) >= 0) {
-        if (n && line[n - 1] == '\n') line[n - 1] = '\0';
-        take(s, line);
-    }
+    s->source = &src;
+    while (!s->leaving && pipe_line(&src, &line, &cap)) take(s, line);
+    s->source = NULL;
     free(line);
+}
+
+struct reaction cmd_show_commands(struct session *s, const char *args)
+{
+    int n = s->terminal ? history_length : 0;
+    (void)args;
+    for (int i = n > 10 ? n - 10 : 0; i < n; i++) {
+        const HIST_ENTRY *entry = history_get(history_base + i);
+        if (entry) fprintf(s->out, "%5d  %s\n", history_base + i, entry->line);
+    }
+    return DONE;
 }

@@ -7,6 +7,8 @@
 /* Reads and runs lines until the end or quit. */
 void prompt_loop(struct session *s);
 
+struct reaction cmd_show_commands(struct session *s, const char *args);
+
 struct reaction cmd_complete(struct session *s, const char *args);
 
 #endif

@@ -1,4 +1,4 @@
-/* Scripts and the commands that only make sense in them. */
+/* Running files and blocks of commands. */
 #include "inspector/script.h"
 
 #include <errno.h>
@@ -6,32 +6,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "inspector/define.h"
 #include "inspector/line.h"
 
-static const char *const blocks[] = { "if", "while", "define", "document", "commands", "python" };
+/* --- where lines come from ------------------------------------------------------------------------------------------- */
 
-const char *script_block_word(const char *line)
+/* One line of a file without its newline; a trailing backslash joins the next line. */
+static bool file_line(struct line_source *src, char **line, size_t *cap)
 {
-    line += strspn(line, " \t");
-    size_t n = strcspn(line, " \t\n\r");
-    for (size_t i = 0; i < KV_COUNT(blocks); i++)
-        if (strlen(blocks[i]) == n && !memcmp(line, blocks[i], n)) return blocks[i];
-    return NULL;
-}
-
-static bool is_word(const char *line, const char *word)
-{
-    line += strspn(line, " \t");
-    size_t n = strlen(word);
-    return !strncmp(line, word, n) && !line[n + strspn(line + n, " \t\r\n")];
-}
-
-/* One line of any length without its newline, growing *line; a trailing backslash joins the next line. */
-static bool read_line(FILE *f, char **line, size_t *cap, int *count)
-{
+    FILE *f = src->ctx;
     ssize_t n = getline(line, cap, f);
     if (n < 0) return false;
-    ++*count;
+    ++src->line;
     while (n > 1 && (*line)[n - 1] == '\n' && (*line)[n - 2] == '\\') {
         char *more = NULL;
         size_t more_cap = 0;
@@ -40,7 +26,7 @@ static bool read_line(FILE *f, char **line, size_t *cap, int *count)
             free(more);
             break;
         }
-        ++*count;
+        ++src->line;
         char *joined = realloc(*line, (size_t)(n - 2 + m) + 1);
         if (joined) {
             memcpy(joined + n - 2, more, (size_t)m + 1);
@@ -55,39 +41,181 @@ static bool read_line(FILE *f, char **line, size_t *cap, int *count)
     return true;
 }
 
-/* Whether the block that `line` opens also ends; the reader is left behind it. */
-static bool skip_block(FILE *f, char **line, size_t *cap, int *count)
+enum kv_status script_body(struct session *s, enum block_kind kind, struct body *out)
 {
-    for (int depth = 1; depth > 0;) {
-        if (!read_line(f, line, cap, count)) return false;
-        if (script_block_word(*line)) depth++;
-        if (is_word(*line, "end")) depth--;
+    *out = (struct body){ 0 };
+    const struct block_line *pending = s->pending;
+    s->pending = NULL;
+    if (pending) {
+        out->body = pending->body;
+        out->other = pending->other;
+        return KV_OK;
     }
-    return true;
+    struct line_source *src = s->source;
+    if (!src)
+        return kv_fail(&s->err, KV_BAD_ARG,
+            "`%.*s' needs the lines that follow it: put them into a file (-x) or type them at the prompt.",
+            (int)strcspn(s->command, " \t("), s->command);
+    struct block_line opener = { .text = s->command, .number = src->line };
+    enum kv_status st = block_read(s, src, kind, &opener, &s->err);
+    if (st) return st;
+    out->body = opener.body;
+    out->other = opener.other;
+    out->owned = kv_alloc(1, sizeof *out->owned);
+    if (out->owned) {
+        *out->owned = (struct block_line){ .body = opener.body, .other = opener.other };
+        return KV_OK;
+    }
+    block_lines_free(opener.body);
+    block_lines_free(opener.other);
+    return kv_fail(&s->err, KV_NO_MEMORY, "No memory for a block of lines.");
 }
 
-static struct reaction run_lines(struct session *s, FILE *f, struct script_place *place)
+enum kv_status script_body_take(struct body *b, struct block_line **out, struct kv_error *err)
+{
+    if (!b->owned) {
+        enum kv_status st = block_lines_copy(b->body, out, err);
+        if (st) block_lines_free(*out);
+        return st;
+    }
+    *out = b->owned->body;
+    b->owned->body = NULL;
+    return KV_OK;
+}
+
+void script_body_free(struct body *b)
+{
+    block_lines_free(b->owned);
+    *b = (struct body){ 0 };
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------------ */
+
+/* loop_break and loop_continue are words of a loop, not commands. */
+static bool loop_word(struct session *s, const char *text)
+{
+    if (!s->loops) return false;
+    s->flow = block_is(text, "loop_break") ? FLOW_BREAK : block_is(text, "loop_continue") ? FLOW_CONTINUE : FLOW_ON;
+    return s->flow != FLOW_ON;
+}
+
+struct reaction script_lines(struct session *s, const struct block_line *l, bool stepped)
+{
+    struct reaction r = DONE;
+    uint64_t stops = s->n_stops;
+    for (; l && !s->leaving; l = l->next) {
+        if (s->place && !s->calls) s->place->line = l->number;
+        if (session_interrupted()) return refuse(s, KV_STOPPED, "Interrupted.");
+        if (loop_word(s, l->text)) return r;
+        char *text = define_arguments(s, l->text);
+        if (!text) return failed(s);
+        s->pending = l->body || l->other || block_opens(s, l->text) ? l : NULL;
+        s->nest++;
+        r = session_line(s, text);
+        s->nest--;
+        s->pending = NULL;
+        free(text);
+        if (r.status || (r.flags & REACT_QUIT) || s->flow != FLOW_ON) return r;
+        if (stepped && s->n_stops != stops) return DONE;
+    }
+    return DONE;
+}
+
+static enum kv_status condition(struct session *s, const char *args, bool *yes)
+{
+    struct value v;
+    enum kv_status st = expr_text(s, args, &v, &s->err);
+    if (!st) st = value_true(&v, yes, &s->err);
+    value_free(&v);
+    return st;
+}
+
+struct reaction cmd_if(struct session *s, const char *args)
+{
+    struct body b;
+    bool yes = false;
+    struct reaction r;
+    if (script_body(s, BLOCK_IF, &b)) return failed(s);
+    if (!*args)
+        r = refuse(s, KV_BAD_ARG, "if command requires an argument.");
+    else if (condition(s, args, &yes))
+        r = failed(s);
+    else
+        r = script_lines(s, yes ? b.body : b.other, false);
+    script_body_free(&b);
+    return r;
+}
+
+struct reaction cmd_while(struct session *s, const char *args)
+{
+    struct body b;
+    bool yes = false;
+    struct reaction r = DONE;
+    if (script_body(s, BLOCK_WHILE, &b)) return failed(s);
+    if (!*args) r = refuse(s, KV_BAD_ARG, "while command requires an argument.");
+    s->loops++;
+    while (!r.status && !s->leaving) {
+        if (condition(s, args, &yes)) {
+            r = failed(s);
+            break;
+        }
+        if (!yes) break;
+        if (session_interrupted()) {
+            r = refuse(s, KV_STOPPED, "Interrupted.");
+            break;
+        }
+        r = script_lines(s, b.body, false);
+        bool out = s->flow == FLOW_BREAK;
+        s->flow = FLOW_ON;
+        if (out) break;
+    }
+    s->loops--;
+    script_body_free(&b);
+    return r;
+}
+
+struct reaction cmd_end(struct session *s, const char *args)
+{
+    (void)args;
+    return refuse(s, KV_BAD_ARG, "This command cannot be used at the top level.");
+}
+
+struct reaction script_text(struct session *s, const char *text)
+{
+    struct line_source src;
+    struct block_line *lines;
+    block_text_source(&src, &text);
+    if (block_read_all(s, &src, &lines, &s->err)) return failed(s);
+    struct line_source *outer = s->source;
+    s->source = NULL;
+    s->calls++;
+    struct reaction r = script_lines(s, lines, false);
+    s->calls--;
+    s->source = outer;
+    block_lines_free(lines);
+    return r;
+}
+
+static struct reaction one_line(struct session *s, const char *line)
+{
+    if (strlen(line) != strcspn(line, "\001\002\003\004\005\006\016\017"))
+        return refuse(s, KV_BAD_FILE, "The file has control characters; it is no script.");
+    return session_line(s, line);
+}
+
+static struct reaction run_source(struct session *s, struct line_source *src, struct script_place *place)
 {
     char *line = NULL;
     size_t cap = 0;
     struct reaction first = DONE;
-    int count = 0;
-    while (!s->leaving && read_line(f, &line, &cap, &count)) {
-        struct reaction r;
-        const char *block = script_block_word(line);
-        place->line = count;
+    struct line_source *outer = s->source;
+    int calls = s->calls;
+    s->calls = 0;
+    while (!s->leaving && src->read(src, &line, &cap)) {
+        place->line = src->line;
         s->place = place;
-        if (strlen(line) != strcspn(line, "\001\002\003\004\005\006\016\017")) {
-            r = refuse(s, KV_BAD_FILE, "The file has control characters; it is no script.");
-        } else if (block && !skip_block(f, &line, &cap, &count)) {
-            r = refuse(s, KV_BAD_FILE,
-                "The file ends inside the block that `%s' begins in line %d; `end' is missing.", block,
-                place->line);
-        } else if (block) {
-            r = refuse(s, KV_UNSUPPORTED, "`%s' is not there yet: scripts run line by line.", block);
-        } else {
-            r = session_line(s, line);
-        }
+        s->source = src;
+        struct reaction r = one_line(s, line);
         bool inner = r.status && !s->err.text[0]; /* a sourced file has already said why */
         if (r.status && !inner) session_complain(s);
         s->err = (struct kv_error){ 0 };
@@ -95,6 +223,8 @@ static struct reaction run_lines(struct session *s, FILE *f, struct script_place
         if (r.status && !first.status) first = r;
         if (r.status && (!s->options->keep_going || r.status == KV_STOPPED)) break;
     }
+    s->source = outer;
+    s->calls = calls;
     free(line);
     return first;
 }
@@ -118,7 +248,8 @@ struct reaction script_file(struct session *s, const char *path)
         r.exit = 2;
         return r;
     }
-    struct reaction r = run_lines(s, f, &place);
+    struct line_source src = { .name = path, .read = file_line, .ctx = f };
+    struct reaction r = run_source(s, &src, &place);
     fclose(f);
     return r;
 }
@@ -127,18 +258,13 @@ struct reaction cmd_source(struct session *s, const char *args)
 {
     struct line_words words;
     if (line_split(args, &words, &s->err)) return failed(s);
-    if (words.count != 1) return refuse(s, KV_BAD_ARG, "Argument required (file of commands to run).");
-    struct reaction r = script_file(s, words.word[0]);
+    bool loud = words.count && !strcmp(words.word[0], "-v"), trace = s->trace;
+    if (words.count != 1 + loud) return refuse(s, KV_BAD_ARG, "Argument required (file of commands to run).");
+    s->trace = trace || loud;
+    struct reaction r = script_file(s, words.word[loud]);
+    if (loud) s->trace = trace;
     if (s->err.text[0]) r.exit = 0; /* a missing file is a failed command here, not a bad command line */
-    s->repeat[0] = '\0';
     return r;
-}
-
-struct reaction cmd_block(struct session *s, const char *args)
-{
-    (void)args;
-    return refuse(s, KV_UNSUPPORTED, "`%.*s' is not there yet: commands run line by line.",
-        (int)strcspn(s->command, " \t"), s->command);
 }
 
 struct reaction cmd_echo(struct session *s, const char *args)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "inspector/at_stop.h"
+#include "inspector/define.h"
 #include "inspector/display.h"
 #include "inspector/hash.h"
 #include "inspector/help.h"
@@ -255,6 +256,7 @@ void session_close(struct session *s)
     stops_free(&s->stops);
     display_free(s);
     marks_forget(s);
+    define_free(s);
     free(s->written);
     free(s->policy);
     free(s->prompt);
@@ -304,11 +306,57 @@ static struct reaction check_needs(struct session *s, const struct command *row,
     return DONE;
 }
 
-struct reaction session_line(struct session *s, const char *line)
+/* A resolved line: its needs, its hooks and itself. */
+static struct reaction run_row(struct session *s, const struct command *row, const char *args)
+{
+    char path[sizeof s->path];
+    memcpy(path, s->path, sizeof path);
+    struct reaction (*run)(struct session * s, const char *args) = row->run; /* a define may move the rows */
+    struct reaction r = check_needs(s, row, path);
+    if (!r.status) r = define_hook(s, "hook", path);
+    if (r.status) return r;
+    r = run(s, args);
+    if (r.flags & REACT_QUIT) {
+        s->leaving = true;
+        s->exit_code = r.exit;
+    }
+    if (r.status || s->leaving) return r;
+    if (r.flags & REACT_STEPPED) at_stop(s);
+    struct reaction hook = define_hook(s, "hookpost", path);
+    return hook.status ? hook : r;
+}
+
+static struct reaction run_line(struct session *s, const char *text)
 {
     const struct command *row;
     const char *args;
-    char path[96];
+    char repeat[sizeof s->repeat] = "";
+    if (lookup_line(session_table(s), command_pins, text, &row, &args, s->path, sizeof s->path, &s->err)) {
+        s->repeat[0] = '\0';
+        return failed(s);
+    }
+    if (!row->run) { /* a group alone lists its members, as in GDB */
+        char path[sizeof s->path];
+        memcpy(path, s->path, sizeof path);
+        s->repeat[0] = '\0';
+        return cmd_help(s, path);
+    }
+    if (row->repeat == REPEAT_SAME) snprintf(repeat, sizeof repeat, "%s", text);
+    if (row->repeat == REPEAT_BARE) snprintf(repeat, sizeof repeat, "%s", s->path);
+    int outer = busy;
+    if (!outer) session_interrupted();
+    if (!outer) s->dont_repeat = false;
+    busy = 1;
+    struct reaction r = run_row(s, row, args);
+    busy = outer;
+    if (outer) r.flags &= ~(unsigned)REACT_STEPPED; /* the line within has done what a stop asks for */
+    memcpy(s->repeat, repeat, sizeof repeat);
+    if (!outer && s->dont_repeat) s->repeat[0] = '\0';
+    return r;
+}
+
+struct reaction session_line(struct session *s, const char *line)
+{
     line += strspn(line, " \t");
     if (!*line || *line == '#') return DONE;
     if (strlen(line) >= sizeof s->command)
@@ -316,27 +364,14 @@ struct reaction session_line(struct session *s, const char *line)
             s, KV_BAD_ARG, "The line has %zu bytes; %zu are the limit.", strlen(line), sizeof s->command - 1);
     snprintf(s->command, sizeof s->command, "%s", line);
     for (size_t n = strlen(s->command); n && strchr(" \t\r", s->command[n - 1]);) s->command[--n] = '\0';
-    if (s->trace && strncmp(s->command, "echo", 4)) fprintf(s->out, "+%s\n", s->command);
-    char text[sizeof s->command];
-    memcpy(text, s->command, sizeof text);
-    s->repeat[0] = '\0';
-    if (lookup_line(command_table, command_pins, text, &row, &args, path, sizeof path, &s->err)) return failed(s);
-    if (!row->run) return cmd_help(s, path); /* a group alone lists its members, as in GDB */
-    struct reaction r = check_needs(s, row, path);
-    if (r.status) return r;
-    if (row->repeat == REPEAT_SAME) memcpy(s->repeat, text, sizeof text);
-    if (row->repeat == REPEAT_BARE) snprintf(s->repeat, sizeof s->repeat, "%s", path);
-    int outer = busy;
-    if (!outer) session_interrupted();
-    busy = 1;
-    r = row->run(s, args);
-    busy = outer;
-    if (r.flags & REACT_STEPPED) marks_visit(s);
-    if (!r.status && r.flags & REACT_STEPPED) at_stop(s);
-    if (r.flags & REACT_QUIT) {
-        s->leaving = true;
-        s->exit_code = r.exit;
+    if (s->trace && strncmp(s->command, "echo", 4)) {
+        for (int i = 0; i <= s->nest; i++) fputc('+', s->out);
+        fprintf(s->out, "%s\n", s->command);
     }
+    char *text = kv_strdup(s->command);
+    if (!text) return refuse(s, KV_NO_MEMORY, "No memory for a line.");
+    struct reaction r = run_line(s, text);
+    free(text);
     if (!r.status && (fflush(s->out) || ferror(s->out))) {
         clearerr(s->out);
         return refuse(s, KV_IO, "Cannot write the output: %s.", strerror(errno));

@@ -25,8 +25,13 @@ struct variable {
 struct script_place {
     const char *file;
     int line;
-    const struct script_place *outer;
+    struct script_place *outer;
 };
+
+enum script_flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE };
+struct line_source;
+struct block_line;
+struct user_commands;
 
 struct session {
     const struct options *options;
@@ -63,16 +68,27 @@ struct session {
     char *written;                      /* names of files exported in this session, each ended by a newline */
     char model_sha[65], prompt_sha[65]; /* empty until an export asked */
 
-    const struct script_place *place;
+    struct script_place *place;
+    struct line_source *source;       /* where the lines that follow come from; NULL: there are none */
+    const struct block_line *pending; /* the running line, where the block that it opens has been read */
+    enum script_flow flow;            /* what a loop's line asked for */
+    int loops, calls, nest;           /* loops around this line in its body; calls, and all bodies, around it */
+    uint64_t n_stops;                 /* times that the request has stopped */
+    struct user_commands *user;       /* define and alias; NULL: none yet */
+
     char command[1024];  /* the line being run, for recipes */
+    char path[96];       /* its command's full name */
     char repeat[1024];   /* what an empty line does, "" = nothing */
+    bool dont_repeat;    /* an empty line does nothing after this command */
     bool confirm, trace; /* ask before something is lost; show commands before they run */
+
     int print_elements, print_repeats;
     char print_letter; /* of the last /FMT, which a / alone repeats */
     struct display *displays;
     int n_displays, last_display; /* how many; the last one's number */
-    int exit;                     /* first failure's status, 0 = none */
-    bool leaving;                 /* quit was said: leave with exit_code */
+
+    int exit;     /* first failure's status, 0 = none */
+    bool leaving; /* quit was said: leave with exit_code */
     int exit_code;
 };
 

@@ -2,6 +2,7 @@
 #include "inspector/break.h"
 #include "inspector/command.h"
 #include "inspector/display.h"
+#include "inspector/define.h"
 #include "inspector/export.h"
 #include "inspector/help.h"
 #include "inspector/info.h"
@@ -18,10 +19,10 @@
 #include "inspector/time.h"
 
 const char *const command_group_name[GROUP_COUNT] = { "running", "stops", "looking", "changing", "session",
-    "hidden" };
+    "user-defined", "aliases", "hidden" };
 const char *const command_group_title[GROUP_COUNT] = { "Running the request",
     "Making the request stop at certain points", "Looking at what is there", "Changing policy, prompt and model",
-    "Session, scripts and help", "Maintenance" };
+    "Session, scripts and help", "User-defined commands", "User-defined aliases of other commands", "Maintenance" };
 
 const char *command_needs_text(enum command_needs needs)
 {
@@ -157,6 +158,26 @@ const struct command command_table[] = {
         COMPLETE_NONE, cmd_echo, NULL },
     { "source", "so", GROUP_SESSION, "FILE", "Read commands from a file", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_FILE, cmd_source, NULL },
+    { "if", NULL, GROUP_SESSION, "EXPR", "Run the lines up to else or end once if an expression holds",
+        "The lines between else and end run if it does not.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_if,
+        NULL },
+    { "while", NULL, GROUP_SESSION, "EXPR", "Run the lines up to end as long as an expression holds",
+        "loop_break leaves the innermost loop, loop_continue begins its next turn.", REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_VALUE, cmd_while, NULL },
+    { "define", NULL, GROUP_SESSION, "NAME", "Define a new command by the lines up to end",
+        "$argc is the number of its arguments, $arg0, $arg1, ... are they.  hook-NAME runs before the command "
+        "NAME,\n"
+        "hookpost-NAME after it, hook-stop at every stop.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_COMMAND, cmd_define, NULL },
+    { "define-prefix", NULL, GROUP_SESSION, "NAME", "Define a group, or let a command have subcommands", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_COMMAND, cmd_define_prefix, NULL },
+    { "document", NULL, GROUP_SESSION, "NAME", "Give a user-defined command its help, by the lines up to end", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_COMMAND, cmd_document, NULL },
+    { "alias", NULL, GROUP_SESSION, "[-a] [--] ALIAS = COMMAND [DEFAULT-ARGS...]",
+        "Define a short name for a command", "-a keeps it out of help and completion.", REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_COMMAND, cmd_alias, NULL },
+    { "dont-repeat", NULL, GROUP_SESSION, "", "In a user-defined command: an empty line does not repeat it", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_dont_repeat, NULL },
     { "assert", NULL, GROUP_SESSION, "EXPR [, \"MESSAGE\"]", "Fail with status 3 unless an expression holds",
         EXPRESSIONS, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_assert, NULL },
     { "expect-stop", NULL, GROUP_SESSION, "REASON", "Fail with status 3 unless the last stop had this reason",
@@ -166,18 +187,10 @@ const struct command command_table[] = {
     { "quit", "q qu exit", GROUP_SESSION, "[N]", "Exit, with status N", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_NONE, cmd_quit, NULL },
 
+    { "end", NULL, GROUP_HIDDEN, "", "Ends a block of lines", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE,
+        cmd_end, NULL },
     { "maintenance", "maint mt", GROUP_HIDDEN, "", "Pages made from the command table", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, NULL, maint_table },
-    { "if", NULL, GROUP_HIDDEN, "", "Not there yet", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_block,
-        NULL },
-    { "while", NULL, GROUP_HIDDEN, "", "Not there yet", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_block,
-        NULL },
-    { "define", NULL, GROUP_HIDDEN, "", "Not there yet", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE,
-        cmd_block, NULL },
-    { "document", NULL, GROUP_HIDDEN, "", "Not there yet", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE,
-        cmd_block, NULL },
-    { "commands", NULL, GROUP_HIDDEN, "", "Not there yet", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE,
-        cmd_block, NULL },
     { 0 },
 };
 

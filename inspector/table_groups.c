@@ -3,6 +3,7 @@
 
 #include "inspector/break.h"
 #include "inspector/display.h"
+#include "inspector/define.h"
 #include "inspector/export.h"
 #include "inspector/help.h"
 #include "inspector/info.h"
@@ -139,6 +140,8 @@ const struct command set_table[] = {
         COMPLETE_COMMAND, NULL, set_print_table },
     { "print-elements", NULL, GROUP_HIDDEN, "N|unlimited", "The same as set print elements", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_set_print_elements, NULL },
+    { "max-user-call-depth", NULL, GROUP_SESSION, "N", "How deep user-defined commands may call each other", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_max_depth, NULL },
     { 0 },
 };
 
@@ -161,6 +164,12 @@ const struct command show_table[] = {
         COMPLETE_COMMAND, cmd_show_print, show_print_table },
     { "print-elements", NULL, GROUP_HIDDEN, "", "The same as show print elements", NULL, REPEAT_SAME, NEEDS_NOTHING,
         COMPLETE_NONE, cmd_show_print_elements, NULL },
+    { "commands", NULL, GROUP_SESSION, "", "The last ten lines typed at the prompt", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_commands, NULL },
+    { "user", NULL, GROUP_SESSION, "[NAME]", "The lines of user-defined commands", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_COMMAND, cmd_show_user, NULL },
+    { "max-user-call-depth", NULL, GROUP_SESSION, "", "How deep user-defined commands may call each other", NULL,
+        REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_show_max_depth, NULL },
     { "version", NULL, GROUP_SESSION, "", "The version of kvdbg", NULL, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE,
         cmd_show_version, NULL },
     { 0 },
