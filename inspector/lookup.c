@@ -82,6 +82,8 @@ enum kv_status lookup_row(const struct command *rows, const char *parent, const 
 {
     *out = NULL;
     for (const struct command *row = rows; row->name; row++)
+        if (same(row->name, word, length)) return *out = row, KV_OK;
+    for (const struct command *row = rows; row->name; row++)
         if (lookup_is(row, word, length)) return *out = row, KV_OK;
     for (const struct command_pin *pin = pins; pin && pin->prefix; pin++) {
         if (!same(pin->prefix, word, length)) continue;
