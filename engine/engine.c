@@ -59,6 +59,7 @@ void kv_engine_close(struct kv_engine *e)
     if (!e) return;
     end_request(e);
     past_free(&e->past);
+    pins_drop(e->pins);
     machine_close(&e->machine);
     tok_close(e->tok);
     free(e->ids);
@@ -119,6 +120,8 @@ static enum kv_status take_prompt(
     e->question = ids + n_context;
     e->n_question = (int)(n - n_context);
     past_reset(&e->past);
+    pins_set(&e->pins, NULL);
+    e->prompt++;
     e->set.policy.query_aware = !e->n_question;
     return KV_OK;
 }

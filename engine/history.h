@@ -4,7 +4,7 @@
  * frontier. Any of them can be gone to: what was appended since is cut off, and the rest of the pass runs again with
  * the policy and the reply tokens that were recorded, so that settings changed since do not alter the past. Stepping
  * on from there replays the same ticks and the same bits up to the frontier, unless a policy.* or decode.* setting
- * was changed behind it: then the next kv_step starts a new branch, and the frontier falls to the present tick. */
+ * or an edit was changed behind it: then the next kv_step starts a new branch, and the frontier falls to the present tick. */
 #ifndef KV_HISTORY_H
 #define KV_HISTORY_H
 
@@ -30,7 +30,7 @@ enum kv_status kv_seek(struct kv_engine *e, uint64_t tick, struct kv_error *err)
  * hashes, whatever way led there. */
 enum kv_status kv_state_hash(struct kv_engine *e, uint64_t *hash, struct kv_error *err);
 
-/* A boundary to come back to, from whatever branch: its policy, reply and settings, no keys or values. */
+/* A boundary to come back to, from whatever branch: its policy, edits, reply and settings, no keys or values. */
 struct kv_mark;
 /* What a mark taken now would hold, bytes. */
 size_t kv_mark_size(const struct kv_engine *e);
@@ -38,7 +38,7 @@ enum kv_status kv_mark_take(const struct kv_engine *e, struct kv_mark **out, str
 void kv_mark_free(struct kv_mark *mark); /* NULL is fine */
 size_t kv_mark_bytes(const struct kv_mark *mark);
 void kv_mark_where(const struct kv_mark *mark, struct kv_where *where);
-/* Goes there and puts policy.* and decode.* back to what they were. A new branch, unless the mark's past is that of
+/* Goes there and puts policy.*, decode.* and edits back to what they were. A new branch, unless the mark's past is that of
  * the present one. KV_NOT_NOW when the request has another prompt or was started with other engine.* settings;
  * KV_STOPPED leaves it on the way. */
 enum kv_status kv_mark_go(struct kv_engine *e, const struct kv_mark *mark, struct kv_error *err);

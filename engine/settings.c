@@ -87,10 +87,11 @@ static enum kv_status refuse_unbuilt(const struct kv_policy *p, struct kv_error 
     return KV_OK;
 }
 
-static bool policy_same(const struct kv_policy *a, const struct kv_policy *b)
+bool settings_policy_same(const struct kv_policy *a, const struct kv_policy *b)
 {
     const struct setting *row;
     char x[200], y[200];
+    if (!memcmp(a, b, sizeof *a)) return true;
     for (int i = 0; (row = policy_setting_at(i)); i++) {
         if (policy_get(a, row->name, x, sizeof x, NULL) || policy_get(b, row->name, y, sizeof y, NULL) ||
             strcmp(x, y))
@@ -103,7 +104,7 @@ bool settings_steer_same(const struct settings *a, const struct settings *b)
 {
     return a->tokens == b->tokens && a->temperature == b->temperature && a->top_k == b->top_k &&
            a->top_p == b->top_p && a->min_p == b->min_p && a->seed == b->seed &&
-           policy_same(&a->policy, &b->policy);
+           settings_policy_same(&a->policy, &b->policy);
 }
 
 void settings_take(struct kv_engine *e, const struct settings *next)

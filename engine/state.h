@@ -4,11 +4,13 @@
 
 #include <stdatomic.h>
 
+#include "engine/edit.h"
 #include "engine/history.h"
 #include "engine/model/model.h"
 #include "engine/policy/policy.h"
 #include "engine/run/cache.h"
 #include "engine/run/forward.h"
+#include "engine/run/pins.h"
 #include "engine/run/plan.h"
 #include "engine/run/record.h"
 #include "engine/run/sample.h"
@@ -19,7 +21,9 @@
 struct selection {
     double *weight;          /* of the allocator */
     double *request;         /* tokens by weight alone */
+    int32_t *lo, *hi;        /* bounds of the budget, tokens */
     int32_t *budget;         /* tokens applied */
+    uint8_t *rule;           /* enum policy_bound that decided the budget */
     int32_t total[2];        /* tokens over all layers: asked for, shared out */
     int32_t *kept;           /* [l][n] ascending positions, the first n_kept[l] count */
     int32_t *n_kept;         /* [l] -1 = not selected yet */
@@ -27,6 +31,7 @@ struct selection {
     uint8_t *reason;         /* [l][n] enum policy_reason */
     struct kv_policy policy; /* in force when it was made */
     uint64_t seed;           /* of the selector random */
+    struct pins *pins;       /* in force when it was made */
     size_t bytes;            /* of the arrays by position */
     bool allocated;
 };
@@ -63,6 +68,7 @@ struct past {
     bool cut;                /* a setting changed behind the frontier: the next step starts a branch */
     struct kv_policy policy; /* that compress ran with */
     uint64_t seed;
+    struct pins *pins;
     struct sampler seeded; /* before the first draw */
     int32_t *token;        /* [n] the reply, */
     struct sampler *drawn; /* [n] and the random state after each of its draws */
@@ -77,6 +83,8 @@ struct kv_engine {
     struct kv_tokenizer *tok; /* NULL: tok_error says why */
     struct kv_error tok_error;
     struct settings set;  /* as the user has them now */
+    struct pins *pins;    /* edits as they are now */
+    unsigned prompt;      /* how many prompts there were */
     struct settings used; /* as the request was started with */
     atomic_bool stop;
     kv_progress_fn *progress;
@@ -152,12 +160,24 @@ void run_drop_caches(struct run *r);
 enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err);
 enum kv_status compress_select(struct kv_engine *e, int layer, struct kv_error *err);
 enum kv_status compress_gather(struct kv_engine *e, int layer, struct kv_error *err);
+/* Bounds of every layer's budget under a policy and pins, fixed budgets apart; lo, hi [n_layer]. */
+enum kv_status compress_bounds(const struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
+    int32_t *lo, int32_t *hi, struct kv_error *err);
+/* Tokens to share out over all layers: the policy's total within the sums of the bounds. */
+int64_t compress_total(const struct kv_engine *e, const struct kv_policy *p, const int32_t *lo, const int32_t *hi);
+/* Works budgets out from the prefill's statistics: fills the arrays by layer and the totals, changes nothing else. */
+enum kv_status compress_solve(struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
+    struct selection *out, struct kv_error *err);
+size_t compress_bytes_per_token(const struct kv_engine *e); /* K and V of one layer; 0: not started */
+/* Puts pins in force (taken over); a change behind the frontier is noted. engine/run/edit.c */
+void edit_take(struct kv_engine *e, struct pins *next);
 
 /* --- engine/run/twin.c, score.c --- */
 void twin_free(struct twin_result *t);
 void score_forget(struct score_base *b);
 
 /* --- engine/settings.c --- */
+bool settings_policy_same(const struct kv_policy *a, const struct kv_policy *b);
 /* Whether policy.* and decode.* are the same. */
 bool settings_steer_same(const struct settings *a, const struct settings *b);
 /* Puts settings in force; a change behind the frontier is noted. */

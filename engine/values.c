@@ -88,21 +88,90 @@ static enum kv_status get_score(struct kv_engine *e, struct kv_array *out, struc
     return KV_OK;
 }
 
+/* The forced mask of a layer as compress had it, and its pins on the way there. */
+struct masks {
+    uint8_t *forced;
+    int8_t *pins;
+};
+
+static enum kv_status open_masks(const struct kv_engine *e, struct masks *m, struct kv_error *err)
+{
+    *m = (struct masks){ kv_alloc((size_t)e->n, 1), kv_alloc((size_t)e->n, 1) };
+    return m->forced && m->pins ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", e->n);
+}
+
+static void fill_mask(const struct kv_engine *e, struct masks *m, size_t layer)
+{
+    bool any = pins_row(e->sel.pins, (int)layer, e->n, m->pins);
+    const struct policy_forcing forcing = { e->sel.policy.sinks, e->sel.policy.recent, any ? m->pins : NULL };
+    policy_forced(&forcing, e->n, e->sel.budget[layer], m->forced);
+}
+
+static void close_masks(struct masks *m)
+{
+    free(m->forced);
+    free(m->pins);
+}
+
 static enum kv_status get_rank(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
     size_t n = (size_t)e->n;
     int32_t *rank = own(e, n_layer(e) * n, sizeof *rank, err);
     *out = by_position(e, KV_I32, rank, "");
     if (!rank) return KV_NO_MEMORY;
-    const struct policy_forcing forcing = { e->sel.policy.sinks, e->sel.policy.recent, NULL };
-    uint8_t *forced = kv_alloc(n, 1);
-    if (!forced) return kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %zu tokens.", n);
-    enum kv_status status = KV_OK;
+    struct masks masks;
+    enum kv_status status = open_masks(e, &masks, err);
     for (size_t l = 0; l < n_layer(e) && !status; l++) {
-        policy_forced(&forcing, e->n, e->sel.budget[l], forced);
-        status = policy_rank(e->sel.score + l * n, forced, e->n, rank + l * n, err);
+        fill_mask(e, &masks, l);
+        status = policy_rank(e->sel.score + l * n, masks.forced, e->n, rank + l * n, err);
     }
-    free(forced);
+    close_masks(&masks);
+    return status;
+}
+
+/* Scores of the last tokens that were let in by score, cut [n_layer]. */
+static enum kv_status find_cuts(struct kv_engine *e, float *cut, struct kv_error *err)
+{
+    size_t n = (size_t)e->n;
+    struct masks masks;
+    struct policy_cut found;
+    enum kv_status status = open_masks(e, &masks, err);
+    for (size_t l = 0; l < n_layer(e) && !status; l++) {
+        fill_mask(e, &masks, l);
+        policy_find_cut(e->sel.score + l * n, masks.forced, e->n, e->sel.kept + l * n, e->sel.n_kept[l], &found);
+        cut[l] = found.score;
+    }
+    close_masks(&masks);
+    return status;
+}
+
+static enum kv_status get_cut(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    float *cut = own(e, n_layer(e), sizeof *cut, err);
+    *out = by_layer(e, KV_F32, cut, "attention");
+    return cut ? find_cuts(e, cut, err) : KV_NO_MEMORY;
+}
+
+/* (score - cut) / |cut| of tokens that competed, NaN of the others. */
+static enum kv_status get_margin(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    size_t n = (size_t)e->n, layers = n_layer(e);
+    double *margin = own(e, layers * n, sizeof *margin, err);
+    float *cut = margin ? kv_alloc(layers, sizeof *cut) : NULL;
+    struct masks masks = { 0 };
+    *out = by_position(e, KV_F64, margin, "");
+    if (!cut) return kv_fail(err, KV_NO_MEMORY, "No memory for the margins of %zu tokens.", n);
+    enum kv_status status = find_cuts(e, cut, err);
+    if (!status) status = open_masks(e, &masks, err);
+    for (size_t l = 0; l < layers && !status; l++) {
+        fill_mask(e, &masks, l);
+        for (size_t j = 0; j < n; j++) {
+            double score = e->sel.score[l * n + j], off = score - (double)cut[l];
+            margin[l * n + j] = masks.forced[j] != KV_BY_SCORE ? NAN : off == 0 ? 0 : off / fabs((double)cut[l]);
+        }
+    }
+    close_masks(&masks);
+    free(cut);
     return status;
 }
 
@@ -140,6 +209,27 @@ static enum kv_status get_budget(struct kv_engine *e, struct kv_array *out, stru
 {
     (void)err;
     *out = by_layer(e, KV_I32, e->sel.budget, "tokens");
+    return KV_OK;
+}
+
+static enum kv_status get_floor(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_layer(e, KV_I32, e->sel.lo, "tokens");
+    return KV_OK;
+}
+
+static enum kv_status get_cap(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_layer(e, KV_I32, e->sel.hi, "tokens");
+    return KV_OK;
+}
+
+static enum kv_status get_rule(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_layer(e, KV_U8, e->sel.rule, "");
     return KV_OK;
 }
 
@@ -215,12 +305,17 @@ static const struct value table[] = {
     { "columns", SINCE_PREFILL, get_columns },
     { "score", SINCE_SELECT, get_score },
     { "rank", SINCE_SELECT, get_rank },
+    { "margin", SINCE_SELECT, get_margin },
+    { "cut", SINCE_SELECT, get_cut },
     { "reason", SINCE_SELECT, get_reason },
     { "kept", SINCE_SELECT, get_kept },
     { "weight", SINCE_ALLOCATE, get_weight },
     { "budget.req", SINCE_ALLOCATE, get_request },
     { "budget.app", SINCE_ALLOCATE, get_budget },
     { "budget.used", SINCE_ALLOCATE, get_used },
+    { "budget.floor", SINCE_ALLOCATE, get_floor },
+    { "budget.cap", SINCE_ALLOCATE, get_cap },
+    { "budget.rule", SINCE_ALLOCATE, get_rule },
     { "budget.total", SINCE_ALLOCATE, get_total },
     { "tok", SINCE_PROMPT, get_tok },
     { "question", SINCE_PROMPT, get_question },

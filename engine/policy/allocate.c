@@ -96,7 +96,7 @@ int64_t policy_total(const struct kv_policy *policy, int n, int n_layer, size_t 
 enum kv_status policy_bounds(const struct kv_policy *policy, int layer, int n, const int8_t *pins, int32_t *lo,
     int32_t *hi, struct kv_error *err)
 {
-    int64_t kept = 0, free = n;
+    int64_t kept = 0, free = n, pinned = 0;
     if (!pins)
         kept = (int64_t)policy->sinks + policy->recent;
     else {
@@ -105,11 +105,14 @@ enum kv_status policy_bounds(const struct kv_policy *policy, int layer, int n, c
             bool forced = pins[j] > 0 || j < policy->sinks || j >= n - policy->recent;
             kept += pins[j] >= 0 && forced;
             free += pins[j] >= 0;
+            pinned += pins[j] > 0;
         }
     }
     if (free < 1) return kv_fail(err, KV_BAD_ARG, "Layer %d would keep none of its %d tokens.", layer, n);
     int64_t most = policy->cap != POLICY_AUTO && policy->cap < free ? policy->cap : free;
     int64_t least = policy->floor != POLICY_AUTO ? policy->floor : kept > 1 ? kept : 1;
+    if (least < pinned) least = pinned;
+    if (most < pinned) most = pinned;
     *hi = (int32_t)most;
     *lo = (int32_t)(least < most ? least : most);
     return KV_OK;

@@ -34,7 +34,7 @@ int64_t policy_total(const struct kv_policy *policy, int n, int n_layer, size_t 
 
 /* Bounds of one layer's budget. pins [n]: 1 = the user keeps token j, -1 = the user evicts it, 0 = free; NULL =
  * none. lo: policy.floor, or all tokens forced or pinned, at least 1; hi: policy.cap, at most the tokens not
- * evicted; lo <= hi. KV_BAD_ARG when the user evicted every token (a layer without keys has no softmax). */
+ * evicted; neither is less than the pinned tokens; lo <= hi. KV_BAD_ARG when the user evicted every token (a layer without keys has no softmax). */
 enum kv_status policy_bounds(const struct kv_policy *policy, int layer, int n, const int8_t *pins, int32_t *lo,
     int32_t *hi, struct kv_error *err);
 

@@ -10,6 +10,7 @@
 
 /* One way from per-head sums to a score row. */
 struct part {
+    const char *name;
     const float *sums; /* [n_head][n] */
     int first_row;     /* the sums are over rows first_row..n-1 */
     enum { PER_NOTHING, PER_VISIBLE_ROW, PER_ROW } divide;
@@ -64,17 +65,14 @@ static void finish_row(const struct policy_scored *s, const struct part *part, d
     pool_piece(part->pool, s->policy->kernel, row + part->split, n - part->split, out + part->split);
 }
 
-/* The score row of one part. Averages are linear, so without a maximum the heads are added before they are pooled,
- * once instead of a head at a time. */
-static enum kv_status score_part(
-    const struct policy_scored *s, const struct part *part, double *score, struct kv_error *err)
+/* The score row of one part from heads first..first+heads-1. Averages are linear, so without a maximum the heads are
+ * added before they are pooled, once instead of a head at a time. */
+static enum kv_status score_heads(const struct policy_scored *s, const struct part *part, int first, int heads,
+    double *score, struct kv_error *err)
 {
     const struct kv_stats *stats = s->stats;
     size_t n = (size_t)stats->n;
     if (!part->sums) return kv_fail(err, KV_BAD_ARG, "Layer %d has no attention sums to score by.", stats->layer);
-    int sets = policy_sets(s->policy, stats->n_kv_head), heads = stats->n_head / sets;
-    if (s->set < 0 || s->set >= sets)
-        return kv_fail(err, KV_BAD_ARG, "Layer %d has %d kept sets, none numbered %d.", stats->layer, sets, s->set);
     double *row = kv_alloc(n, sizeof *row), *pooled = kv_alloc(n, sizeof *pooled);
     if (!row || !pooled) {
         free(row);
@@ -85,7 +83,7 @@ static enum kv_status score_part(
     bool linear = !maximum && part->pool != POLICY_POOL_MAX;
     for (size_t j = 0; j < n; j++) score[j] = maximum ? -INFINITY : 0;
     for (int h = 0; h < heads; h++) {
-        const float *head = part->sums + ((size_t)s->set * (size_t)heads + (size_t)h) * n;
+        const float *head = part->sums + (size_t)(first + h) * n;
         for (size_t j = 0; j < n; j++) row[j] = linear ? row[j] + head[j] : head[j];
         if (linear && h < heads - 1) continue;
         finish_row(s, part, row, pooled);
@@ -102,6 +100,26 @@ static enum kv_status score_part(
     return KV_OK;
 }
 
+/* Which heads the row is for. */
+static enum kv_status heads_of_set(const struct policy_scored *s, int *first, int *heads, struct kv_error *err)
+{
+    const struct kv_stats *stats = s->stats;
+    int sets = policy_sets(s->policy, stats->n_kv_head);
+    if (s->set < 0 || s->set >= sets)
+        return kv_fail(err, KV_BAD_ARG, "Layer %d has %d kept sets, none numbered %d.", stats->layer, sets, s->set);
+    *heads = stats->n_head / sets;
+    *first = s->set * *heads;
+    return KV_OK;
+}
+
+static enum kv_status score_part(
+    const struct policy_scored *s, const struct part *part, double *score, struct kv_error *err)
+{
+    int first = 0, heads = 0;
+    enum kv_status status = heads_of_set(s, &first, &heads, err);
+    return status ? status : score_heads(s, part, first, heads, score, err);
+}
+
 /* --- selectors ------------------------------------------------------------------------------------------ */
 
 static int first_of_window(const struct policy_scored *s)
@@ -112,7 +130,7 @@ static int first_of_window(const struct policy_scored *s)
 /* The sums that policy.rows names. */
 static struct part part_of_rows(const struct policy_scored *s)
 {
-    struct part part = { .sums = s->stats->columns, .pool = s->policy->pool };
+    struct part part = { .name = "sum", .sums = s->stats->columns, .pool = s->policy->pool };
     if (s->policy->rows == POLICY_ROWS_WINDOW) {
         part.sums = s->stats->window;
         part.first_row = first_of_window(s);
@@ -125,57 +143,83 @@ static struct part part_of_rows(const struct policy_scored *s)
     return part;
 }
 
-static enum kv_status score_sum(const struct policy_scored *s, double *score, struct kv_error *err)
+static struct part part_of_window(const struct policy_scored *s)
 {
-    struct part part = part_of_rows(s);
-    return score_part(s, &part, score, err);
-}
-
-static enum kv_status score_mean(const struct policy_scored *s, double *score, struct kv_error *err)
-{
-    struct part part = part_of_rows(s);
-    part.divide = PER_VISIBLE_ROW;
-    return score_part(s, &part, score, err);
-}
-
-static enum kv_status score_window(const struct policy_scored *s, double *score, struct kv_error *err)
-{
-    struct part part = { .sums = s->stats->window,
+    return (struct part){ .name = "window",
+        .sums = s->stats->window,
         .first_row = first_of_window(s),
         .divide = PER_ROW,
         .pool = s->policy->pool == POLICY_POOL_AUTO ? POLICY_POOL_AVG : (enum policy_pool)s->policy->pool,
         .split = first_of_window(s) };
-    return score_part(s, &part, score, err);
 }
 
-static enum kv_status score_last(const struct policy_scored *s, double *score, struct kv_error *err)
+static int parts_sum(const struct policy_scored *s, struct part *part)
 {
-    struct part part = { .sums = s->stats->last,
-        .pool = s->policy->pool == POLICY_POOL_AUTO ? POLICY_POOL_NONE : (enum policy_pool)s->policy->pool };
-    return score_part(s, &part, score, err);
+    part[0] = part_of_rows(s);
+    return 1;
 }
 
-/* Divides by the total over tokens that compete; an all-zero row stays as it is. */
-static void to_shares(const struct policy_scored *s, double *score)
+static int parts_mean(const struct policy_scored *s, struct part *part)
+{
+    part[0] = part_of_rows(s);
+    part[0].name = "mean";
+    part[0].divide = PER_VISIBLE_ROW;
+    return 1;
+}
+
+static int parts_window(const struct policy_scored *s, struct part *part)
+{
+    part[0] = part_of_window(s);
+    return 1;
+}
+
+static int parts_last(const struct policy_scored *s, struct part *part)
+{
+    part[0] = (struct part){ .name = "last",
+        .sums = s->stats->last,
+        .pool = s->policy->pool == POLICY_POOL_AUTO ? POLICY_POOL_NONE : (enum policy_pool)s->policy->pool };
+    return 1;
+}
+
+static int parts_mix(const struct policy_scored *s, struct part *part)
+{
+    part[0] = part_of_rows(s);
+    part[1] = part_of_window(s);
+    return 2;
+}
+
+/* Of a row, over the tokens that compete. */
+static double total_of(const struct policy_scored *s, const double *score)
 {
     double total = 0;
     for (int j = 0; j < s->stats->n; j++)
         if (!s->forced || s->forced[j] == KV_BY_SCORE) total += score[j];
+    return total;
+}
+
+/* Divides by the total; an all-zero row stays as it is. */
+static void to_shares(const struct policy_scored *s, double *score)
+{
+    double total = total_of(s, score);
     for (int j = 0; total != 0 && j < s->stats->n; j++) score[j] /= total;
 }
 
-static enum kv_status score_mix(const struct policy_scored *s, double *score, struct kv_error *err)
+/* The row of a selector with parts: the only one, or shares added. */
+static enum kv_status score_parts(const struct policy_scored *s, double *score, struct kv_error *err)
 {
-    double *window = kv_alloc((size_t)s->stats->n, sizeof *window);
-    if (!window) return kv_fail(err, KV_NO_MEMORY, "Out of memory for the scores of %d tokens.", s->stats->n);
-    enum kv_status status = score_sum(s, score, err);
-    if (!status) status = score_window(s, window, err);
+    struct part part[POLICY_PARTS];
+    int n_part = policy_selector_at(s->policy->selector)->parts(s, part);
+    enum kv_status status = score_part(s, &part[0], score, err);
+    if (status || n_part == 1) return status;
+    double *second = kv_alloc((size_t)s->stats->n, sizeof *second);
+    if (!second) return kv_fail(err, KV_NO_MEMORY, "Out of memory for the scores of %d tokens.", s->stats->n);
+    status = score_part(s, &part[1], second, err);
     if (!status) {
         to_shares(s, score);
-        to_shares(s, window);
-        for (int j = 0; j < s->stats->n; j++) score[j] += window[j];
+        to_shares(s, second);
+        for (int j = 0; j < s->stats->n; j++) score[j] += second[j];
     }
-    free(window);
+    free(second);
     return status;
 }
 
@@ -225,16 +269,63 @@ enum kv_status policy_score(const struct policy_scored *s, float *score, struct 
     return status;
 }
 
+/* --- what a score was made of ----------------------------------------------------------------------------- */
+
+/* Token j of one part on its way; row is scratch. */
+static enum kv_status explain_part(const struct policy_scored *s, const struct part *part, int j, double *row,
+    struct policy_part *out, double *head, struct kv_error *err)
+{
+    struct part raw = *part, divided = *part;
+    int first = 0, heads = 0;
+    raw.divide = PER_NOTHING;
+    raw.pool = divided.pool = POLICY_POOL_NONE;
+    *out = (struct policy_part){ .name = part->name };
+    enum kv_status status = heads_of_set(s, &first, &heads, err);
+    if (!status) status = score_part(s, &raw, row, err);
+    out->raw = row[j];
+    if (!status) status = score_part(s, &divided, row, err);
+    out->divided = row[j];
+    for (int h = 0; head && h < s->stats->n_head && !status; h++) {
+        head[h] = 0;
+        if (h < first || h >= first + heads) continue;
+        status = score_heads(s, part, h, 1, row, err);
+        head[h] = row[j];
+    }
+    if (!status) status = score_part(s, part, row, err);
+    out->pooled = row[j];
+    return status;
+}
+
+enum kv_status policy_explain(const struct policy_scored *s, int j, struct policy_part out[POLICY_PARTS],
+    double *head, int *n_part, struct kv_error *err)
+{
+    const struct policy_selector *selector = policy_selector_at(s->policy->selector);
+    struct part part[POLICY_PARTS];
+    if (!selector) return kv_fail(err, KV_BAD_ARG, "There is no selector number %d.", s->policy->selector);
+    *n_part = selector->parts ? selector->parts(s, part) : 0;
+    double *row = kv_alloc((size_t)s->stats->n, sizeof *row);
+    if (!row) return kv_fail(err, KV_NO_MEMORY, "Out of memory for the scores of %d tokens.", s->stats->n);
+    enum kv_status status = KV_OK;
+    for (int i = 0; i < *n_part && !status; i++) {
+        double *heads = head ? head + (size_t)i * (size_t)s->stats->n_head : NULL;
+        status = explain_part(s, &part[i], j, row, &out[i], heads, err);
+        if (!status && *n_part > 1) out[i].total = total_of(s, row);
+    }
+    free(row);
+    return status;
+}
+
 /* --- table ---------------------------------------------------------------------------------------------- */
 
 static const struct policy_selector selectors[] = {
-    { "sum", POLICY_NEED_ROWS, score_sum, "Attention that the token got, added up." },
-    { "mean", POLICY_NEED_ROWS, score_mean, "The same per row that sees the token." },
-    { "window", KV_NEED_WINDOW, score_window, "Attention from the last policy.window rows, pooled (SnapKV)." },
-    { "last", KV_NEED_LAST, score_last, "Attention of the last row (TOVA)." },
-    { "mix", POLICY_NEED_ROWS | KV_NEED_WINDOW, score_mix, "sum and window, each as shares, added." },
-    { "streaming", 0, score_streaming, "The most recent tokens (StreamingLLM)." },
-    { "random", 0, score_random, "Tokens drawn by lot, the control." },
+    { "sum", POLICY_NEED_ROWS, score_parts, parts_sum, "Attention that the token got, added up." },
+    { "mean", POLICY_NEED_ROWS, score_parts, parts_mean, "The same per row that sees the token." },
+    { "window", KV_NEED_WINDOW, score_parts, parts_window,
+        "Attention from the last policy.window rows, pooled (SnapKV)." },
+    { "last", KV_NEED_LAST, score_parts, parts_last, "Attention of the last row (TOVA)." },
+    { "mix", POLICY_NEED_ROWS | KV_NEED_WINDOW, score_parts, parts_mix, "sum and window, each as shares, added." },
+    { "streaming", 0, score_streaming, NULL, "The most recent tokens (StreamingLLM)." },
+    { "random", 0, score_random, NULL, "Tokens drawn by lot, the control." },
 };
 
 const struct policy_selector *policy_selector_at(int row)

@@ -14,13 +14,17 @@ struct policy_scored {
     uint64_t seed;         /* of `random` */
 };
 
+struct part; /* of a score row; score.c knows */
+#define POLICY_PARTS 2
+
 /* One row a selector: a name, what it reads, and the function. */
 struct policy_selector {
     const char *name;
     unsigned needs; /* enum kv_need; POLICY_NEED_ROWS: as policy.rows says */
     /* score [n] out, in f64: rounded to f32 once, by the caller */
     enum kv_status (*score)(const struct policy_scored *s, double *score, struct kv_error *err);
-    const char *help; /* one sentence */
+    int (*parts)(const struct policy_scored *s, struct part *part); /* NULL: not made of attention */
+    const char *help;                                               /* one sentence */
 };
 #define POLICY_NEED_ROWS (1u << 31)
 
@@ -43,5 +47,16 @@ unsigned policy_selector_needs(const struct kv_policy *policy, const struct poli
  *   random     a hash of (seed, layer, set, position) in [0, 1), the control
  * KV_BAD_ARG when a statistic that is needed is NULL. KV_NO_MEMORY. */
 enum kv_status policy_score(const struct policy_scored *s, float *score, struct kv_error *err);
+
+/* Token j's way through one ingredient of its score: heads reduced, then divided by rows, then pooled; and the total by
+ * which mix divides the pooled value (0 = nothing does). */
+struct policy_part {
+    const char *name;
+    double raw, divided, pooled, total;
+};
+/* The ingredients of the score of token j: *n_part of them, 0 where it is not made of attention. head [POLICY_PARTS]
+ * [n_head] or NULL: the pooled value of every head alone. */
+enum kv_status policy_explain(const struct policy_scored *s, int j, struct policy_part out[POLICY_PARTS],
+    double *head, int *n_part, struct kv_error *err);
 
 #endif

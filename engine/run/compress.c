@@ -13,12 +13,16 @@ enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv
     size_t layers = (size_t)n_layer, cells = layers * (size_t)n;
     *s = (struct selection){ .weight = kv_alloc(layers, sizeof *s->weight),
         .request = kv_alloc(layers, sizeof *s->request),
+        .lo = kv_alloc(layers, sizeof *s->lo),
+        .hi = kv_alloc(layers, sizeof *s->hi),
+        .rule = kv_alloc(layers, sizeof *s->rule),
         .budget = kv_alloc(layers, sizeof *s->budget),
         .kept = kv_alloc(cells, sizeof *s->kept),
         .n_kept = kv_alloc(layers, sizeof *s->n_kept),
         .score = kv_alloc(cells, sizeof *s->score),
         .reason = kv_alloc(cells, sizeof *s->reason) };
-    if (s->weight && s->request && s->budget && s->kept && s->n_kept && s->score && s->reason) {
+    if (s->weight && s->request && s->lo && s->hi && s->rule && s->budget && s->kept && s->n_kept && s->score &&
+        s->reason) {
         s->bytes = cells * (sizeof *s->kept + sizeof *s->score + sizeof *s->reason);
         selection_reset(s, n_layer);
         return KV_OK;
@@ -31,11 +35,15 @@ void selection_free(struct selection *s)
 {
     free(s->weight);
     free(s->request);
+    free(s->lo);
+    free(s->hi);
+    free(s->rule);
     free(s->budget);
     free(s->kept);
     free(s->n_kept);
     free(s->score);
     free(s->reason);
+    pins_drop(s->pins);
     *s = (struct selection){ 0 };
 }
 
@@ -52,7 +60,7 @@ void run_drop_caches(struct run *r)
     r->tail_len = 0;
 }
 
-static size_t bytes_per_token(const struct kv_engine *e)
+size_t compress_bytes_per_token(const struct kv_engine *e)
 {
     const struct cache_format *f = &e->format;
     return 2 * kv_type_bytes(f->type, (size_t)f->n_kv_head * (size_t)f->head_dim);
@@ -85,36 +93,85 @@ static enum kv_status allocator_weights(
     return status;
 }
 
+enum kv_status compress_bounds(const struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
+    int32_t *lo, int32_t *hi, struct kv_error *err)
+{
+    int8_t *row = pins ? kv_alloc((size_t)e->n, 1) : NULL;
+    if (pins && !row) return kv_fail(err, KV_NO_MEMORY, "No memory for the pins of %d tokens.", e->n);
+    enum kv_status status = KV_OK;
+    for (int l = 0; l < e->model->shape.n_layer && !status; l++) {
+        bool any = row && pins_row(pins, l, e->n, row);
+        status = policy_bounds(p, l, e->n, any ? row : NULL, &lo[l], &hi[l], err);
+    }
+    free(row);
+    return status;
+}
+
+int64_t compress_total(const struct kv_engine *e, const struct kv_policy *p, const int32_t *lo, const int32_t *hi)
+{
+    int n_layer = e->model->shape.n_layer;
+    int64_t total = policy_total(p, e->n, n_layer, compress_bytes_per_token(e)), least = 0, most = 0;
+    for (int l = 0; l < n_layer; l++) least += lo[l], most += hi[l];
+    return total < least ? least : total > most ? most : total;
+}
+
+/* The fixed budgets, as far as the tokens that are there allow them. */
+static void fixed_budgets(const struct kv_engine *e, const struct pins *pins, int32_t *fixed, int8_t *row)
+{
+    for (int l = 0; l < e->model->shape.n_layer; l++) {
+        int32_t least = 0, most = e->n;
+        bool any = pins_row(pins, l, e->n, row);
+        for (int j = 0; any && j < e->n; j++) least += row[j] > 0, most -= row[j] < 0;
+        fixed[l] = pins_budget(pins, l);
+        if (fixed[l] < 0) continue;
+        if (fixed[l] > most) fixed[l] = most;
+        if (fixed[l] < least) fixed[l] = least;
+        if (fixed[l] < 1) fixed[l] = 1;
+    }
+}
+
+enum kv_status compress_solve(struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
+    struct selection *out, struct kv_error *err)
+{
+    int n_layer = e->model->shape.n_layer;
+    enum kv_status status = policy_check(p, e->n, n_layer, compress_bytes_per_token(e), err);
+    if (!status) status = allocator_weights(e, p, out->weight, err);
+    if (!status) status = compress_bounds(e, p, pins, out->lo, out->hi, err);
+    if (status) return status;
+    int32_t *fixed = kv_alloc((size_t)n_layer, sizeof *fixed);
+    int8_t *row = kv_alloc((size_t)e->n, 1);
+    int64_t asked = policy_total(p, e->n, n_layer, compress_bytes_per_token(e));
+    const struct policy_problem problem = { n_layer, out->weight, out->lo, out->hi, fixed,
+        compress_total(e, p, out->lo, out->hi) };
+    struct policy_solution solution = { .request = out->request, .bound = out->rule };
+    if (fixed && row) {
+        fixed_budgets(e, pins, fixed, row);
+        status = policy_solve(&problem, out->budget, &solution, err);
+    } else
+        status = kv_fail(err, KV_NO_MEMORY, "No memory for the budgets of %d layers.", n_layer);
+    free(fixed);
+    free(row);
+    if (status) return status;
+    out->total[0] = asked < INT32_MAX ? (int32_t)asked : INT32_MAX;
+    out->total[1] = (int32_t)solution.total;
+    return KV_OK;
+}
+
 enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err)
 {
     struct selection *s = &e->sel;
     bool again = past_again(e);
     const struct kv_policy *p = again ? &e->past.policy : &e->set.policy;
-    int n_layer = e->model->shape.n_layer;
-    enum kv_status status = policy_check(p, e->n, n_layer, bytes_per_token(e), err);
+    struct pins *pins = again ? e->past.pins : e->pins;
+    enum kv_status status = compress_solve(e, p, pins, s, err);
     if (!status) status = fresh_run(e, err);
-    if (!status) status = allocator_weights(e, p, s->weight, err);
-    if (status) return status;
-
-    int32_t *lo = kv_alloc(2 * (size_t)n_layer, sizeof *lo);
-    if (!lo) return kv_fail(err, KV_NO_MEMORY, "No memory for the bounds of %d layers.", n_layer);
-    int32_t *hi = lo + n_layer;
-    for (int l = 0; l < n_layer && !status; l++) status = policy_bounds(p, l, e->n, NULL, &lo[l], &hi[l], err);
-    const struct policy_problem problem = { .n_layer = n_layer,
-        .weight = s->weight,
-        .lo = lo,
-        .hi = hi,
-        .total = policy_total(p, e->n, n_layer, bytes_per_token(e)) };
-    struct policy_solution solution = { .request = s->request };
-    if (!status) status = policy_solve(&problem, s->budget, &solution, err);
-    free(lo);
     if (status) return status;
     s->policy = *p;
     s->seed = again ? e->past.seed : (uint64_t)e->set.seed;
     e->past.policy = s->policy;
     e->past.seed = s->seed;
-    s->total[0] = problem.total < INT32_MAX ? (int32_t)problem.total : INT32_MAX;
-    s->total[1] = (int32_t)solution.total;
+    pins_set(&s->pins, pins);
+    pins_set(&e->past.pins, pins);
     s->allocated = true;
     return KV_OK;
 }
@@ -124,25 +181,32 @@ enum kv_status compress_select(struct kv_engine *e, int layer, struct kv_error *
     struct selection *s = &e->sel;
     const struct kv_policy *p = &s->policy;
     size_t n = (size_t)e->n, row = (size_t)layer * n;
-    const struct policy_forcing forcing = { p->sinks, p->recent, NULL };
     const struct policy_selector *selector = policy_selector_at(p->selector);
     struct kv_stats stats;
     uint8_t *forced = kv_alloc(n, 1);
-    if (!forced) return kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %zu tokens.", n);
-    policy_forced(&forcing, e->n, s->budget[layer], forced);
-    enum kv_status status = record_stats(
-        &e->record, policy_selector_needs(p, selector), layer, p->window, &e->resident.span[layer], &stats, err);
+    int8_t *pins = kv_alloc(n, 1);
+    enum kv_status status =
+        forced && pins ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %zu tokens.", n);
+    const struct policy_forcing forcing = { p->sinks, p->recent,
+        pins && pins_row(s->pins, layer, e->n, pins) ? pins : NULL };
     const struct policy_scored scored = { p, &stats, 0, forced, s->seed };
-    if (!status) status = policy_score(&scored, s->score + row, err);
     int n_kept = 0;
+    if (!status) {
+        policy_forced(&forcing, e->n, s->budget[layer], forced);
+        status = record_stats(&e->record, policy_selector_needs(p, selector), layer, p->window,
+            &e->resident.span[layer], &stats, err);
+    }
+    if (!status) status = policy_score(&scored, s->score + row, err);
     if (!status)
         status = e->machine.be->select(
             e->machine.ctx, s->score + row, forced, e->n, s->budget[layer], s->kept + row, &n_kept, err);
+    if (!status) {
+        s->n_kept[layer] = n_kept;
+        policy_reasons(&forcing, s->score + row, e->n, s->kept + row, n_kept, s->reason + row);
+    }
     free(forced);
-    if (status) return status;
-    s->n_kept[layer] = n_kept;
-    policy_reasons(&forcing, s->score + row, e->n, s->kept + row, n_kept, s->reason + row);
-    return KV_OK;
+    free(pins);
+    return status;
 }
 
 /* A layer that keeps everything is not copied. In place, the resident layer is given up for the compact one. */

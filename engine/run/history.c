@@ -39,6 +39,7 @@ void past_free(struct past *p)
     past_reset(p);
     free(p->token);
     free(p->drawn);
+    pins_drop(p->pins);
     *p = (struct past){ 0 };
 }
 
@@ -377,6 +378,15 @@ static void mix_record(struct hash *h, struct kv_error *err)
     if (r->columns) mix_device(h, r->columns, columns_bytes(e), err);
 }
 
+/* What the selector is to keep and drop. */
+static void mix_pins(struct hash *h, const struct pins *x)
+{
+    mix(h, x != NULL);
+    if (!x) return;
+    mix_bytes(h, x->budget, (size_t)x->n_layer * sizeof *x->budget);
+    mix_bytes(h, x->run, (size_t)x->n_run * sizeof *x->run);
+}
+
 static void mix_selection(struct hash *h)
 {
     const struct selection *s = &h->e->sel;
@@ -387,6 +397,7 @@ static void mix_selection(struct hash *h)
     mix_bytes(h, s->request, layers * sizeof *s->request);
     mix_bytes(h, s->budget, layers * sizeof *s->budget);
     mix_bytes(h, s->total, sizeof s->total);
+    mix_pins(h, s->pins);
     for (size_t l = 0; l < layers; l++) {
         mix(h, (uint64_t)s->n_kept[l]);
         if (s->n_kept[l] < 0) continue;

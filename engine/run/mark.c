@@ -11,6 +11,8 @@ struct kv_mark {
     struct settings set, used;
     struct kv_policy policy; /* that compress ran with, where at lies behind its first stage */
     uint64_t seed;
+    struct pins *compressed; /* the same of edits, */
+    struct pins *pins;       /* and those of now */
     struct sampler seeded;
     int n_reply, n_ids, n; /* tokens: reply, prompt, prefill */
     int32_t *token;        /* [n_reply], then the prompt's ids [n_ids] */
@@ -25,7 +27,8 @@ static size_t token_bytes(const struct kv_engine *e)
 
 size_t kv_mark_size(const struct kv_engine *e)
 {
-    return sizeof(struct kv_mark) + token_bytes(e) + (size_t)e->run.n_reply * sizeof(struct sampler);
+    return sizeof(struct kv_mark) + token_bytes(e) + (size_t)e->run.n_reply * sizeof(struct sampler) +
+           pins_bytes(e->pins) + pins_bytes(e->past.pins);
 }
 
 enum kv_status kv_mark_take(const struct kv_engine *e, struct kv_mark **out, struct kv_error *err)
@@ -35,8 +38,9 @@ enum kv_status kv_mark_take(const struct kv_engine *e, struct kv_mark **out, str
     struct kv_mark *m = kv_alloc(1, sizeof *m);
     size_t n = (size_t)e->run.n_reply;
     if (m)
-        *m = (struct kv_mark){ e->at, e->set, e->used, e->past.policy, e->past.seed, e->past.seeded, (int)n,
-            e->n_all, e->n, kv_alloc(1, token_bytes(e) + 1), kv_alloc(n + 1, sizeof *m->drawn), kv_mark_size(e) };
+        *m = (struct kv_mark){ e->at, e->set, e->used, e->past.policy, e->past.seed, pins_hold(e->past.pins),
+            pins_hold(e->pins), e->past.seeded, (int)n, e->n_all, e->n, kv_alloc(1, token_bytes(e) + 1),
+            kv_alloc(n + 1, sizeof *m->drawn), kv_mark_size(e) };
     if (!m || !m->token || !m->drawn) {
         kv_mark_free(m);
         return kv_fail(err, KV_NO_MEMORY, "No memory for a mark of %zu bytes.", kv_mark_size(e));
@@ -55,6 +59,8 @@ void kv_mark_free(struct kv_mark *m)
     if (!m) return;
     free(m->token);
     free(m->drawn);
+    pins_drop(m->compressed);
+    pins_drop(m->pins);
     free(m);
 }
 
@@ -89,7 +95,7 @@ static bool same_past(const struct kv_engine *e, const struct kv_mark *m)
     if (memcmp(&p->seeded, &m->seeded, sizeof m->seeded) || p->n < m->n_reply) return false;
     if (n && (memcmp(p->token, m->token, n * sizeof *m->token) || memcmp(p->drawn, m->drawn, n * sizeof *m->drawn)))
         return false;
-    return !decided || (p->seed == m->seed && settings_steer_same(&a, &b));
+    return !decided || (p->seed == m->seed && settings_steer_same(&a, &b) && pins_same(p->pins, m->compressed));
 }
 
 /* The mark's past in place of the present one; the engine stands at or before the start of compress. */
@@ -101,6 +107,7 @@ static enum kv_status take_past(struct kv_engine *e, const struct kv_mark *m, st
     for (int t = 0; t < m->n_reply && !status; t++) status = past_token(p, t, m->token[t], &m->drawn[t], err);
     p->policy = m->policy;
     p->seed = m->seed;
+    pins_set(&p->pins, m->compressed);
     p->seeded = m->seeded;
     p->highest = m->at.tick;
     p->done = m->at.phase == KV_PHASE_done ? m->at.tick : UINT64_MAX;
@@ -131,6 +138,8 @@ enum kv_status kv_mark_go(struct kv_engine *e, const struct kv_mark *m, struct k
         if (!status) status = take_past(e, m, err);
     }
     if (!status) status = kv_seek(e, m->at.tick, err);
-    if (!status) settings_take(e, &set);
-    return status;
+    if (status) return status;
+    settings_take(e, &set);
+    edit_take(e, pins_hold(m->pins));
+    return KV_OK;
 }

@@ -1,4 +1,5 @@
 /* Random walks through time: whatever way leads to a tick of a branch, the state there has one hash. */
+#include "engine/edit.h"
 #include "engine/history.h"
 #include "tests/tap.h"
 
@@ -130,6 +131,22 @@ static void change(struct walk *w)
     put(w->e, settings[i].name, settings[i].value[below(w, 3)]);
 }
 
+/* Some tokens in some layers, or a layer's budget; a refusal changes nothing. */
+static void edit(struct walk *w)
+{
+    int32_t pos[12], layer = (int32_t)below(w, 3),
+                     tokens = below(w, 3) ? 20 + (int32_t)below(w, 30) : KV_BUDGET_AUTO;
+    int count = 1 + (int)below(w, 12), from = (int)below(w, 60);
+    for (int i = 0; i < count; i++) pos[i] = from + i;
+    enum kv_status status;
+    if (below(w, 2))
+        status = kv_edit_budgets(w->e, &layer, &tokens, 1, &err);
+    else
+        status = kv_edit_tokens(w->e, (enum kv_edit)below(w, 3) - 1, below(w, 9) ? pos : NULL, count, layer,
+            below(w, 2) ? layer : 2, &err);
+    CHECK(!status || status == KV_BAD_ARG, "%s", err.text);
+}
+
 static void mark(struct walk *w)
 {
     unsigned i = below(w, MARKS);
@@ -186,8 +203,8 @@ static void walk(const char *precision, const char *segment, const char *snapsho
         void (*act)(struct walk *w);
         unsigned share;
     } table[] = { { "step", step, 30 }, { "seek", seek, 25 }, { "back", back, 25 }, { "beyond", beyond, 1 },
-        { "stop", stop, 4 }, { "set", change, 6 }, { "mark", mark, 5 }, { "go", go, 6 },
-        { "recompress", recompress, 2 }, { "start", start, 1 }, { "limit", limit, 2 } };
+        { "stop", stop, 4 }, { "set", change, 6 }, { "edit", edit, 6 }, { "mark", mark, 5 }, { "go", go, 6 },
+        { "recompress", recompress, 3 }, { "start", start, 1 }, { "limit", limit, 2 } };
     static const char *const name[] = { "engine.precision", "engine.segment", "engine.snapshot", "decode.tokens" };
     const char *const value[] = { precision, segment, snapshot, "8" };
     struct walk *w = kv_alloc(1, sizeof *w);

@@ -1,7 +1,7 @@
 /* A random walk over the public contract: settings, stepping, judging and looking in any order. Every call must end
  * in a documented status; a second engine that goes the same way without judging and looking must stand where the
  * first one stands, with the same logits; and what a walk leaves behind must compress and decode like a new run. */
-#include "engine/engine.h"
+#include "engine/edit.h"
 #include "tests/tap.h"
 
 #include <stdlib.h>
@@ -79,6 +79,17 @@ static void set(struct walk *w, const char *name, const char *value)
     CHECK(put(w->e, name, value) && put(w->shadow, name, value), "%s %s: %s", name, value, err.text);
 }
 
+/* Without edits. */
+static void take_back(struct walk *w)
+{
+    static const int32_t layer[LAYERS] = { 0, 1, 2 }, none[LAYERS] = { -1, -1, -1 };
+    for (int i = 0; i < 2; i++) {
+        struct kv_engine *e = i ? w->shadow : w->e;
+        CHECK(!kv_edit_budgets(e, layer, none, LAYERS, &err), "%s", err.text);
+        CHECK(!kv_edit_tokens(e, KV_UNPIN, NULL, 0, 0, LAYERS - 1, &err), "%s", err.text);
+    }
+}
+
 static void step_by(struct walk *w, enum kv_unit unit)
 {
     struct kv_where before, at, shadow;
@@ -93,7 +104,9 @@ static void step_by(struct walk *w, enum kv_unit unit)
     CHECK(at.phase == shadow.phase && at.pass == shadow.pass && at.layer == shadow.layer &&
               at.stage == shadow.stage && at.tick == shadow.tick && at.branch == shadow.branch,
         "stands at tick %llu, the shadow at %llu", (unsigned long long)at.tick, (unsigned long long)shadow.tick);
-    if (at.phase == KV_PHASE_compress && status == KV_BAD_ARG) set(w, "policy.preset", "seed");
+    if (at.phase != KV_PHASE_compress || status != KV_BAD_ARG) return;
+    set(w, "policy.preset", "seed");
+    take_back(w);
 }
 
 static void step(struct walk *w) { step_by(w, below(w, KV_UNIT_LAYER + 1)); }
@@ -142,6 +155,34 @@ static void change_length(struct walk *w)
     char tokens[16];
     snprintf(tokens, sizeof tokens, "%u", 1 + below(w, 16));
     set(w, "decode.tokens", tokens);
+}
+
+/* The same edit in both; one that is refused changes nothing. */
+static void edit(struct walk *w)
+{
+    int32_t pos[9], layer[2] = { (int32_t)below(w, LAYERS + 1), (int32_t)below(w, LAYERS) };
+    int32_t tokens[2] = { (int32_t)below(w, 60) - 1, (int32_t)below(w, 60) - 1 };
+    int count = (int)below(w, 9), last = (int)below(w, LAYERS);
+    bool budgets = below(w, 2), all = !below(w, 6);
+    enum kv_edit how = (enum kv_edit)below(w, 3) - 1;
+    for (int i = 0; i < count; i++) pos[i] = (int32_t)below(w, (unsigned)w->n + 1);
+    enum kv_status status[2];
+    for (int i = 0; i < 2; i++)
+        status[i] = budgets
+                        ? kv_edit_budgets(i ? w->shadow : w->e, layer, tokens, 1 + count % 2, &err)
+                        : kv_edit_tokens(i ? w->shadow : w->e, how, all ? NULL : pos, count, layer[0], last, &err);
+    fine(w, status[0]);
+    CHECK(status[0] == status[1], "%s, the shadow: %s", kv_status_text(status[0]), err.text);
+}
+
+/* Questions about edits and scores leave no trace. */
+static void ask(struct walk *w)
+{
+    int32_t budget[LAYERS];
+    struct kv_why why;
+    double head[2 * HEADS];
+    fine(w, kv_next_budgets(w->e, budget, &err));
+    fine(w, kv_why(w->e, (int)below(w, LAYERS), (int)below(w, (unsigned)w->n), &why, head, &err));
 }
 
 static void recompress(struct walk *w)
@@ -265,6 +306,7 @@ static void compare(struct walk *w)
     int passes = 4000;
     settle(w->e);
     settle(w->shadow);
+    take_back(w);
     kv_where(w->e, &at);
     if (at.phase > KV_PHASE_prefill)
         recompress(w);
@@ -298,6 +340,8 @@ static void walk(uint64_t seed, int actions)
         { "twin", twin, 4 },
         { "score", score, 5 },
         { "recompress", recompress, 4 },
+        { "edit", edit, 8 },
+        { "ask", ask, 6 },
         { "stop", stop, 2 },
         { "look", look, 3 },
         { "start", start, 2 },

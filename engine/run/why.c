@@ -1,0 +1,83 @@
+/* Why a token has its score: the selector's arithmetic once more, with its ingredients kept. */
+#include "engine/edit.h"
+
+#include <stdlib.h>
+
+#include "engine/policy/score.h"
+#include "engine/policy/select.h"
+#include "engine/state.h"
+
+static enum kv_status check(const struct kv_engine *e, int layer, int position, struct kv_error *err)
+{
+    int n_layer = e->model->shape.n_layer;
+    if (layer < 0 || layer >= n_layer)
+        return kv_fail(err, KV_BAD_ARG, "Layer %d out of range; model has %d (0-%d).", layer, n_layer, n_layer - 1);
+    if (!e->started || !e->sel.allocated || e->sel.n_kept[layer] < 0)
+        return kv_fail(err, KV_NOT_NOW, "Layer %d is not selected yet.", layer);
+    if (position < 0 || position >= e->n)
+        return kv_fail(
+            err, KV_BAD_ARG, "Token %d out of range; the prompt has %d (0-%d).", position, e->n, e->n - 1);
+    return KV_OK;
+}
+
+/* The mask that the layer was selected with; NULL = no memory. */
+static uint8_t *mask_of(const struct kv_engine *e, int layer)
+{
+    uint8_t *forced = kv_alloc((size_t)e->n, 1);
+    int8_t *row = kv_alloc((size_t)e->n, 1);
+    if (forced && row) {
+        bool any = pins_row(e->sel.pins, layer, e->n, row);
+        const struct policy_forcing forcing = { e->sel.policy.sinks, e->sel.policy.recent, any ? row : NULL };
+        policy_forced(&forcing, e->n, e->sel.budget[layer], forced);
+    } else {
+        free(forced);
+        forced = NULL;
+    }
+    free(row);
+    return forced;
+}
+
+static enum kv_status explain(
+    struct kv_engine *e, int layer, int position, struct kv_why *out, double *head, struct kv_error *err)
+{
+    const struct kv_policy *p = &e->sel.policy;
+    unsigned needs = policy_selector_needs(p, policy_selector_at(p->selector));
+    struct policy_part part[POLICY_PARTS];
+    struct kv_stats stats;
+    uint8_t *forced = mask_of(e, layer);
+    enum kv_status status =
+        forced ? record_stats(&e->record, needs, layer, p->window, &e->resident.span[layer], &stats, err)
+               : kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", e->n);
+    const struct policy_scored scored = { p, &stats, 0, forced, e->sel.seed };
+    if (!status) status = policy_explain(&scored, position, part, head, &out->n_part, err);
+    free(forced);
+    if (status) return status;
+    out->score = 0;
+    for (int i = 0; i < out->n_part; i++) {
+        out->part[i] =
+            (struct kv_part){ part[i].name, part[i].raw, part[i].divided, part[i].pooled, part[i].total };
+        out->score += part[i].total != 0 ? part[i].pooled / part[i].total : part[i].pooled;
+    }
+    return KV_OK;
+}
+
+enum kv_status kv_why(
+    struct kv_engine *e, int layer, int position, struct kv_why *out, double *head, struct kv_error *err)
+{
+    struct parked parked = { 0 };
+    bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
+    enum kv_status status = check(e, layer, position, err);
+    if (status) return status;
+    *out = (struct kv_why){ .score = (double)e->sel.score[(size_t)layer * (size_t)e->n + (size_t)position] };
+    if (!policy_selector_at(e->sel.policy.selector)->parts) return KV_OK;
+    if (e->in_place)
+        return kv_fail(err, KV_NOT_NOW,
+            "The parts of a score need the prompt's keys, which are compacted in place: set engine.snapshot on, "
+            "then "
+            "run again.");
+    if (live) status = pass_park(&e->pass, &parked, err);
+    if (status) return status;
+    status = explain(e, layer, position, out, head, err);
+    enum kv_status back = live ? pass_unpark(&e->pass, &parked, status ? NULL : err) : KV_OK;
+    return status ? status : back;
+}
