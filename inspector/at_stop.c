@@ -2,11 +2,13 @@
 #include "inspector/at_stop.h"
 
 #include "inspector/display.h"
+#include "inspector/frames.h"
 #include "inspector/marks.h"
 
 void at_stop(struct session *s)
 {
     s->n_stops++;
     marks_visit(s);
+    frames_reset(s);
     display_all(s);
 }

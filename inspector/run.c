@@ -38,7 +38,7 @@ static void rows_text(struct session *s, const struct kv_where *w, const char *n
     snprintf(text, size, "rows %ld-%ld of %ld", first, last - 1, total);
 }
 
-static void pass_text(struct session *s, const struct kv_where *w, char *text, size_t size)
+void run_pass_text(struct session *s, const struct kv_where *w, char *text, size_t size)
 {
     struct kv_array reply;
     struct kv_error ignored;
@@ -77,7 +77,7 @@ void run_next_text(struct session *s, const struct kv_where *w, char *text, size
     if (w->phase == KV_PHASE_compress)
         compress_text(s, w, more, sizeof more);
     else
-        pass_text(s, w, more, sizeof more);
+        run_pass_text(s, w, more, sizeof more);
     if (w->layer >= 0)
         snprintf(stage, sizeof stage, "L%d.%s", w->layer, kv_stage_name[w->stage]);
     else

@@ -13,6 +13,9 @@ struct reaction cmd_continue(struct session *s, const char *args);
 struct reaction cmd_finish(struct session *s, const char *args);
 struct reaction cmd_recompress(struct session *s, const char *args);
 
+/* The rows of a pass, "rows 0-92 of 93", or the token that it reads, "token \"fox\""; empty for compress. */
+void run_pass_text(struct session *s, const struct kv_where *w, char *text, size_t size);
+
 /* What is next to run, in one line: "L12.select  H=1.60 nats  budget 600 of 1254 tokens". */
 void run_next_text(struct session *s, const struct kv_where *w, char *text, size_t size);
 

@@ -50,6 +50,7 @@ struct session {
     bool chat;      /* the prompt in force went through the chat template */
 
     int layer, head, token; /* the focus */
+    int frame;              /* the selected one: enum frame */
     int list_next;          /* where `list` goes on; -1 = at the focus */
     bool computed;          /* the last expression read something that the model computed */
     struct stops stops;

@@ -4,6 +4,7 @@
 #include "inspector/display.h"
 #include "inspector/define.h"
 #include "inspector/export.h"
+#include "inspector/frames.h"
 #include "inspector/help.h"
 #include "inspector/info.h"
 #include "inspector/judge.h"
@@ -120,6 +121,15 @@ const struct command command_table[] = {
         FORMATS "\n" EXPRESSIONS, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_display, NULL },
     { "undisplay", NULL, GROUP_LOOKING, "[N]...", "Cancel some displays, or all", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_NONE, cmd_undisplay, NULL },
+    { "backtrace", "bt where", GROUP_LOOKING, "[N]", "Print the frames: stage, layer, pass, phase, request",
+        "N innermost ones, or the outermost ones with a negative N.", REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE,
+        cmd_backtrace, NULL },
+    { "frame", "f", GROUP_LOOKING, "[N | stage|layer|pass|phase|request]", "Select and print a frame", NULL,
+        REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE, cmd_frame, NULL },
+    { "up", NULL, GROUP_LOOKING, "[N]", "Select and print the frame around this one", NULL, REPEAT_SAME, NEEDS_RUN,
+        COMPLETE_NONE, cmd_up, NULL },
+    { "down", "do", GROUP_LOOKING, "[N]", "Select and print the frame within this one", NULL, REPEAT_SAME,
+        NEEDS_RUN, COMPLETE_NONE, cmd_down, NULL },
     { "heat", NULL, GROUP_LOOKING, "WHAT", "Draw a heat map in the terminal", PICTURES, REPEAT_SAME, NEEDS_RUN,
         COMPLETE_HEAT, cmd_heat, NULL },
     { "list", "l", GROUP_LOOKING, "[TOKENS]", "Print the prompt's text with marks for what survived", TOKENS,

@@ -5,6 +5,7 @@
 #include "inspector/display.h"
 #include "inspector/define.h"
 #include "inspector/export.h"
+#include "inspector/frames.h"
 #include "inspector/help.h"
 #include "inspector/info.h"
 #include "inspector/judge.h"
@@ -49,6 +50,8 @@ const struct command info_table[] = {
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_record, NULL },
     { "checkpoints", NULL, GROUP_RUNNING, "", "All checkpoints; a star where the request stands", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_info_checkpoints, NULL },
+    { "frame", "f", GROUP_LOOKING, "", "All about the selected frame", NULL, REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE,
+        cmd_info_frame, NULL },
     { "settings", NULL, GROUP_LOOKING, "", "Every setting with its value, meaning and legal values", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_settings, NULL },
     { "png", NULL, GROUP_LOOKING, "FILE", "The recipe inside a picture", NULL, REPEAT_NEVER, NEEDS_NOTHING,
