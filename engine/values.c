@@ -187,7 +187,8 @@ static enum kv_status get_kept(struct kv_engine *e, struct kv_array *out, struct
     size_t count = n_layer(e) * (size_t)e->n;
     uint8_t *kept = own(e, count, 1, err);
     *out = by_position(e, KV_U8, kept, "");
-    for (size_t i = 0; kept && i < count; i++) kept[i] = e->sel.reason[i] != POLICY_EVICTED;
+    for (size_t i = 0, n = (size_t)e->n; kept && i < count; i++) /* a layer that has not selected keeps all */
+        kept[i] = e->sel.n_kept[i / n] < 0 || e->sel.reason[i] != POLICY_EVICTED;
     return kept ? KV_OK : KV_NO_MEMORY;
 }
 
@@ -308,7 +309,7 @@ static const struct value table[] = {
     { "margin", SINCE_SELECT, get_margin },
     { "cut", SINCE_SELECT, get_cut },
     { "reason", SINCE_SELECT, get_reason },
-    { "kept", SINCE_SELECT, get_kept },
+    { "kept", SINCE_PREFILL, get_kept },
     { "weight", SINCE_ALLOCATE, get_weight },
     { "budget.req", SINCE_ALLOCATE, get_request },
     { "budget.app", SINCE_ALLOCATE, get_budget },

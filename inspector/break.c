@@ -1,151 +1,187 @@
-/* break, tbreak, delete, enable, disable, condition, ignore, info breakpoints. */
+/* break, tbreak, rbreak, clear, watch, catch, tcatch. */
 #include "inspector/break.h"
 
+#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "inspector/line.h"
+#include "inspector/lookup.h"
+#include "inspector/place.h"
+#include "inspector/table_groups.h"
+#include "inspector/watch.h"
 
-static struct reaction set_break(struct session *s, const char *args, bool temporary)
+/* The last " if " that is in no string, and the condition behind it; "if COND" alone counts. NULL = none. */
+static const char *find_if(const char *text, size_t *before)
 {
-    struct location at;
+    const char *found = NULL;
+    bool quoted = false;
+    for (const char *p = text; *p; p++) {
+        if (*p == '\\' && p[1])
+            p++;
+        else if (*p == '"')
+            quoted = !quoted;
+        else if (!quoted && !strncmp(p, "if", 2) && strchr(" \t(", p[2]) && (p == text || strchr(" \t", p[-1])))
+            found = p;
+    }
+    if (!found) return NULL;
+    for (*before = (size_t)(found - text); *before && strchr(" \t", text[*before - 1]);) --*before;
+    return found + 2 + strspn(found + 2, " \t");
+}
+
+static enum kv_status read_place(struct session *s, const char *text, size_t length, struct location *at)
+{
     struct kv_where w;
-    char place[64];
-    size_t n = strcspn(args, " \t");
-    const char *rest = args + n + strspn(args + n, " \t"), *condition = NULL;
-    enum kv_status st = KV_OK;
-    if (!n && !kv_started(s->engine))
-        return refuse(s, KV_BAD_ARG, "No default breakpoint location now: the request is not being run.");
-    if (!n || (n == 2 && !memcmp(args, "if", 2))) {
-        kv_where(s->engine, &w);
-        at = (struct location){ (int)w.phase, w.pass, w.layer, w.phase == KV_PHASE_done ? -1 : (int)w.stage, -1 };
-        rest = args;
-    } else {
-        st = location_parse(args, n, s->facts.n_layer, &at, &s->err);
-    }
-    if (st) return failed(s);
-    if (!strncmp(rest, "if", 2) && strchr(" \t(", rest[2])) {
-        condition = rest + 2 + strspn(rest + 2, " \t");
-        if (!*condition) return refuse(s, KV_BAD_ARG, "Argument required (condition after \"if\").");
-    } else if (*rest) {
-        return refuse(s, KV_BAD_ARG, "Junk at end of arguments: \"%.60s\".", rest);
-    }
-    if (stops_add(&s->stops, &at, temporary, condition, &s->err)) return failed(s);
-    location_text(&at, place, sizeof place);
+    if (length) return location_parse(text, length, s->facts.n_layer, at, &s->err);
+    if (!kv_started(s->engine))
+        return kv_fail(&s->err, KV_BAD_ARG, "No default breakpoint location now: the request is not being run.");
+    kv_where(s->engine, &w);
+    *at = (struct location)LOCATION_ANY;
+    at->phase = (int)w.phase;
+    at->pass = w.pass;
+    at->layer = w.layer;
+    if (w.phase != KV_PHASE_done) at->stage = (int)w.stage;
+    return KV_OK;
+}
+
+/* "head N" between the place and the condition. */
+static enum kv_status read_head(struct session *s, const char *text, size_t length, int *head)
+{
+    char number[24];
+    long long n;
+    size_t word = 4 + strspn(text + kv_min(length, 4), " \t");
+    if (!length) return KV_OK;
+    if (strncmp(text, "head", 4) || word == 4 || length <= word || length - word >= sizeof number)
+        return kv_fail(&s->err, KV_BAD_ARG, "Junk at end of arguments: \"%.*s\".", (int)kv_min(length, 60), text);
+    snprintf(number, sizeof number, "%.*s", (int)(length - word), text + word);
+    enum kv_status st = line_integer(number, 0, s->facts.n_head - 1, "a head", &n, &s->err);
+    if (!st) *head = (int)n;
+    return st;
+}
+
+static struct reaction set_break(struct session *s, const char *args, bool once)
+{
+    struct stop stop = stop_new(STOP_BREAK);
+    char place[160], note[120];
+    size_t length = strlen(args);
+    const char *condition = find_if(args, &length);
+    if (condition && !*condition) return refuse(s, KV_BAD_ARG, "Argument required (condition after \"if\").");
+    size_t n = kv_min(location_length(args), length);
+    if (!strncmp(args, "head", 4) && strchr(" \t", args[4])) n = 0;
+    size_t blanks = strspn(args + n, " \t");
+    if (n + blanks > length) blanks = length - n;
+    if (read_place(s, args, n, &stop.at) || place_check(s, &stop.at, note, sizeof note) ||
+        read_head(s, args + n + blanks, length - n - blanks, &stop.head))
+        return failed(s);
+    if (once) stop.disp = STOP_DELETE;
+    if (stops_add(&s->stops, &stop, condition, &s->err)) return failed(s);
+    stop_what(&stop, place, sizeof place);
     fprintf(
-        s->out, "%s %d at %s\n", temporary ? "Temporary breakpoint" : "Breakpoint", s->stops.last_number, place);
+        s->out, "%s %d at %s%s\n", once ? "Temporary breakpoint" : "Breakpoint", s->stops.last_number, place, note);
     return CHANGED;
 }
 
 struct reaction cmd_break(struct session *s, const char *args) { return set_break(s, args, false); }
 struct reaction cmd_tbreak(struct session *s, const char *args) { return set_break(s, args, true); }
 
-/* Calls act on every stop that a list of numbers and ranges N-M names. */
-static struct reaction each_number(struct session *s, const char *args, void (*act)(struct session *s, int number))
+struct reaction cmd_rbreak(struct session *s, const char *args)
 {
-    struct line_words words;
-    if (line_split(args, &words, &s->err)) return failed(s);
-    for (int i = 0; i < words.count; i++) {
-        char *end;
-        long from = strtol(words.word[i], &end, 10), to = from;
-        if (end == words.word[i] || (*end && *end != '-'))
-            return refuse(s, KV_BAD_ARG, "Bad breakpoint argument: '%.60s'.", words.word[i]);
-        if (*end == '-') {
-            char *second = end + 1;
-            to = strtol(second, &end, 10);
-            if (end == second || *end || to < from)
-                return refuse(s, KV_BAD_ARG, "Bad breakpoint argument: '%.60s'.", words.word[i]);
-        }
-        if (from == to && (from < 1 || from > s->stops.last_number || !stops_find(&s->stops, (int)from)))
-            return refuse(s, KV_NOT_FOUND, "No breakpoint number %ld.", from);
-        for (long n = from < 1 ? 1 : from; n <= to && n <= s->stops.last_number; n++)
-            if (stops_find(&s->stops, (int)n)) act(s, (int)n);
+    regex_t pattern;
+    char why[160];
+    int bad = regcomp(&pattern, *args ? args : ".", REG_EXTENDED | REG_NOSUB);
+    if (bad) {
+        regerror(bad, &pattern, why, sizeof why);
+        return refuse(s, KV_BAD_ARG, "Invalid regexp: %s.", why);
     }
+    enum kv_status st = KV_OK;
+    int made = 0;
+    for (int stage = 0; stage < KV_STAGE_COUNT && !st; stage++) {
+        struct stop stop = stop_new(STOP_BREAK);
+        if (regexec(&pattern, kv_stage_name[stage], 0, NULL, 0)) continue;
+        stop.at.stage = stage;
+        st = stops_add(&s->stops, &stop, NULL, &s->err);
+        if (!st) fprintf(s->out, "Breakpoint %d at .%s\n", s->stops.last_number, kv_stage_name[stage]);
+        made++;
+    }
+    regfree(&pattern);
+    if (st) return failed(s);
+    if (!made) return refuse(s, KV_NOT_FOUND, "No stage matches \"%.60s\".", args);
     return CHANGED;
 }
 
-static struct reaction each(struct session *s, const char *args, void (*act)(struct session *s, int number))
+static bool same_place(const struct location *a, const struct location *b)
 {
-    if (*args) return each_number(s, args, act);
-    for (int i = s->stops.count - 1; i >= 0; i--) act(s, s->stops.list[i].number);
+    return a->phase == b->phase && a->pass == b->pass && a->layer == b->layer && a->stage == b->stage &&
+           a->tick == b->tick && a->position == b->position && !strcmp(a->text, b->text);
+}
+
+struct reaction cmd_clear(struct session *s, const char *args)
+{
+    struct location at;
+    struct kv_where w;
+    int deleted[64], n = 0;
+    char place[160];
+    if (*args && location_length(args) != strlen(args))
+        return refuse(s, KV_BAD_ARG, "Junk at end of arguments: \"%.60s\".", args + location_length(args));
+    if (read_place(s, args, strlen(args), &at)) return failed(s);
+    kv_where(s->engine, &w);
+    for (int i = s->stops.count - 1; i >= 0; i--) {
+        struct stop *stop = &s->stops.list[i];
+        bool match = stop->kind == STOP_BREAK &&
+                     (same_place(&stop->at, &at) || (!*args && place_here(s, &stop->at, &w, NULL)));
+        if (!match) continue;
+        if (n < (int)KV_COUNT(deleted)) deleted[n++] = stop->number;
+        stops_delete(&s->stops, stop->number);
+    }
+    location_text(&at, place, sizeof place);
+    if (!n) return refuse(s, KV_NOT_FOUND, "No breakpoint at %s.", place);
+    fprintf(s->out, "Deleted breakpoint%s", n == 1 ? "" : "s");
+    while (n) fprintf(s->out, " %d", deleted[--n]);
+    fputc('\n', s->out);
     return CHANGED;
 }
 
-static void delete_one(struct session *s, int number) { stops_delete(&s->stops, number); }
-static void enable_one(struct session *s, int number) { stops_find(&s->stops, number)->enabled = true; }
-static void disable_one(struct session *s, int number) { stops_find(&s->stops, number)->enabled = false; }
+/* --- values and events ------------------------------------------------------------------------------------------------ */
 
-struct reaction cmd_delete(struct session *s, const char *args)
+struct reaction cmd_watch(struct session *s, const char *args)
 {
-    if (!*args && s->stops.count && !session_ask(s, "Delete all breakpoints? "))
-        return refuse(s, KV_NOT_NOW, "Not confirmed.");
-    return each(s, args, delete_one);
-}
-
-struct reaction cmd_enable(struct session *s, const char *args) { return each(s, args, enable_one); }
-struct reaction cmd_disable(struct session *s, const char *args) { return each(s, args, disable_one); }
-
-/* The stop whose number begins args; *rest = what follows. */
-static struct stop *named(struct session *s, const char *args, const char **rest)
-{
-    char *end;
-    long n = strtol(args, &end, 10);
-    if (end == args) {
-        kv_fail(&s->err, KV_BAD_ARG,
-            *args ? "Bad breakpoint argument: '%.60s'." : "Argument required (breakpoint number).", args);
-        return NULL;
-    }
-    struct stop *stop = n > 0 && n <= s->stops.last_number ? stops_find(&s->stops, (int)n) : NULL;
-    if (!stop) kv_fail(&s->err, KV_NOT_FOUND, "No breakpoint number %ld.", n);
-    *rest = end + strspn(end, " \t");
-    return stop;
-}
-
-struct reaction cmd_condition(struct session *s, const char *args)
-{
-    const char *rest;
-    struct stop *stop = named(s, args, &rest);
-    if (!stop) return failed(s);
-    if (stop_condition(stop, *rest ? rest : NULL, &s->err)) return failed(s);
-    if (!*rest) fprintf(s->out, "Breakpoint %d now unconditional.\n", stop->number);
+    struct stop stop = stop_new(STOP_WATCH);
+    size_t length = strlen(args);
+    const char *condition = find_if(args, &length);
+    char text[sizeof s->command], what[300];
+    if (condition && !*condition) return refuse(s, KV_BAD_ARG, "Argument required (condition after \"if\").");
+    snprintf(text, sizeof text, "%.*s", (int)length, args);
+    if (watch_open(s, text, &stop.watch) || stops_add(&s->stops, &stop, condition, &s->err)) return failed(s);
+    stop_what(&stop, what, sizeof what);
+    fprintf(s->out, "Hardware watchpoint %d: %s\n", s->stops.last_number, what);
     return CHANGED;
 }
 
-struct reaction cmd_ignore(struct session *s, const char *args)
+static struct reaction set_catch(struct session *s, enum catch_event event, const char *args, bool once)
 {
-    const char *rest;
-    long long count;
-    struct stop *stop = named(s, args, &rest);
-    if (!stop) return failed(s);
-    if (!*rest) return refuse(s, KV_BAD_ARG, "Second argument (specified ignore-count) is missing.");
-    if (line_integer(rest, 0, 1000000000, "an ignore count", &count, &s->err)) return failed(s);
-    stop->ignore = (uint64_t)count;
-    if (count)
-        fprintf(s->out, "Will ignore next %lld crossings of breakpoint %d.\n", count, stop->number);
-    else
-        fprintf(s->out, "Will stop next time breakpoint %d is reached.\n", stop->number);
+    struct stop stop = stop_new(STOP_CATCH);
+    char what[300];
+    if (once) stop.disp = STOP_DELETE;
+    if (catch_open(s, event, args, &stop.event) || stops_add(&s->stops, &stop, NULL, &s->err)) return failed(s);
+    stop_what(&stop, what, sizeof what);
+    fprintf(s->out, "Catchpoint %d (%s)\n", s->stops.last_number, what);
     return CHANGED;
 }
 
-struct reaction cmd_info_breakpoints(struct session *s, const char *args)
+#define X(name, typed, usage, help)                                                                                \
+    struct reaction cmd_catch_##name(struct session *s, const char *args)                                          \
+    {                                                                                                              \
+        return set_catch(s, CATCH_##name, args, false);                                                            \
+    }
+CATCH_EVENTS(X)
+#undef X
+
+/* Its events are the rows of catch, in their order. */
+struct reaction cmd_tcatch(struct session *s, const char *args)
 {
-    (void)args;
-    if (!s->stops.count) {
-        fprintf(s->out, "No breakpoints or watchpoints.\n");
-        return DONE;
-    }
-    fprintf(s->out, "%-7s %-14s %-4s %-3s %s\n", "Num", "Type", "Disp", "Enb", "What");
-    for (int i = 0; i < s->stops.count; i++) {
-        const struct stop *stop = &s->stops.list[i];
-        char place[64];
-        location_text(&stop->at, place, sizeof place);
-        fprintf(s->out, "%-7d %-14s %-4s %-3s %s\n", stop->number, "breakpoint", stop->temporary ? "del" : "keep",
-            stop->enabled ? "y" : "n", place);
-        if (stop->condition) fprintf(s->out, "\tstop only if %s\n", stop->condition);
-        if (stop->hits)
-            fprintf(s->out, "\tbreakpoint already hit %llu time%s\n", (unsigned long long)stop->hits,
-                stop->hits == 1 ? "" : "s");
-        if (stop->ignore) fprintf(s->out, "\tignore next %llu hits\n", (unsigned long long)stop->ignore);
-    }
-    return DONE;
+    const struct command *row;
+    size_t n = strcspn(args, " \t");
+    if (!n) return refuse(s, KV_BAD_ARG, "Argument required (event to catch, as for \"catch\").");
+    if (lookup_row(catch_table, "catch", NULL, args, n, &row, &s->err)) return failed(s);
+    return set_catch(s, (enum catch_event)(row - catch_table), args + n + strspn(args + n, " \t"), true);
 }

@@ -1,16 +1,17 @@
-/* Commands on stops. */
+/* Setting stops: break, tbreak, rbreak, clear, watch, catch, tcatch. */
 #ifndef KV_BREAK_H
 #define KV_BREAK_H
 
-#include "inspector/session.h"
+#include "inspector/catch.h"
 
 struct reaction cmd_break(struct session *s, const char *args);
 struct reaction cmd_tbreak(struct session *s, const char *args);
-struct reaction cmd_delete(struct session *s, const char *args);
-struct reaction cmd_enable(struct session *s, const char *args);
-struct reaction cmd_disable(struct session *s, const char *args);
-struct reaction cmd_condition(struct session *s, const char *args);
-struct reaction cmd_ignore(struct session *s, const char *args);
-struct reaction cmd_info_breakpoints(struct session *s, const char *args);
+struct reaction cmd_rbreak(struct session *s, const char *args);
+struct reaction cmd_clear(struct session *s, const char *args);
+struct reaction cmd_watch(struct session *s, const char *args);
+#define X(name, typed, usage, help) struct reaction cmd_catch_##name(struct session *s, const char *args);
+CATCH_EVENTS(X)
+#undef X
+struct reaction cmd_tcatch(struct session *s, const char *args);
 
 #endif

@@ -37,7 +37,8 @@ enum command_complete {
     COMPLETE_VALUE,
     COMPLETE_LOCATION,
     COMPLETE_FILE,
-    COMPLETE_HEAT
+    COMPLETE_HEAT,
+    COMPLETE_EVENT
 };
 
 enum reaction_flag {

@@ -9,6 +9,7 @@
 #include "inspector/names.h"
 #include "inspector/picture.h"
 #include "inspector/prompt.h"
+#include "inspector/table_groups.h"
 
 struct wanted {
     const char *word;
@@ -109,6 +110,7 @@ bool complete_line(
     case COMPLETE_HEAT:
         for (int i = 0; i < PICTURE_COUNT; i++) offer(&w, picture_name[i]);
         return false;
+    case COMPLETE_EVENT: rows(&w, catch_table); return false;
     case COMPLETE_FILE: return true;
     default: return false;
     }

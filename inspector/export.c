@@ -1,103 +1,26 @@
-/* Files out: a picture, an array, a table. Nobody's file is overwritten unless it would not change. */
+/* Files out: a picture, an array, a table. */
 #include "inspector/export.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "inspector/figures.h"
 #include "inspector/hash.h"
 #include "inspector/info.h"
 #include "inspector/line.h"
 #include "inspector/picture.h"
+#include "inspector/target.h"
 #include "render/csv.h"
 #include "render/npy.h"
 #include "render/png_writer.h"
-
-#define NAME_BYTES 1100
-
-/* Where an export goes. A file that this session did not write gets a new one beside it first, for comparison. */
-struct target {
-    char path[NAME_BYTES], fresh[NAME_BYTES + 32];
-    bool compare;
-};
-
-static bool written_here(const struct session *s, const char *path)
-{
-    size_t n = strlen(path);
-    for (const char *p = s->written; p && *p; p = strchr(p, '\n') + 1)
-        if (!strncmp(p, path, n) && p[n] == '\n') return true;
-    return false;
-}
-
-/* A missing folder whose parent is there is made. */
-static enum kv_status need_folder(struct session *s, const char *path)
-{
-    char folder[NAME_BYTES];
-    snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (!slash || slash == folder) return KV_OK;
-    *slash = '\0';
-    if (!access(folder, F_OK) || !mkdir(folder, 0777)) return KV_OK;
-    return kv_fail(&s->err, KV_IO, "Cannot write %.300s: %s.", path, strerror(errno));
-}
-
-static enum kv_status target_open(struct session *s, const char *path, bool force, struct target *t)
-{
-    struct stat info;
-    if (strlen(path) >= sizeof t->path || strchr(path, '\n'))
-        return kv_fail(&s->err, KV_BAD_ARG, "That is no file name to write to: %.100s...", path);
-    snprintf(t->path, sizeof t->path, "%s", path);
-    bool exists = !stat(path, &info);
-    if (exists && !S_ISREG(info.st_mode))
-        return kv_fail(&s->err, KV_IO, "Cannot write %.300s: it is not a regular file.", path);
-    enum kv_status st = exists ? KV_OK : need_folder(s, path);
-    t->compare = exists && !force && !written_here(s, path);
-    if (t->compare)
-        snprintf(t->fresh, sizeof t->fresh, "%s.kvdbg-%ld", path, (long)getpid());
-    else
-        snprintf(t->fresh, sizeof t->fresh, "%s", path);
-    return st;
-}
-
-static bool same_bytes(const char *a, const char *b)
-{
-    FILE *f = fopen(a, "rb"), *g = fopen(b, "rb");
-    bool same = f && g;
-    while (same) {
-        char x[8192], y[8192];
-        size_t n = fread(x, 1, sizeof x, f), m = fread(y, 1, sizeof y, g);
-        same = n == m && !memcmp(x, y, n);
-        if (n < sizeof x) break;
-    }
-    if (f) fclose(f);
-    if (g) fclose(g);
-    return same;
-}
 
 static struct reaction target_done(struct session *s, struct target *t, const char *what)
 {
     struct stat info;
     char sha[65], bytes[32];
-    if (t->compare) {
-        bool same = same_bytes(t->path, t->fresh);
-        unlink(t->fresh);
-        if (!same)
-            return refuse(s, KV_IO,
-                "%.300s is there already and is not this session's or this recipe's work; -f overwrites it.",
-                t->path);
-    }
-    if (hash_file(t->path, sha, &s->err)) return failed(s);
-    if (!written_here(s, t->path)) {
-        size_t old = s->written ? strlen(s->written) : 0, n = strlen(t->path);
-        char *grown = realloc(s->written, old + n + 2);
-        if (!grown) return refuse(s, KV_NO_MEMORY, "No memory for the list of files written.");
-        s->written = grown;
-        snprintf(grown + old, n + 2, "%s\n", t->path);
-    }
+    if (target_close(s, t) || hash_file(t->path, sha, &s->err)) return failed(s);
     unsigned long long size = stat(t->path, &info) ? 0 : (unsigned long long)info.st_size;
     fprintf(s->out, "%s: %s, %s bytes, sha256 %s%s\n", t->path, what, line_thousands(size, bytes), sha,
         session_mark(s));
@@ -115,19 +38,19 @@ static enum kv_status read_file(struct session *s, const char *args, char *path,
     bool quoted = *args == '"' || *args == '\'';
     n = quoted ? strcspn(args + 1, *args == '"' ? "\"" : "'") + 2 : strcspn(args, " \t");
     if (n > strlen(args)) n = strlen(args);
-    char first[NAME_BYTES];
+    char first[TARGET_BYTES];
     snprintf(first, sizeof first, "%.*s", (int)kv_min(n, sizeof first - 1), args);
     if ((st = line_split(first, &words, &s->err))) return st;
     *rest = args + n + strspn(args + n, " \t");
     if (words.count != 1 || !**rest)
         return kv_fail(&s->err, KV_BAD_ARG, "Arguments required ([-f] FILE, and what to export).");
-    snprintf(path, NAME_BYTES, "%s", words.word[0]);
+    snprintf(path, TARGET_BYTES, "%s", words.word[0]);
     return KV_OK;
 }
 
 struct reaction cmd_export_png(struct session *s, const char *args)
 {
-    char path[NAME_BYTES], what[96];
+    char path[TARGET_BYTES], what[96];
     struct target t;
     struct line_words words;
     struct picture p;
@@ -204,7 +127,7 @@ static bool is_map(const char *args) { return !strncmp(args, "attn", 4) && (!arg
 
 struct reaction cmd_export_npy(struct session *s, const char *args)
 {
-    char path[NAME_BYTES], what[128];
+    char path[TARGET_BYTES], what[128];
     struct target t;
     struct line_words words;
     struct picture p;
@@ -291,7 +214,7 @@ static enum kv_status csv_value(struct session *s, const char *path, const struc
 
 struct reaction cmd_export_csv(struct session *s, const char *args)
 {
-    char path[NAME_BYTES], what[64];
+    char path[TARGET_BYTES], what[64];
     struct target t;
     struct value v = { 0 };
     bool force;

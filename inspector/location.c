@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspector/line.h"
+
 static int find(const char *const *names, int count, const char *text, size_t length)
 {
     for (int i = 0; i < count; i++)
@@ -43,8 +45,8 @@ static bool layer_stage(int stage)
 static enum kv_status bad(const char *text, size_t length, const char *why, struct kv_error *err)
 {
     return kv_fail(err, KV_BAD_ARG,
-        "Bad location \"%.*s\": %s.  A location is PHASE[:N], [PHASE[:N]:]L<n>[.STAGE], [PHASE[:N]].STAGE or "
-        "*TICK.",
+        "Bad location \"%.*s\": %s.  A location is PHASE[:N], [PHASE[:N]:]L<n>[.STAGE], [PHASE[:N]].STAGE, "
+        "*TICK, @POS or \"TEXT\".",
         (int)kv_min(length, 60), text, why);
 }
 
@@ -57,6 +59,37 @@ static enum kv_status parse_tick(const char *text, size_t length, struct locatio
     if (out->tick < 0 || *end) return bad(text, length, "a number must follow the *", err);
     return KV_OK;
 }
+
+static enum kv_status parse_position(const char *text, size_t length, struct location *out, struct kv_error *err)
+{
+    const char *p = text + 1, *end = text + length;
+    out->position = digits(&p, end);
+    return out->position < 0 || p < end ? bad(text, length, "a token's number must follow the @", err) : KV_OK;
+}
+
+static enum kv_status parse_text(const char *text, size_t length, struct location *out, struct kv_error *err)
+{
+    size_t n = 0;
+    const char *p = text + 1, *end = text + length;
+    for (; p < end && *p != '"'; p++) {
+        char c = *p;
+        if (c == '\\' && p + 1 < end) c = *++p == 'n' ? '\n' : *p == 't' ? '\t' : *p;
+        if (n + 1 == sizeof out->text) return bad(text, length, "the text is too long", err);
+        out->text[n++] = c;
+    }
+    if (p + 1 != end) return bad(text, length, p < end ? "it goes on behind its end" : "a \" is missing", err);
+    return n ? KV_OK : bad(text, length, "the text is empty", err);
+}
+
+size_t location_length(const char *text)
+{
+    if (*text != '"') return strcspn(text, " \t");
+    size_t n = 1;
+    while (text[n] && text[n] != '"') n += text[n] == '\\' && text[n + 1] ? 2 : 1;
+    return n + (text[n] == '"') + (text[n] ? strcspn(text + n + 1, " \t") : 0);
+}
+
+bool location_token(const struct location *loc) { return loc->position >= 0 || loc->text[0]; }
 
 static enum kv_status check(const char *text, size_t length, const struct location *loc, struct kv_error *err)
 {
@@ -84,11 +117,10 @@ enum kv_status location_parse(
     const char *text, size_t length, int n_layer, struct location *out, struct kv_error *err)
 {
     const char *p = text, *end = text + length;
-    *out = (struct location){ -1, -1, -1, -1, -1 };
+    *out = (struct location)LOCATION_ANY;
     if (length && *p == '*') return parse_tick(text, length, out, err);
-    if (length && (*p == '@' || *p == '"'))
-        return kv_fail(err, KV_UNSUPPORTED,
-            "A break at a token (@POS or \"text\") is not there yet; break at PHASE[:N], L<n>, .STAGE or *TICK.");
+    if (length && *p == '@') return parse_position(text, length, out, err);
+    if (length && *p == '"') return parse_text(text, length, out, err);
     if (p < end && *p >= 'a' && *p <= 'z') {
         size_t n = 0;
         while (p + n < end && p[n] >= 'a' && p[n] <= 'z') n++;
@@ -137,8 +169,13 @@ void location_text(const struct location *loc, char *text, size_t size)
 {
     size_t at = 0;
     text[0] = '\0';
-    if (loc->tick >= 0) {
-        snprintf(text, size, "*%lld", (long long)loc->tick);
+    if (loc->text[0]) {
+        line_quote(loc->text, strlen(loc->text), text, size);
+        return;
+    }
+    if (loc->position >= 0 || loc->tick >= 0) {
+        bool token = loc->position >= 0;
+        snprintf(text, size, "%c%lld", token ? '@' : '*', token ? (long long)loc->position : (long long)loc->tick);
         return;
     }
     if (loc->phase >= 0) at += (size_t)snprintf(text + at, size - at, "%s", kv_phase_name[loc->phase]);
@@ -149,6 +186,7 @@ void location_text(const struct location *loc, char *text, size_t size)
 
 bool location_here(const struct location *loc, const struct kv_where *now, const struct kv_where *before)
 {
+    if (location_token(loc)) return false;
     if (loc->tick >= 0) return now->tick == (uint64_t)loc->tick;
     if (loc->phase >= 0 && (int)now->phase != loc->phase) return false;
     if (loc->pass >= 0 && now->pass != loc->pass) return false;
@@ -163,7 +201,7 @@ bool location_here(const struct location *loc, const struct kv_where *now, const
 enum kv_unit location_unit(const struct location *loc, const struct kv_where *now)
 {
     if (loc->tick >= 0) return (uint64_t)loc->tick > now->tick ? KV_UNIT_STAGE : KV_UNIT_PASS;
-    if (loc->layer < 0 && loc->stage < 0) return KV_UNIT_PASS;
+    if (location_token(loc) || (loc->layer < 0 && loc->stage < 0)) return KV_UNIT_PASS;
     if (loc->phase >= 0 && (int)now->phase != loc->phase) return KV_UNIT_PASS;
     if (loc->pass >= 0 && now->pass != loc->pass) return KV_UNIT_PASS;
     if (loc->stage >= 0)

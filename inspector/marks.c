@@ -102,6 +102,7 @@ static struct reaction place_go(struct session *s, struct place *p, const char *
     }
     if (st && st != KV_STOPPED) return failed(s);
     time_arrived(s);
+    stops_moved(s);
     if (st) return run_interrupted(s);
     p->where = now;
     snprintf(s->stop_reason, sizeof s->stop_reason, "%s", reason);

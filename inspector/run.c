@@ -218,15 +218,8 @@ bool run_crossed(const struct kv_where *from, const struct kv_where *to, enum kv
 
 bool run_stop_here(struct session *s, const struct kv_where *now, const struct kv_where *before)
 {
-    struct stop *hit = stops_check(s, now, before);
-    char why[64];
-    if (!hit) return false;
-    snprintf(s->stop_reason, sizeof s->stop_reason, "breakpoint %d", hit->number);
-    snprintf(why, sizeof why, "\n%s %d, ", hit->temporary ? "Temporary breakpoint" : "Breakpoint", hit->number);
-    if (s->mid_line) fputc('\n', s->out);
-    s->mid_line = false;
-    run_show_stop(s, why, now);
-    stops_drop_temporary(&s->stops);
+    if (!s->stops.count || !stops_check(s, now, before)) return false;
+    stops_show(s, now);
     return true;
 }
 
@@ -315,7 +308,8 @@ struct reaction cmd_continue(struct session *s, const char *args)
     long count;
     int number = 0;
     if (!run_count(s, args, &count) || !can_go_on(s)) return failed(s);
-    sscanf(s->stop_reason, "breakpoint %d", &number);
+    const char *point = strstr(s->stop_reason, "point ");
+    if (point) number = atoi(point + 6);
     struct stop *stop = stops_find(&s->stops, number);
     if (*args && stop) {
         stop->ignore = (uint64_t)count - 1;
@@ -378,6 +372,7 @@ static bool begin(struct session *s)
     s->streamed = 0;
     s->kl_mean = NAN;
     if (kv_start(s->engine, &s->err)) return false;
+    stops_moved(s);
     size_t n = kv_value(s->engine, "tok", &tok, &ignored) ? 0 : tok.dim[0];
     size_t asked = kv_value(s->engine, "question", &question, &ignored) ? 0 : question.dim[0];
     fprintf(s->out, "Starting request: %s, %zu token%s", s->prompt_name, n, n == 1 ? "" : "s");
@@ -418,6 +413,7 @@ struct reaction cmd_recompress(struct session *s, const char *args)
     s->streamed = 0;
     s->kl_mean = NAN;
     kv_where(s->engine, &w);
+    stops_moved(s);
     snprintf(s->stop_reason, sizeof s->stop_reason, "recompress");
     run_show_stop(s, "", &w);
     return STEPPED;

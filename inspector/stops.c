@@ -1,10 +1,33 @@
-/* The list of breakpoints. */
+/* The list of stops, and what each asks at a boundary. */
 #include "inspector/stops.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspector/catch.h"
+#include "inspector/line.h"
+#include "inspector/place.h"
+#include "inspector/run.h"
 #include "inspector/session.h"
+#include "inspector/watch.h"
+
+/* --- the list ------------------------------------------------------------------------------------------------------- */
+
+struct stop stop_new(enum stop_kind kind)
+{
+    return (struct stop){ .kind = kind, .enabled = true, .at = LOCATION_ANY, .head = -1 };
+}
+
+void stop_free(struct stop *stop)
+{
+    watch_free(stop->watch);
+    catch_free(stop->event);
+    free(stop->condition);
+    free(stop->parsed);
+    free(stop->commands);
+    free(stop->said);
+    *stop = (struct stop){ 0 };
+}
 
 enum kv_status stop_condition(struct stop *stop, const char *condition, struct kv_error *err)
 {
@@ -25,21 +48,17 @@ enum kv_status stop_condition(struct stop *stop, const char *condition, struct k
     return KV_OK;
 }
 
-enum kv_status stops_add(
-    struct stops *s, const struct location *at, bool temporary, const char *condition, struct kv_error *err)
+enum kv_status stops_add(struct stops *s, struct stop *stop, const char *condition, struct kv_error *err)
 {
-    struct stop stop = { .temporary = temporary, .enabled = true, .at = *at };
-    enum kv_status st = stop_condition(&stop, condition, err);
-    if (st) return st;
-    struct stop *list = realloc(s->list, ((size_t)s->count + 1) * sizeof *list);
+    enum kv_status st = condition ? stop_condition(stop, condition, err) : KV_OK;
+    struct stop *list = st ? NULL : realloc(s->list, ((size_t)s->count + 1) * sizeof *list);
     if (!list) {
-        free(stop.condition);
-        free(stop.parsed);
-        return kv_fail(err, KV_NO_MEMORY, "No memory for a breakpoint.");
+        stop_free(stop);
+        return st ? st : kv_fail(err, KV_NO_MEMORY, "No memory for a breakpoint.");
     }
     s->list = list;
-    stop.number = ++s->last_number;
-    s->list[s->count++] = stop;
+    stop->number = ++s->last_number;
+    s->list[s->count++] = *stop;
     return KV_OK;
 }
 
@@ -54,17 +73,20 @@ bool stops_delete(struct stops *s, int number)
 {
     struct stop *stop = stops_find(s, number);
     if (!stop) return false;
-    free(stop->condition);
-    free(stop->parsed);
+    stop_free(stop);
     memmove(stop, stop + 1, (size_t)(s->list + s->count - stop - 1) * sizeof *stop);
     s->count--;
     return true;
 }
 
-void stops_drop_temporary(struct stops *s)
+void stops_spent(struct stops *s)
 {
-    for (int i = s->count - 1; i >= 0; i--)
-        if (s->list[i].temporary && s->list[i].here) stops_delete(s, s->list[i].number);
+    for (int i = s->count - 1; i >= 0; i--) {
+        struct stop *stop = &s->list[i];
+        if (!stop->here) continue;
+        if (stop->disp == STOP_DISABLE && (stop->left < 2 || !--stop->left)) stop->enabled = false;
+        if (stop->disp == STOP_DELETE) stops_delete(s, stop->number);
+    }
 }
 
 void stops_free(struct stops *s)
@@ -74,12 +96,68 @@ void stops_free(struct stops *s)
     *s = (struct stops){ 0 };
 }
 
+const char *stop_type(const struct stop *stop)
+{
+    static const char *const type[] = { "breakpoint", "hw watchpoint", "read watchpoint", "acc watchpoint",
+        "catchpoint" };
+    return type[stop->kind];
+}
+
+void stop_what(const struct stop *stop, char *text, size_t size)
+{
+    char place[160];
+    if (stop->event) {
+        catch_title(stop->event, text, size);
+    } else if (stop->watch) {
+        snprintf(text, size, "%s", watch_text(stop->watch));
+    } else {
+        location_text(&stop->at, place, sizeof place);
+        if (stop->head >= 0)
+            snprintf(text, size, "%s head %d", place, stop->head);
+        else
+            snprintf(text, size, "%s", place);
+    }
+}
+
+/* --- at a boundary ---------------------------------------------------------------------------------------------------- */
+
+/* Whether it may be here, by what the boundary's numbers alone tell. */
+static bool near(const struct stop *stop, const struct kv_where *now, const struct kv_where *before)
+{
+    if (stop->event) return catch_near(stop->event, now, before);
+    if (stop->watch) return watch_near(stop->watch, now, before);
+    return place_near(&stop->at, now, before);
+}
+
+/* With the engine here: whether the thing itself has happened. quiet: nothing is told or remembered. */
+static bool happened(
+    struct session *s, struct stop *stop, const struct kv_where *now, const struct kv_where *before, bool quiet)
+{
+    char *said = NULL;
+    bool yes;
+    if (!near(stop, now, before)) return false;
+    if (stop->event)
+        yes = catch_happened(s, stop->event, now, before, quiet ? NULL : &said);
+    else if (stop->watch)
+        yes = before && watch_changed(s, stop->watch, quiet ? NULL : &said);
+    else
+        yes = place_here(s, &stop->at, now, before);
+    if (yes && !quiet) {
+        free(stop->said);
+        stop->said = said;
+    }
+    return yes;
+}
+
 enum kv_unit stops_unit(const struct stops *s, const struct kv_where *now)
 {
     enum kv_unit unit = KV_UNIT_PASS;
-    for (int i = 0; i < s->count; i++) {
-        if (!s->list[i].enabled) continue;
-        enum kv_unit own = location_unit(&s->list[i].at, now);
+    for (int i = 0; i < s->count && unit > KV_UNIT_STAGE; i++) {
+        const struct stop *stop = &s->list[i];
+        if (!stop->enabled) continue;
+        enum kv_unit own = stop->event   ? catch_unit(stop->event, now)
+                           : stop->watch ? watch_unit(stop->watch, now)
+                                         : location_unit(&stop->at, now);
         if (own < unit) unit = own;
     }
     return unit;
@@ -108,7 +186,7 @@ struct stop *stops_check(struct session *s, const struct kv_where *now, const st
     for (int i = 0; i < s->stops.count; i++) {
         struct stop *stop = &s->stops.list[i];
         stop->here = false;
-        if (!stop->enabled || !location_here(&stop->at, now, before) || !holds(s, stop, false)) continue;
+        if (!stop->enabled || !happened(s, stop, now, before, false) || !holds(s, stop, false)) continue;
         stop->hits++;
         stop->here = !stop->ignore;
         if (stop->ignore)
@@ -119,18 +197,67 @@ struct stop *stops_check(struct session *s, const struct kv_where *now, const st
     return hit;
 }
 
+/* GDB's words for one reason; true when no further one is to be told. */
+static bool show_one(struct session *s, const struct stop *stop, char *why, size_t size)
+{
+    static const char *const word[] = { "", "Hardware watchpoint", "Hardware read watchpoint",
+        "Hardware access (read/write) watchpoint" };
+    bool once = stop->disp == STOP_DELETE;
+    char what[300];
+    if (stop->kind == STOP_BREAK) {
+        snprintf(why, size, "\n%s %d, ", once ? "Temporary breakpoint" : "Breakpoint", stop->number);
+        return true;
+    }
+    if (stop->kind == STOP_CATCH) {
+        fprintf(s->out, "\n%s %d, %s\n", once ? "Temporary catchpoint" : "Catchpoint", stop->number, stop->said);
+        return false;
+    }
+    stop_what(stop, what, sizeof what);
+    fprintf(s->out, "\n%s %d: %s\n\n%s", word[stop->kind], stop->number, what, stop->said ? stop->said : "");
+    return false;
+}
+
+void stops_show(struct session *s, const struct kv_where *now)
+{
+    static const char *const reason[] = { "breakpoint", "watchpoint", "watchpoint", "watchpoint", "catchpoint" };
+    char why[64] = "";
+    bool first = true, last = false;
+    for (int i = 0; i < s->stops.count && !last; i++) {
+        const struct stop *stop = &s->stops.list[i];
+        if (!stop->here) continue;
+        if (first) {
+            snprintf(s->stop_reason, sizeof s->stop_reason, "%s %d", reason[stop->kind], stop->number);
+            run_end_line(s);
+        }
+        first = false;
+        last = show_one(s, stop, why, sizeof why);
+        if (stop->head >= 0) s->head = stop->head;
+    }
+    run_show_stop(s, why, now);
+    stops_spent(&s->stops);
+}
+
+void stops_moved(struct session *s)
+{
+    for (int i = 0; i < s->stops.count; i++) {
+        struct stop *stop = &s->stops.list[i];
+        if (stop->watch) watch_reset(s, stop->watch);
+        if (stop->event) catch_reset(s, stop->event);
+    }
+}
+
 bool stops_near(const struct stops *s, const struct kv_where *now, const struct kv_where *before)
 {
     for (int i = 0; i < s->count; i++)
-        if (s->list[i].enabled && location_here(&s->list[i].at, now, before)) return true;
+        if (s->list[i].enabled && near(&s->list[i], now, before)) return true;
     return false;
 }
 
 bool stops_would(struct session *s, const struct kv_where *now, const struct kv_where *before)
 {
     for (int i = 0; i < s->stops.count; i++) {
-        const struct stop *stop = &s->stops.list[i];
-        if (stop->enabled && location_here(&stop->at, now, before) && holds(s, stop, true)) return true;
+        struct stop *stop = &s->stops.list[i];
+        if (stop->enabled && happened(s, stop, now, before, true) && holds(s, stop, true)) return true;
     }
     return false;
 }

@@ -16,6 +16,7 @@
 #include "inspector/run.h"
 #include "inspector/script.h"
 #include "inspector/set.h"
+#include "inspector/stop_list.h"
 #include "inspector/table_groups.h"
 #include "inspector/time.h"
 
@@ -89,13 +90,28 @@ const struct command command_table[] = {
     { "forward", NULL, GROUP_RUNNING, "[N]", "Undo back", NULL, REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE, cmd_forward,
         NULL },
 
-    { "break", "br b brea", GROUP_STOPS, "[LOCATION] [if EXPR]", "Stop at a place, or here",
-        LOCATIONS "\nA condition on what is not there yet counts as false.", REPEAT_NEVER, NEEDS_NOTHING,
-        COMPLETE_LOCATION, cmd_break, NULL },
-    { "tbreak", "tb", GROUP_STOPS, "[LOCATION] [if EXPR]", "Stop at a place once", LOCATIONS, REPEAT_NEVER,
+    { "break", "br b brea", GROUP_STOPS, "[LOCATION] [head N] [if EXPR]", "Stop at a place, or here",
+        LOCATIONS "\nWith a head, the focus moves to it.  A condition on what is not there yet counts as false.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_LOCATION, cmd_break, NULL },
+    { "tbreak", "tb", GROUP_STOPS, "[LOCATION] [head N] [if EXPR]", "Stop at a place once", LOCATIONS, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_LOCATION, cmd_tbreak, NULL },
+    { "rbreak", "rb", GROUP_STOPS, "[REGEX]", "Set a breakpoint at every stage whose name matches", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_rbreak, NULL },
+    { "watch", "wa", GROUP_STOPS, "[-l] EXPR [if EXPR]", "Stop when the value of an expression changes",
+        "It is looked at where it can change: kept, score, rank, reason and budgets in compress, entropies behind\n"
+        "observe, all others where a pass begins.  What is not there yet is void; its first appearance is a "
+        "change.\n"
+        "Arrays are compared element by element.  With -l, indices keep the values that they have "
+        "now.\n" EXPRESSIONS,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_watch, NULL },
+    { "catch", "cat", GROUP_STOPS, "EVENT", "Stop when something happens", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_COMMAND, NULL, catch_table },
+    { "tcatch", NULL, GROUP_STOPS, "EVENT [ARGUMENT]", "Stop when something happens, once", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_EVENT, cmd_tcatch, NULL },
     { "delete", "d del", GROUP_STOPS, "[N]...", "Delete breakpoints by number, or all", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_delete, delete_table },
+    { "clear", "cl", GROUP_STOPS, "[LOCATION]", "Delete the breakpoints at a place, or here", LOCATIONS,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_LOCATION, cmd_clear, NULL },
     { "enable", "en", GROUP_STOPS, "[N]...", "Let breakpoints stop again", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_NONE, cmd_enable, enable_table },
     { "disable", "dis disa", GROUP_STOPS, "[N]...", "Keep breakpoints from stopping", NULL, REPEAT_NEVER,
@@ -104,6 +120,8 @@ const struct command command_table[] = {
         EXPRESSIONS, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_condition, NULL },
     { "ignore", "ign", GROUP_STOPS, "N COUNT", "Pass breakpoint N by COUNT times", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_ignore, NULL },
+    { "save", NULL, GROUP_STOPS, "breakpoints", "Write breakpoints as a script", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_COMMAND, NULL, save_table },
 
     { "info", "i inf", GROUP_LOOKING, "SUBCOMMAND", "Tables about model, engine, cache and request", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_COMMAND, NULL, info_table },
@@ -191,7 +209,8 @@ const struct command command_table[] = {
     { "assert", NULL, GROUP_SESSION, "EXPR [, \"MESSAGE\"]", "Fail with status 3 unless an expression holds",
         EXPRESSIONS, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_assert, NULL },
     { "expect-stop", NULL, GROUP_SESSION, "REASON", "Fail with status 3 unless the last stop had this reason",
-        "REASON is breakpoint [N], step, start, recompress, done, history, goto, restart, back, forward, "
+        "REASON is breakpoint|watchpoint|catchpoint [N], step, start, recompress, done, history, goto, restart, "
+        "back, forward, "
         "interrupt\nor error.",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_expect_stop, NULL },
     { "quit", "q qu exit", GROUP_SESSION, "[N]", "Exit, with status N", NULL, REPEAT_NEVER, NEEDS_NOTHING,

@@ -16,6 +16,7 @@
 #include "inspector/run.h"
 #include "inspector/script.h"
 #include "inspector/set.h"
+#include "inspector/stop_list.h"
 #include "inspector/time.h"
 
 const struct command info_table[] = {
@@ -42,8 +43,10 @@ const struct command info_table[] = {
         COMPLETE_NONE, cmd_info_mem, NULL },
     { "reply", NULL, GROUP_LOOKING, "", "The reply so far", NULL, REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE,
         cmd_info_reply, NULL },
-    { "breakpoints", "b br", GROUP_STOPS, "", "All breakpoints, their conditions and hit counts", NULL, REPEAT_SAME,
-        NEEDS_NOTHING, COMPLETE_NONE, cmd_info_breakpoints, NULL },
+    { "breakpoints", "b br", GROUP_STOPS, "[N]", "Breakpoints, watchpoints, catchpoints and their hit counts", NULL,
+        REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_breakpoints, NULL },
+    { "watchpoints", "wat", GROUP_STOPS, "[N]", "Watchpoints and their hit counts", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_info_watchpoints, NULL },
     { "display", NULL, GROUP_LOOKING, "", "Expressions that are shown at every stop", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_info_display, NULL },
     { "record", "rec", GROUP_RUNNING, "", "Lowest, current and highest tick on record, and what it takes", NULL,
@@ -59,7 +62,25 @@ const struct command info_table[] = {
     { 0 },
 };
 
+const struct command catch_table[] = {
+#define X(name, typed, args, help)                                                                                 \
+    { typed, NULL, GROUP_STOPS, args, help, NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_catch_##name,    \
+        NULL },
+    CATCH_EVENTS(X)
+#undef X
+        { 0 },
+};
+
+const struct command save_table[] = {
+    { "breakpoints", NULL, GROUP_STOPS, "[-f] FILE", "Write all breakpoints as a script that sets them again",
+        "A file that this session did not write is only overwritten with -f.", REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_FILE, cmd_save_breakpoints, NULL },
+    { 0 },
+};
+
 const struct command delete_table[] = {
+    { "breakpoints", NULL, GROUP_STOPS, "[N]...", "Delete breakpoints by number, or all", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_delete, NULL },
     { "checkpoint", NULL, GROUP_RUNNING, "N|NAME", "Delete a checkpoint", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_NONE, cmd_delete_checkpoint, NULL },
     { "display", NULL, GROUP_LOOKING, "[N]...", "Cancel some displays, or all", NULL, REPEAT_NEVER, NEEDS_NOTHING,
@@ -68,12 +89,22 @@ const struct command delete_table[] = {
 };
 
 const struct command enable_table[] = {
+    { "breakpoints", NULL, GROUP_STOPS, "[N]...", "Let breakpoints stop again", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_enable, NULL },
+    { "count", NULL, GROUP_STOPS, "COUNT N...", "Let breakpoints stop COUNT times, then disable them", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_enable_count, NULL },
+    { "delete", NULL, GROUP_STOPS, "N...", "Let breakpoints stop once, then delete them", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_enable_delete, NULL },
+    { "once", NULL, GROUP_STOPS, "N...", "Let breakpoints stop once, then disable them", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_enable_once, NULL },
     { "display", NULL, GROUP_LOOKING, "[N]...", "Show displays again", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_NONE, cmd_enable_display, NULL },
     { 0 },
 };
 
 const struct command disable_table[] = {
+    { "breakpoints", NULL, GROUP_STOPS, "[N]...", "Keep breakpoints from stopping", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_disable, NULL },
     { "display", NULL, GROUP_LOOKING, "[N]...", "Keep displays from being shown", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_NONE, cmd_disable_display, NULL },
     { 0 },

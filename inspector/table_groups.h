@@ -5,12 +5,14 @@
 #include "inspector/command.h"
 
 extern const struct command info_table[], set_table[], show_table[], export_table[], maint_table[];
+extern const struct command catch_table[], save_table[];
 extern const struct command delete_table[], enable_table[], disable_table[], record_table[];
 
 #define LOCATIONS                                                                                                  \
-    "LOCATION is PHASE[:N], [PHASE[:N]:]L<n>[.STAGE], [PHASE[:N]].STAGE or *TICK: compress, decode:17, L12,\n"     \
-    "decode:5:L12.attend, .select, *18342.  Phases: prefill compress ask decode done.  Stages: embed norm qkv\n"   \
-    "rope append attend observe oproj ffn head sample; in compress: allocate select gather."
+    "LOCATION is PHASE[:N], [PHASE[:N]:]L<n>[.STAGE], [PHASE[:N]].STAGE, *TICK, @POS or \"TEXT\": compress,\n"     \
+    "decode:17, L12, decode:5:L12.attend, .select, *18342, @137.  Phases: prefill compress ask decode done.\n"     \
+    "Stages: embed norm qkv rope append attend observe oproj ffn head sample; in compress: allocate select\n"      \
+    "gather.  A token is reached before the pass that reads it, or when the reply has come to it."
 #define PICTURES                                                                                                   \
     "WHAT is entropy, score, kept, budget, or attn [layer L] [head H] [rows A..B] [cols A..B], then any of -log, " \
     "-rank,\n"                                                                                                     \

@@ -278,6 +278,7 @@ struct reaction cmd_record_goto(struct session *s, const char *args)
     enum kv_status st = seek(s, tick);
     if (st) return ended(s, st);
     time_arrived(s);
+    stops_moved(s);
     kv_where(s->engine, &w);
     snprintf(s->stop_reason, sizeof s->stop_reason, "goto");
     run_show_stop(s, "", &w);

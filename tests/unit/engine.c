@@ -443,7 +443,7 @@ static void recompress_draws_anew(void)
             "%s", err.text);
         CHECK(!kv_set(a, name, value, 3, &err) && !kv_set(b, name, value, 3, &err), "%s", err.text);
         CHECK(!kv_recompress(a, &err) && !kv_recompress(b, &err), "%s", err.text);
-        CHECK(kv_value(a, "kept", &array, &err) == KV_NOT_NOW && kv_value(a, "kl", &array, &err) == KV_NOT_NOW,
+        CHECK(kv_value(a, "reason", &array, &err) == KV_NOT_NOW && kv_value(a, "kl", &array, &err) == KV_NOT_NOW,
             "values of the run that was dropped are still there");
         struct kv_where x, y;
         kv_where(a, &x);

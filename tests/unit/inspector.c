@@ -116,10 +116,13 @@ static void distance(void)
 static void locations(void)
 {
     static const char *const good[] = { "prefill", "decode:17", "L12", "decode:5:L12.attend", ".select", "*18342",
-        "prefill:L3", "compress:0:L29.gather", "decode:1.sample", "prefill.head", "done", "*0" };
+        "prefill:L3", "compress:0:L29.gather", "decode:1.sample", "prefill.head", "done", "*0", "@0", "@137",
+        "\"needle\"", "\"two words\"", "\"a \\\"quote\\\"\"" };
     static const char *const bad[] = { "", "foo", "L", "L30", "L-1", "decode:", "decode:x", "decode:5:", "L1.",
         "L1.foo", "decode:99999999999", "*", "*x", "*-1", "compress.attend", "prefill.select", "L1.head", "load",
-        "tokenize", "decode:5:L12.attend:3", "@3", "\"x\"", "L1L2", "Decode", ".", ":", "decodeL1", "done:L1" };
+        "tokenize", "decode:5:L12.attend:3", "@", "@x", "@-1", "@1.2", "@99999999999", "\"", "\"\"", "\"x",
+        "\"x\"y", "\"a text of more than the sixty-three bytes that a location has room for\"", "L1L2", "Decode",
+        ".", ":", "decodeL1", "done:L1" };
     struct location loc;
     char text[64];
     for (size_t i = 0; i < KV_COUNT(good); i++) {
@@ -129,6 +132,9 @@ static void locations(void)
     }
     for (size_t i = 0; i < KV_COUNT(bad); i++)
         CHECK(location_parse(bad[i], strlen(bad[i]), 30, &loc, &err), "\"%s\" taken", bad[i]);
+    CHECK(location_length("L12.attend if x") == 10 && location_length("\"a b\" if x") == 5 && !location_length(""),
+        "where a location ends");
+    CHECK(location_length("\"a \\\" b\"x y") == 9 && location_length("\"open end") == 9, "quotes in a location");
 }
 
 /* A walk over the boundaries of a small request: 2 prefill segments, compress, 3 decoded tokens, 2 layers. */
