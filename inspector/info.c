@@ -1,10 +1,12 @@
 /* What is there: model, engine, memory, place, reply. */
 #include "inspector/info.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "inspector/line.h"
+#include "inspector/rows.h"
 #include "inspector/run.h"
 
 struct reaction cmd_info_model(struct session *s, const char *args)
@@ -12,6 +14,22 @@ struct reaction cmd_info_model(struct session *s, const char *args)
     const struct kv_model_facts *f = &s->facts;
     char bytes[32], exact[32];
     (void)args;
+    rows_new(s);
+    rows_text(s, "Model", f->path);
+    rows_text(s, "Name", f->name);
+    rows_text(s, "Architecture", f->arch);
+    rows_flag(s, "Synthetic", f->synthetic);
+    rows_number(s, "Layers", f->n_layer);
+    rows_number(s, "Hidden", f->hidden);
+    rows_number(s, "FFN", f->n_ff);
+    rows_number(s, "Heads", f->n_head);
+    rows_number(s, "KV heads", f->n_kv_head);
+    rows_number(s, "Head dim", f->head_dim);
+    rows_number(s, "Vocabulary", f->n_vocab);
+    rows_number(s, "Context", f->n_context);
+    rows_number(s, "Sliding window", f->sliding_window ? f->sliding_window : NAN);
+    rows_number(s, "Weights", (double)f->weight_bytes);
+    rows_unit(s, "Weights", "bytes");
     fprintf(s->out, "Model:          %s%s\n", f->path, session_mark(s));
     fprintf(s->out, "Name:           %s (%s)\n", f->name, f->arch);
     fprintf(s->out, "Layers:         %d\n", f->n_layer);
@@ -31,6 +49,7 @@ struct reaction cmd_info_engine(struct session *s, const char *args)
     char text[400];
     (void)args;
     kv_describe(s->engine, text, sizeof text);
+    rows_fact_text(s, "engine", text);
     fprintf(s->out, "%s\n", text);
     if (!kv_started(s->engine)) return DONE;
     fprintf(s->out, "%-10s %12s %8s %12s   (wall clock, measured)\n", "phase", "ms", "tokens", "tokens/s");
@@ -40,6 +59,11 @@ struct reaction cmd_info_engine(struct session *s, const char *args)
         if (time.us <= 0) continue;
         fprintf(s->out, "%-10s %12.1f", kv_phase_name[p], time.us / 1e3);
         if (time.tokens) fprintf(s->out, " %8d %12.1f", time.tokens, 1e6 * time.tokens / time.us);
+        rows_new(s);
+        rows_text(s, "phase", kv_phase_name[p]);
+        rows_number(s, "ms", time.us / 1e3);
+        rows_number(s, "tokens", time.tokens ? time.tokens : NAN);
+        rows_number(s, "tokens/s", time.tokens ? 1e6 * time.tokens / time.us : NAN);
         fputc('\n', s->out);
     }
     return DONE;
@@ -66,6 +90,11 @@ double info_kv_bytes(struct session *s, double tokens, char *element, size_t siz
 static void memory_line(struct session *s, const char *name, size_t bytes, const char *what)
 {
     char exact[32], about[32];
+    rows_new(s);
+    rows_text(s, "name", name);
+    rows_number(s, "bytes", (double)bytes);
+    rows_text(s, "what", what);
+    rows_unit(s, "bytes", "bytes");
     fprintf(s->out, "%-12s %16s bytes %10s  %s\n", name, line_thousands(bytes, exact),
         line_bytes((double)bytes, about), what);
 }
@@ -97,6 +126,7 @@ struct reaction cmd_info_mem(struct session *s, const char *args)
     memory_line(s, "peak", m.peak, "highest resident set of this process, as the kernel counts it");
     if (!kv_started(s->engine) || session_value(s, "tok", &tok)) return DONE;
     double n = (double)tok.dim[0], one = info_kv_bytes(s, 1, element, sizeof element);
+    rows_fact(s, "bytes_per_token_and_layer", one);
     fprintf(s->out, "Predicted: 2 x %d KV heads x %d channels x %s = %.0f bytes a token and layer\n",
         s->facts.n_kv_head, s->facts.head_dim, element, one);
     fprintf(s->out, "  resident: %d layers x %.0f tokens = %s bytes\n", s->facts.n_layer, n,
@@ -116,6 +146,11 @@ struct reaction cmd_info_program(struct session *s, const char *args)
     kv_where(s->engine, &w);
     location_where(&w, where, sizeof where);
     run_next_text(s, &w, next, sizeof next);
+    rows_fact(s, "request", 1);
+    rows_fact_text(s, "prompt", s->prompt_name);
+    rows_fact_text(s, "at", where);
+    rows_fact_text(s, "next", next);
+    rows_fact_text(s, "stopped_by", *s->stop_reason ? s->stop_reason : NULL);
     fprintf(s->out, "\tRequest 1 (%s; %s).\nIt stands at %s, tick %llu, branch %d; next: %s\n", s->prompt_name,
         session_mode(s), where, (unsigned long long)w.tick, w.branch, next);
     if (*s->stop_reason) fprintf(s->out, "It stopped by: %s.\n", s->stop_reason);
@@ -132,7 +167,14 @@ struct reaction cmd_info_reply(struct session *s, const char *args)
         fprintf(s->out, "No reply yet.\n");
         return DONE;
     }
+    for (size_t i = 0; i < n; i++) {
+        rows_new(s);
+        rows_number(s, "step", (double)i);
+        rows_number(s, "id", ((const int32_t *)reply.data)[i]);
+        rows_token(s, "text", ((const int32_t *)reply.data)[i]);
+    }
     char *text = kv_tokens_text(s->engine, reply.data, (int)n);
+    rows_fact_text(s, "reply", text);
     if (!text) return refuse(s, KV_NO_MEMORY, "No memory for a reply of %zu tokens.", n);
     fprintf(s->out, "%zu tokens%s (%s):\n%s\n", n, ended ? ", ended by the model" : "", session_mode(s), text);
     free(text);

@@ -5,6 +5,7 @@
 
 #include "inspector/info.h"
 #include "inspector/line.h"
+#include "inspector/rows.h"
 #include "inspector/tokens.h"
 
 #define RANGES     6 /* of kept positions shown a layer */
@@ -62,6 +63,10 @@ struct reaction cmd_info_kv(struct session *s, const char *args)
         s->facts.n_kv_head, s->facts.head_dim, element, session_mode(s));
     fprintf(s->out, "  resident  %s (the whole prefill, kept for inspection)\n",
         line_bytes((double)m.resident, resident));
+    rows_fact(s, "tokens", n);
+    rows_fact(s, "layers", s->facts.n_layer);
+    rows_fact(s, "resident", (double)m.resident);
+    rows_unit(s, "resident", "bytes");
     for (double i = 0; kept && i < full; i++) count += kept[(size_t)i] != 0;
     for (int l = 0; used && l < s->facts.n_layer; l++) {
         held += used[l];
@@ -69,6 +74,11 @@ struct reaction cmd_info_kv(struct session *s, const char *args)
         most = fmax(most, used[l]);
     }
     if (used) {
+        rows_fact(s, "active", (double)m.active);
+        rows_unit(s, "active", "bytes");
+        rows_fact(s, "kept", count);
+        rows_fact(s, "entries", full);
+        rows_fact(s, "used", held);
         fprintf(s->out, "  active    %s, room for the reply included\n", line_bytes((double)m.active, active));
         fprintf(s->out, "  kept      %.0f of the prompt's %.0f entries over all layers (%.1f %%)\n", count, full,
             100 * count / full);
@@ -95,6 +105,9 @@ struct reaction cmd_info_layers(struct session *s, const char *args)
     double *budget = maybe(s, "budget.app", &a), *used = maybe(s, "budget.used", &a);
     fprintf(s->out, "Layers (entropy in nats: mean over %d heads, least and most of a head; %s)\n", s->facts.n_head,
         session_mode(s));
+    rows_unit(s, "E", "nats");
+    rows_unit(s, "min", "nats");
+    rows_unit(s, "max", "nats");
     fprintf(s->out, "%5s %8s %8s %8s%s\n", "layer", "E", "min", "max", budget ? "   budget     used" : "");
     for (int l = 0; l < s->facts.n_layer; l++) {
         if (only >= 0 && l != only) continue;
@@ -102,6 +115,13 @@ struct reaction cmd_info_layers(struct session *s, const char *args)
         double least = INFINITY, most = -INFINITY;
         for (size_t h = 0; h < heads.dim[1]; h++) least = fmin(least, row[h]), most = fmax(most, row[h]);
         fprintf(s->out, "%5d %8.3f %8.3f %8.3f", l, E[l], least, most);
+        rows_new(s);
+        rows_number(s, "layer", l);
+        rows_number(s, "E", E[l]);
+        rows_number(s, "min", least);
+        rows_number(s, "max", most);
+        if (budget) rows_number(s, "budget", budget[l]);
+        if (budget && used) rows_number(s, "used", used[l]);
         if (budget) fprintf(s->out, " %8.0f", budget[l]);
         if (budget && used) fprintf(s->out, " %8.0f", used[l]);
         fputc('\n', s->out);
@@ -123,9 +143,17 @@ struct reaction cmd_info_heads(struct session *s, const char *args)
     if (!H) return failed(s);
     fprintf(s->out, "Heads of layer %d (entropy in nats, mean over the policy's rows; %s)\n%5s %8s %8s\n", layer,
         session_mode(s), "head", "KV head", "H");
-    for (int h = 0; h < s->facts.n_head; h++)
-        fprintf(s->out, "%5d %8d %8.3f\n", h, h / (s->facts.n_head / s->facts.n_kv_head),
-            H[(size_t)layer * shape.dim[1] + (size_t)h]);
+    for (int h = 0; h < s->facts.n_head; h++) {
+        int group = h / (s->facts.n_head / s->facts.n_kv_head);
+        double entropy = H[(size_t)layer * shape.dim[1] + (size_t)h];
+        fprintf(s->out, "%5d %8d %8.3f\n", h, group, entropy);
+        rows_new(s);
+        rows_number(s, "head", h);
+        rows_number(s, "KV head", group);
+        rows_number(s, "H", entropy);
+    }
+    rows_fact(s, "layer", layer);
+    rows_unit(s, "H", "nats");
     free(H);
     return DONE;
 }
@@ -139,6 +167,21 @@ static void bar_text(double requested, double applied, double used, double most,
     if (r >= 0) out[r < cells ? r : cells - 1] = '|';
     while (cells && out[cells - 1] == ' ') cells--;
     out[cells] = '\0';
+}
+
+static void budget_row(struct session *s, int layer, const double *x)
+{
+    static const char *const column[] = { "E", "weight", "requested", "applied", "used" }, *const unit[] = { "nats",
+        "", "tokens", "tokens", "tokens" };
+    char element[16];
+    rows_new(s);
+    rows_number(s, "layer", layer);
+    for (size_t i = 0; i < KV_COUNT(column); i++) {
+        rows_number(s, column[i], x[i]);
+        if (*unit[i]) rows_unit(s, column[i], unit[i]);
+    }
+    rows_number(s, "bytes", info_kv_bytes(s, x[4], element, sizeof element));
+    rows_unit(s, "bytes", "bytes");
 }
 
 struct reaction cmd_info_budget(struct session *s, const char *args)
@@ -168,6 +211,7 @@ struct reaction cmd_info_budget(struct session *s, const char *args)
     }
     for (int l = 0; !r.status && l < s->facts.n_layer; l++) {
         if (only >= 0 && l != only) continue;
+        budget_row(s, l, (const double[]){ E[l], weight[l], req[l], app[l], used[l] });
         bar_text(req[l], app[l], used[l], most, bar);
         fprintf(s->out, "%5d %7.3f %8.4f %9.1f %8.0f %7.0f %9s  %s\n", l, E[l], weight[l], req[l], app[l], used[l],
             line_bytes(info_kv_bytes(s, used[l], element, sizeof element), bytes), bar);
@@ -224,6 +268,11 @@ struct reaction cmd_info_kept(struct session *s, const char *args)
         size_t count = 0;
         for (size_t j = 0; j < n; j++) count += kept[(size_t)l * n + j] != 0;
         ranges_text(kept + (size_t)l * n, n, ranges, sizeof ranges);
+        rows_new(s);
+        rows_number(s, "layer", l);
+        rows_number(s, "kept", (double)count);
+        rows_number(s, "share", (double)count / (double)n);
+        rows_text(s, "positions", ranges);
         fprintf(s->out, "%5d %7zu %6.1f%%  %s\n", l, count, 100.0 * (double)count / (double)n, ranges);
     }
     free(kept);
@@ -244,11 +293,16 @@ struct reaction cmd_info_tokens(struct session *s, const char *args)
     fprintf(s->out, "%8s %7s %s%s\n", "position", "id", kept ? "kept in layers  " : "", "text");
     for (int i = 0; ids && i < n && i < TOKEN_ROWS; i++) {
         fprintf(s->out, "%8d %7d ", list[i], ids[list[i]]);
+        rows_new(s);
+        rows_number(s, "position", list[i]);
+        rows_number(s, "id", ids[list[i]]);
+        rows_token(s, "text", ids[list[i]]);
         if (kept) {
             int layers = 0;
             for (int l = 0; l < s->facts.n_layer; l++)
                 layers += kept[(size_t)l * shape.dim[1] + (size_t)list[i]] != 0;
             fprintf(s->out, "%5d of %-5d  ", layers, s->facts.n_layer);
+            rows_number(s, "kept in layers", layers);
         }
         fprintf(s->out, "%s\n", tokens_quote(s, ids[list[i]], quoted, sizeof quoted));
     }

@@ -7,6 +7,7 @@
 
 #include "inspector/info.h"
 #include "inspector/line.h"
+#include "inspector/rows.h"
 #include "inspector/run.h"
 #include "inspector/tokens.h"
 #include "render/utf8.h"
@@ -48,6 +49,27 @@ static void step_row(struct session *s, int t, int32_t full, int32_t other, doub
         fprintf(s->out, "%9s  from the prefill: not counted\n", "");
 }
 
+/* All steps, where the console shows the beginning and the first that differs; the step that is not counted has no KL. */
+static void diff_rows(struct session *s, const struct kv_verdict *v, const int32_t *full, const int32_t *other,
+    const struct kv_array *kl)
+{
+    int n = (int)kl->dim[0];
+    for (int t = 0; t < n; t++) {
+        rows_new(s);
+        rows_number(s, "step", t);
+        rows_token(s, "full cache", full[t]);
+        rows_token(s, "this run", other[t]);
+        rows_number(s, "KL", t < n - v->steps ? NAN : array_number(kl, (size_t)t));
+    }
+    rows_fact(s, "kl_mean", v->kl_mean);
+    rows_fact(s, "kl_median", v->kl_median);
+    rows_fact(s, "kl_p99", v->kl_p99);
+    rows_fact(s, "kl_max", v->kl_max);
+    rows_fact(s, "top1", v->top1);
+    rows_fact(s, "first_divergent", v->first_divergent < 0 ? NAN : v->first_divergent);
+    rows_unit(s, "KL", "nats");
+}
+
 static struct reaction show_diff(struct session *s, const struct kv_verdict *v)
 {
     struct kv_array kl, full, other;
@@ -60,6 +82,7 @@ static struct reaction show_diff(struct session *s, const struct kv_verdict *v)
     fprintf(s->out, "Full cache against this run, both fed the tokens of %s (%s)\n",
         strcmp(leader, "self") ? "the full cache" : "this run", session_mode(s));
     fprintf(s->out, "%5s  %-22s %-22s %9s\n", "step", "full cache", "this run", "KL, nats");
+    diff_rows(s, v, f, o, &kl);
     for (int t = 0; t < n; t++) {
         bool near = v->first_divergent >= 0 && t >= from && t < from + DIFF_ROWS;
         if (t >= DIFF_ROWS && !near) {

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "inspector/for_each.h"
+#include "inspector/jsonl.h"
 #include "inspector/options.h"
 #include "inspector/prompt.h"
 #include "inspector/script.h"
@@ -30,12 +32,21 @@ static bool run_actions(struct session *s)
     return !o->batch;
 }
 
+static void run_row(struct session *s) { run_actions(s); }
+
 /* The first failure counts where nobody was there to see it; a person has seen it. */
 static int run(struct session *s)
 {
-    if (!s->options->quiet && !s->options->batch)
+    if (s->options->for_each) return for_each_row(s, run_row);
+    jsonl_ready(s);
+    if (!s->options->quiet && !s->options->batch && !s->json)
         fprintf(s->out, "kvdbg %s: GDB for the KV cache.  Type \"help\" for a list of commands.\n", KVDBG_VERSION);
-    if (run_actions(s) && !s->leaving) prompt_loop(s);
+    if (run_actions(s) && !s->leaving) {
+        if (s->json)
+            jsonl_loop(s);
+        else
+            prompt_loop(s);
+    }
     if (s->leaving) return s->exit_code;
     return s->terminal ? 0 : s->exit;
 }
@@ -66,13 +77,20 @@ int main(int argc, char **argv)
         options_print_help();
     else if (o.version)
         printf("kvdbg %s\n", KVDBG_VERSION);
-    else if (session_open(s, &o, &status))
-        fprintf(stderr, "%s\n", s->err.text);
-    else {
+    else if (o.json && jsonl_open(s, &s->err))
+        fprintf(stderr, "%s\n", s->err.text), status = 1;
+    else if (session_open(s, &o, &status)) {
+        if (s->json)
+            jsonl_complain(s, status);
+        else
+            fprintf(stderr, "%s\n", s->err.text);
+    } else {
         session_catch_signals(s);
         status = run(s);
     }
+    if (!o.for_each) jsonl_exit(s, status);
     session_close(s);
+    jsonl_close(s);
     options_free(&o);
     if (fflush(stdout) && !status) {
         fprintf(stderr, "Cannot write the output.\n");

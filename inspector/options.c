@@ -21,6 +21,10 @@ enum {
     OPT_KEEP_GOING,
     OPT_VERSION,
     OPT_HELP,
+    OPT_JSON,
+    OPT_INTERPRETER,
+    OPT_FOR_EACH,
+    OPT_SHARD,
     OPT_LATER
 };
 
@@ -42,9 +46,10 @@ static const struct option long_options[] = {
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, OPT_HELP },
     { "core", no_argument, NULL, OPT_LATER },
-    { "json", no_argument, NULL, OPT_LATER },
-    { "for-each", no_argument, NULL, OPT_LATER },
-    { "shard", no_argument, NULL, OPT_LATER },
+    { "json", no_argument, NULL, OPT_JSON },
+    { "interpreter", required_argument, NULL, OPT_INTERPRETER },
+    { "for-each", required_argument, NULL, OPT_FOR_EACH },
+    { "shard", required_argument, NULL, OPT_SHARD },
     { NULL, 0, NULL, 0 },
 };
 
@@ -54,6 +59,15 @@ static enum kv_status add_action(struct options *o, bool file, const char *text,
     if (!grown) return kv_fail(err, KV_NO_MEMORY, "No memory for the command line.");
     o->action = grown;
     o->action[o->n_action++] = (struct option_action){ file, text };
+    return KV_OK;
+}
+
+static enum kv_status take_shard(struct options *o, const char *arg, struct kv_error *err)
+{
+    int used = 0;
+    if (sscanf(arg, "%9ld/%9ld%n", &o->shard, &o->shards, &used) != 2 || arg[used] || o->shard < 1 ||
+        o->shard > o->shards)
+        return kv_fail(err, KV_BAD_ARG, "--shard is I/N with 1 <= I <= N, not \"%.40s\".", arg);
     return KV_OK;
 }
 
@@ -79,6 +93,17 @@ static enum kv_status take(struct options *o, int option, const char *arg, struc
     case OPT_KV: o->kv = arg; return KV_OK;
     case OPT_THREADS: o->threads = arg; return KV_OK;
     case OPT_KEEP_GOING: o->keep_going = true; return KV_OK;
+    case OPT_JSON: o->json = true; return KV_OK;
+    case OPT_INTERPRETER:
+        if (strcmp(arg, "console") && strcmp(arg, "jsonl"))
+            return kv_fail(err, KV_BAD_ARG, "--interpreter is console or jsonl, not \"%.40s\".", arg);
+        o->json = !strcmp(arg, "jsonl");
+        return KV_OK;
+    case OPT_FOR_EACH:
+        o->for_each = arg;
+        o->batch = true;
+        return KV_OK;
+    case OPT_SHARD: return take_shard(o, arg, err);
     case OPT_VERSION: o->version = true; return KV_OK;
     case OPT_HELP: o->help = true; return KV_OK;
     default: return kv_fail(err, KV_BAD_ARG, "Unrecognized option.  Use `kvdbg --help' for a list of options.");
@@ -106,13 +131,16 @@ enum kv_status options_parse(struct options *o, int argc, char **argv, struct kv
             return kv_fail(
                 err, KV_BAD_ARG, "Unrecognized option %.60s.  Use `kvdbg --help' for a list of options.", argv[at]);
         if (option == OPT_LATER || option == 'c')
-            return kv_fail(err, KV_UNSUPPORTED,
-                "Option %.60s is not there yet: this kvdbg has no core files, JSON Lines or rows of prompts.",
-                argv[at]);
+            return kv_fail(
+                err, KV_UNSUPPORTED, "Option %.60s is not there yet: this kvdbg has no core files.", argv[at]);
         enum kv_status st = take(o, option, optarg, err);
         if (st) return st;
     }
     if (o->prompt && o->text) return kv_fail(err, KV_BAD_ARG, "Both --prompt and --text are given; choose one.");
+    if (o->shards && !o->for_each)
+        return kv_fail(err, KV_BAD_ARG, "--shard needs rows to share out: --for-each FILE.");
+    if (o->for_each && !o->n_action)
+        return kv_fail(err, KV_BAD_ARG, "--for-each needs commands to run for each row: -x FILE or -ex COMMAND.");
     return KV_OK;
 }
 
@@ -139,7 +167,10 @@ const struct option_row option_rows[] = {
     { "-x FILE", "run the commands in FILE" },
     { "-ex COMMAND", "run one COMMAND; -x and -ex run in the order given" },
     { "-batch", "exit after the commands; stop at the first that fails" },
-    { "--keep-going", "with -batch, go on after a failure" },
+    { "--keep-going", "with -batch, go on after a failure; with --for-each, after a failed row" },
+    { "--json", "objects instead of text, one a line; --interpreter=jsonl is the same" },
+    { "--for-each FILE.jsonl", "run the commands once for each row of FILE, its fields as variables" },
+    { "--shard I/N", "with --for-each, only the I-th of N shares of the rows" },
     { "-q, --quiet", "do not print the greeting" },
     { "-nx", "do not read init files" },
     { "-nw", "use the plain prompt" },

@@ -16,6 +16,9 @@ struct options {
     struct option_action *action; /* in the order given; owned */
     int n_action;
     bool batch, no_init, quiet, no_window, keep_going, help, version;
+    bool json;            /* JSON Lines instead of the console's text */
+    const char *for_each; /* FILE of rows, each a run of the actions; NULL = none */
+    long shard, shards;   /* this process's share of the rows: shard (from 1 on) of shards */
     const char *backend, *precision, *kv, *threads;
     const char *program; /* argv[0] */
 };

@@ -7,6 +7,7 @@
 #include "inspector/format.h"
 #include "inspector/line.h"
 #include "inspector/names.h"
+#include "inspector/rows.h"
 
 static enum kv_status remember(struct session *s, const struct value *v)
 {
@@ -71,6 +72,11 @@ static struct reaction print_as(struct session *s, const char *args, const char 
     s->computed = false;
     enum kv_status st = *args ? expr_text(s, args, &v, &s->err) : names_dollar(s, "", &v, &s->err);
     if (st) return failed(s);
+    size_t number = v.kind != VALUE_VOID || show_void ? s->n_history + 1 : 0;
+    if (rows_value(s, &v, number)) {
+        value_free(&v);
+        return failed(s);
+    }
     if (v.kind == VALUE_VOID && !show_void) return DONE;
     if (remember(s, &v)) {
         value_free(&v);
@@ -93,9 +99,10 @@ struct reaction cmd_output(struct session *s, const char *args)
     if (read_letter(s, &args, "output", &how.letter)) return failed(s);
     if (!*args) return refuse(s, KV_BAD_ARG, "Argument required (expression to compute).");
     if (expr_text(s, args, &v, &s->err)) return failed(s);
-    format_value(s, &v, &how);
+    enum kv_status st = rows_value(s, &v, 0);
+    if (!st) format_value(s, &v, &how);
     value_free(&v);
-    return DONE;
+    return st ? failed(s) : DONE;
 }
 
 struct reaction cmd_set_var(struct session *s, const char *args)

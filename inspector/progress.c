@@ -1,27 +1,46 @@
 /* Drawn at most ten times a second, and only from the second tenth of a second on. */
 #include "inspector/progress.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "kernels/base.h"
+#include "inspector/jsonl.h"
 
 #define INTERVAL_US 1e5
 
 static double last_us;
 static bool drawn;
+static char title[96];
+
+static bool due(void)
+{
+    static int terminal = -1;
+    if (terminal < 0) terminal = isatty(2);
+    double now = kv_now_us();
+    if (!terminal || now - last_us < INTERVAL_US) return false;
+    last_us = now;
+    return true;
+}
 
 void progress_show(void *ctx, const char *what, double done, double total)
 {
-    static int terminal = -1;
-    (void)ctx;
-    if (terminal < 0) terminal = isatty(2);
-    double now = kv_now_us();
-    if (!terminal || now - last_us < INTERVAL_US) return;
+    struct session *s = ctx;
+    if (s->json) {
+        jsonl_progress(s, what, done, total);
+        return;
+    }
+    if (!due()) return;
     fflush(stdout);
-    fprintf(stderr, "\r%s %.0f of %.0f (%.0f %%)\033[K", what, done, total, total > 0 ? 100 * done / total : 0);
-    last_us = now;
+    fprintf(stderr, "\r%s%s%s %.0f of %.0f (%.0f %%)\033[K", title, *title ? ": " : "", what, done, total,
+        total > 0 ? 100 * done / total : 0);
+    drawn = true;
+}
+
+void progress_title(const char *text)
+{
+    snprintf(title, sizeof title, "%s", text);
+    if (!*text || isatty(1) || !due()) return;
+    fprintf(stderr, "\r%s\033[K", title);
     drawn = true;
 }
 

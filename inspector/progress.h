@@ -2,8 +2,11 @@
 #ifndef KV_PROGRESS_H
 #define KV_PROGRESS_H
 
-/* A kv_progress_fn. */
+/* A kv_progress_fn; ctx = the session. */
 void progress_show(void *ctx, const char *what, double done, double total);
+
+/* What the line begins with from now on, "" = nothing: the row in hand. Drawn at once where output goes elsewhere. */
+void progress_title(const char *text);
 
 /* Takes the line away before anything else is printed. */
 void progress_clear(void);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspector/jsonl.h"
 #include "inspector/line.h"
 #include "inspector/names.h"
 #include "inspector/progress.h"
@@ -152,6 +153,7 @@ static void stream(struct session *s)
     size_t length = text ? strlen(text) : 0;
     if (!broken_end(text) || w.phase == KV_PHASE_done || n >= CHARACTER_TOKENS) {
         progress_clear();
+        jsonl_reply(s, (const int32_t *)reply.data + s->streamed, n, s->streamed);
         if (length) {
             fwrite(text, 1, length, s->out);
             s->mid_line = text[length - 1] != '\n';

@@ -15,6 +15,7 @@
 #include "inspector/display.h"
 #include "inspector/hash.h"
 #include "inspector/help.h"
+#include "inspector/jsonl.h"
 #include "inspector/line.h"
 #include "inspector/lookup.h"
 #include "inspector/marks.h"
@@ -72,14 +73,16 @@ void session_catch_signals(struct session *s)
 
 /* --- model and prompt --------------------------------------------------------------------------------------------- */
 
-enum kv_status session_model(struct session *s, const char *path)
+/* Takes the model over, the failed one too where the session has none. */
+static enum kv_status use_model(struct session *s, struct kv_model *model)
 {
-    struct kv_model *model;
     struct kv_engine *engine;
-    enum kv_status st = kv_model_open(path, &model, &s->err);
-    if (st) return st;
-    if ((st = kv_engine_open(model, &engine, &s->err))) {
-        kv_model_close(model);
+    enum kv_status st = kv_engine_open(model, &engine, &s->err);
+    if (st) {
+        if (s->model)
+            kv_model_close(model);
+        else
+            s->model = model;
         return st;
     }
     interruptible = engine;
@@ -94,6 +97,15 @@ enum kv_status session_model(struct session *s, const char *path)
     s->streamed = 0;
     s->model_sha[0] = '\0';
     return KV_OK;
+}
+
+enum kv_status session_model(struct session *s, const char *path)
+{
+    struct kv_model *model;
+    enum kv_status st = kv_model_open(path, &model, &s->err);
+    if (st) return st;
+    s->other_model = s->model != NULL;
+    return use_model(s, model);
 }
 
 /* Relative to the current folder, else beside the program as `make` lays it: build/kvdbg, models/. */
@@ -204,26 +216,31 @@ enum kv_status session_prompt_file(struct session *s, const char *path)
     return st;
 }
 
-enum kv_status session_open(struct session *s, const struct options *o, int *exit_status)
+static void set_defaults(struct session *s, const struct options *o)
 {
-    char path[4096];
-    const char *names[] = { "engine.backend", "engine.precision", "engine.kv", "engine.threads" };
-    const char *values[] = { o->backend, o->precision, o->kv, o->threads };
     s->options = o;
-    s->out = stdout;
-    s->terminal = isatty(0) && isatty(1) && !o->batch;
+    s->out = s->json ? stderr : stdout;
+    s->terminal = isatty(0) && isatty(1) && !o->batch && !s->json;
     s->confirm = !o->batch;
     s->print_elements = 200;
     s->print_repeats = 10;
     s->kl_mean = NAN;
     s->list_next = -1;
-    *exit_status = 4;
+}
+
+static enum kv_status open_model(struct session *s, const struct options *o)
+{
+    char path[4096];
     enum kv_status st = o->model ? KV_OK : default_model(s, path, sizeof path);
-    if (!st) st = session_model(s, o->model ? o->model : path);
-    if (st) {
-        if (st == KV_NO_MEMORY) *exit_status = 5;
-        return st;
-    }
+    return st ? st : session_model(s, o->model ? o->model : path);
+}
+
+/* Settings and prompt of the command line. */
+static enum kv_status apply_options(struct session *s, const struct options *o, int *exit_status)
+{
+    const char *names[] = { "engine.backend", "engine.precision", "engine.kv", "engine.threads" };
+    const char *values[] = { o->backend, o->precision, o->kv, o->threads };
+    enum kv_status st = KV_OK;
     for (size_t i = 0; i < KV_COUNT(names) && !st; i++)
         if (values[i]) st = kv_set(s->engine, &names[i], &values[i], 1, &s->err);
     if (st) {
@@ -239,6 +256,32 @@ enum kv_status session_open(struct session *s, const struct options *o, int *exi
         st = session_prompt(s, "(text)", o->text, strlen(o->text), o->question);
     else if (o->prompt)
         st = session_prompt_file(s, o->prompt);
+    return st;
+}
+
+enum kv_status session_open(struct session *s, const struct options *o, int *exit_status)
+{
+    set_defaults(s, o);
+    *exit_status = 4;
+    enum kv_status st = open_model(s, o);
+    if (!st) return apply_options(s, o, exit_status);
+    if (st == KV_NO_MEMORY) *exit_status = 5;
+    return st;
+}
+
+enum kv_status session_again(struct session *s, int *exit_status)
+{
+    const struct options *o = s->options;
+    struct jsonl *json = s->json;
+    struct kv_model *model = s->other_model ? NULL : s->model;
+    if (model) s->model = NULL;
+    session_close(s);
+    *s = (struct session){ .json = json };
+    set_defaults(s, o);
+    *exit_status = 4;
+    enum kv_status st = model ? use_model(s, model) : open_model(s, o);
+    if (!st) return apply_options(s, o, exit_status);
+    if (st == KV_NO_MEMORY) *exit_status = 5;
     return st;
 }
 
@@ -321,7 +364,10 @@ static struct reaction run_row(struct session *s, const struct command *row, con
         s->exit_code = r.exit;
     }
     if (r.status || s->leaving) return r;
-    if (r.flags & REACT_STEPPED) at_stop(s);
+    if (r.flags & REACT_STEPPED) {
+        jsonl_stop(s);
+        at_stop(s);
+    }
     struct reaction hook = define_hook(s, "hookpost", path);
     return hook.status ? hook : r;
 }
@@ -355,10 +401,8 @@ static struct reaction run_line(struct session *s, const char *text)
     return r;
 }
 
-struct reaction session_line(struct session *s, const char *line)
+static struct reaction run_command(struct session *s, const char *line)
 {
-    line += strspn(line, " \t");
-    if (!*line || *line == '#') return DONE;
     if (strlen(line) >= sizeof s->command)
         return refuse(
             s, KV_BAD_ARG, "The line has %zu bytes; %zu are the limit.", strlen(line), sizeof s->command - 1);
@@ -376,6 +420,17 @@ struct reaction session_line(struct session *s, const char *line)
         clearerr(s->out);
         return refuse(s, KV_IO, "Cannot write the output: %s.", strerror(errno));
     }
+    return r;
+}
+
+struct reaction session_line(struct session *s, const char *line)
+{
+    struct jsonl_frame frame;
+    line += strspn(line, " \t");
+    if (!*line || *line == '#') return DONE;
+    bool answered = jsonl_begin(s, &frame, line);
+    struct reaction r = run_command(s, line);
+    if (answered) jsonl_end(s, &frame, &r);
     return r;
 }
 
@@ -409,6 +464,11 @@ static void complain_places(const struct script_place *p)
 
 void session_complain(struct session *s)
 {
+    if (!*s->failure) memcpy(s->failure, s->err.text, sizeof s->failure);
+    if (s->json) {
+        jsonl_complain(s, session_exit(&(struct reaction){ .status = s->err.code }));
+        return;
+    }
     progress_clear();
     if (s->mid_line) fputc('\n', s->out);
     s->mid_line = false;

@@ -32,15 +32,18 @@ enum script_flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE };
 struct line_source;
 struct block_line;
 struct user_commands;
+struct jsonl;
 
 struct session {
     const struct options *options;
     FILE *out;
-    bool terminal; /* stdin and stdout are one: ask, edit lines, draw progress */
+    struct jsonl *json; /* --json: objects on standard output; NULL = a console session */
+    bool terminal;      /* stdin and stdout are one: ask, edit lines, draw progress */
     struct kv_error err;
 
     struct kv_model *model;
     struct kv_model_facts facts;
+    bool other_model; /* not the one that the command line names */
     struct kv_engine *engine;
 
     char *prompt_name; /* file, or "(text)"; NULL = no prompt yet */
@@ -88,8 +91,9 @@ struct session {
     struct display *displays;
     int n_displays, last_display; /* how many; the last one's number */
 
-    int exit;     /* first failure's status, 0 = none */
-    bool leaving; /* quit was said: leave with exit_code */
+    int exit;                                         /* first failure's status, 0 = none */
+    char failure[sizeof((struct kv_error *)0)->text]; /* the first sentence that was printed */
+    bool leaving;                                     /* quit was said: leave with exit_code */
     int exit_code;
 };
 
@@ -103,6 +107,8 @@ struct reaction refuse(struct session *s, enum kv_status code, const char *fmt, 
 
 /* Opens model, engine and prompt as the options say; *exit gets the status to leave with on failure. */
 enum kv_status session_open(struct session *s, const struct options *options, int *exit);
+/* Everything as session_open left it, but for the model, which is not read again. */
+enum kv_status session_again(struct session *s, int *exit);
 void session_close(struct session *s);
 
 /* Opens a model in place of the one there, which stays on failure. */

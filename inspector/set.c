@@ -8,6 +8,7 @@
 #include "inspector/lookup.h"
 #include "inspector/names.h"
 #include "inspector/print.h"
+#include "inspector/rows.h"
 
 /* --- settings of the engine ------------------------------------------------------------------------------------------ */
 
@@ -78,7 +79,11 @@ struct reaction cmd_set_policy(struct session *s, const char *args)
 static void show_setting(struct session *s, const char *name)
 {
     char value[200];
-    if (!kv_get(s->engine, name, value, sizeof value, &s->err)) fprintf(s->out, "%-20s %s\n", name, value);
+    if (kv_get(s->engine, name, value, sizeof value, &s->err)) return;
+    rows_new(s);
+    rows_text(s, "name", name);
+    rows_text(s, "value", value);
+    fprintf(s->out, "%-20s %s\n", name, value);
 }
 
 static void show_room(struct session *s, const char *prefix)
@@ -121,6 +126,11 @@ struct reaction cmd_info_settings(struct session *s, const char *args)
         char value[200], legal[300];
         snprintf(legal, sizeof legal, "%s", copy.legal);
         if (kv_get(s->engine, copy.name, value, sizeof value, &s->err)) return failed(s);
+        rows_new(s);
+        rows_text(s, "name", copy.name);
+        rows_text(s, "value", value);
+        rows_text(s, "help", copy.help);
+        rows_text(s, "legal", legal);
         fprintf(s->out, "%-20s %-10s %s\n%31s %s\n", copy.name, value, copy.help, "", legal);
     }
     return DONE;
@@ -182,6 +192,14 @@ struct reaction cmd_prompt(struct session *s, const char *args)
     if (!strcmp(words.word[0], "-text")) {
         if (words.count != 2) return refuse(s, KV_BAD_ARG, "prompt -text takes one quoted text.");
         r.status = session_prompt(s, "(text)", words.word[1], strlen(words.word[1]), s->question);
+    } else if (*args == '$') {
+        struct value v;
+        r.status = expr_text(s, args, &v, &s->err);
+        if (!r.status && v.kind != VALUE_TEXT)
+            r.status = kv_fail(&s->err, KV_BAD_ARG, "%.60s is no text; a prompt must be one.", args);
+        if (!r.status) r.status = session_prompt(s, args, v.text, strlen(v.text), s->question);
+        value_free(&v);
+        if (r.status == KV_BAD_ARG) return r;
     } else {
         if (words.count != 1) return refuse(s, KV_BAD_ARG, "prompt takes one FILE; quote a name with blanks.");
         r.status = session_prompt_file(s, words.word[0]);

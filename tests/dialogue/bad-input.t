@@ -10,14 +10,14 @@ $ kvdbg -ex
 kvdbg: Option -ex requires an argument.  Use `kvdbg --help' for a list of options.
 [2]
 
-## option of a later kvdbg
-$ kvdbg --json
-kvdbg: Option --json is not there yet: this kvdbg has no core files, JSON Lines or rows of prompts.
+## unknown interpreter
+$ kvdbg --interpreter mi
+kvdbg: --interpreter is console or jsonl, not "mi".
 [2]
 
 ## core file of a later kvdbg
 $ kvdbg -c x.core
-kvdbg: Option -c is not there yet: this kvdbg has no core files, JSON Lines or rows of prompts.
+kvdbg: Option -c is not there yet: this kvdbg has no core files.
 [2]
 
 ## two models
@@ -315,7 +315,10 @@ Options:
   -x FILE                     run the commands in FILE
   -ex COMMAND                 run one COMMAND; -x and -ex run in the order given
   -batch                      exit after the commands; stop at the first that fails
-  --keep-going                with -batch, go on after a failure
+  --keep-going                with -batch, go on after a failure; with --for-each, after a failed row
+  --json                      objects instead of text, one a line; --interpreter=jsonl is the same
+  --for-each FILE.jsonl       run the commands once for each row of FILE, its fields as variables
+  --shard I/N                 with --for-each, only the I-th of N shares of the rows
   -q, --quiet                 do not print the greeting
   -nx                         do not read init files
   -nw                         use the plain prompt
