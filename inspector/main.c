@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "inspector/for_each.h"
+#include "inspector/init.h"
 #include "inspector/jsonl.h"
 #include "inspector/options.h"
 #include "inspector/prompt.h"
@@ -13,26 +14,43 @@
 #include "inspector/session.h"
 #include "inspector/set.h"
 
-/* -x and -ex in their order; false when the session is over. */
-static bool run_actions(struct session *s)
+/* Whether a batch ends with this failure. */
+static bool fatal(struct session *s, const struct reaction *r)
+{
+    if (r->status && !s->exit) s->exit = session_exit(r);
+    return r->status && s->options->batch && (!s->options->keep_going || r->status == KV_STOPPED);
+}
+
+/* -x and -ex in their order, or the early ones, -ix and -iex; false when the session is over. */
+static bool run_actions(struct session *s, bool early)
 {
     const struct options *o = s->options;
     for (int i = 0; i < o->n_action && !s->leaving; i++) {
         struct reaction r;
+        if (o->action[i].early != early) continue;
         s->err = (struct kv_error){ 0 };
         if (o->action[i].file) {
             r = script_file(s, o->action[i].text);
             if (r.status && s->err.text[0]) session_complain(s);
-            if (r.status && !s->exit) s->exit = session_exit(&r);
         } else {
             r = session_do(s, o->action[i].text);
         }
-        if (r.status && o->batch && (!o->keep_going || r.status == KV_STOPPED)) return false;
+        if (fatal(s, &r)) return false;
     }
-    return !o->batch;
+    return !s->leaving;
 }
 
-static void run_row(struct session *s) { run_actions(s); }
+/* Init files and commands in GDB's order. */
+static bool run_all(struct session *s)
+{
+    const struct options *o = s->options;
+    struct reaction r = o->no_init || o->no_home_init ? DONE : init_home(s);
+    if (fatal(s, &r) || s->leaving || !run_actions(s, true)) return false;
+    r = o->no_init ? DONE : init_folder(s);
+    return !fatal(s, &r) && !s->leaving && run_actions(s, false) && !o->batch;
+}
+
+static void run_row(struct session *s) { run_all(s); }
 
 /* The first failure counts where nobody was there to see it; a person has seen it. */
 static int run(struct session *s)
@@ -41,7 +59,7 @@ static int run(struct session *s)
     jsonl_ready(s);
     if (!s->options->quiet && !s->options->batch && !s->json)
         fprintf(s->out, "kvdbg %s: GDB for the KV cache.  Type \"help\" for a list of commands.\n", KVDBG_VERSION);
-    if (run_actions(s) && !s->leaving) {
+    if (run_all(s)) {
         if (s->json)
             jsonl_loop(s);
         else

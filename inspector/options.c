@@ -12,7 +12,10 @@ enum {
     OPT_CHAT,
     OPT_EX,
     OPT_BATCH,
+    OPT_IEX,
+    OPT_IX,
     OPT_NX,
+    OPT_NH,
     OPT_NW,
     OPT_BACKEND,
     OPT_PRECISION,
@@ -35,7 +38,10 @@ static const struct option long_options[] = {
     { "chat", required_argument, NULL, OPT_CHAT },
     { "ex", required_argument, NULL, OPT_EX },
     { "batch", no_argument, NULL, OPT_BATCH },
+    { "iex", required_argument, NULL, OPT_IEX },
+    { "ix", required_argument, NULL, OPT_IX },
     { "nx", no_argument, NULL, OPT_NX },
+    { "nh", no_argument, NULL, OPT_NH },
     { "nw", no_argument, NULL, OPT_NW },
     { "quiet", no_argument, NULL, 'q' },
     { "backend", required_argument, NULL, OPT_BACKEND },
@@ -53,12 +59,12 @@ static const struct option long_options[] = {
     { NULL, 0, NULL, 0 },
 };
 
-static enum kv_status add_action(struct options *o, bool file, const char *text, struct kv_error *err)
+static enum kv_status add_action(struct options *o, bool file, bool early, const char *text, struct kv_error *err)
 {
     struct option_action *grown = realloc(o->action, ((size_t)o->n_action + 1) * sizeof *grown);
     if (!grown) return kv_fail(err, KV_NO_MEMORY, "No memory for the command line.");
     o->action = grown;
-    o->action[o->n_action++] = (struct option_action){ file, text };
+    o->action[o->n_action++] = (struct option_action){ file, early, text };
     return KV_OK;
 }
 
@@ -75,7 +81,7 @@ static enum kv_status take(struct options *o, int option, const char *arg, struc
 {
     switch (option) {
     case 'p': o->prompt = arg; return KV_OK;
-    case 'x': return add_action(o, true, arg, err);
+    case 'x': return add_action(o, true, false, arg, err);
     case 'q': o->quiet = true; return KV_OK;
     case OPT_TEXT: o->text = arg; return KV_OK;
     case OPT_QUESTION: o->question = arg; return KV_OK;
@@ -84,9 +90,12 @@ static enum kv_status take(struct options *o, int option, const char *arg, struc
             return kv_fail(err, KV_BAD_ARG, "--chat is on or off, not \"%.40s\".", arg);
         o->chat = !strcmp(arg, "on");
         return KV_OK;
-    case OPT_EX: return add_action(o, false, arg, err);
+    case OPT_EX: return add_action(o, false, false, arg, err);
+    case OPT_IEX: return add_action(o, false, true, arg, err);
+    case OPT_IX: return add_action(o, true, true, arg, err);
     case OPT_BATCH: o->batch = true; return KV_OK;
     case OPT_NX: o->no_init = true; return KV_OK;
+    case OPT_NH: o->no_home_init = true; return KV_OK;
     case OPT_NW: o->no_window = true; return KV_OK;
     case OPT_BACKEND: o->backend = arg; return KV_OK;
     case OPT_PRECISION: o->precision = arg; return KV_OK;
@@ -172,7 +181,9 @@ const struct option_row option_rows[] = {
     { "--for-each FILE.jsonl", "run the commands once for each row of FILE, its fields as variables" },
     { "--shard I/N", "with --for-each, only the I-th of N shares of the rows" },
     { "-q, --quiet", "do not print the greeting" },
+    { "-ix FILE, -iex COMMAND", "the same, before the init file of the current folder is read" },
     { "-nx", "do not read init files" },
+    { "-nh", "do not read the init file of the home folder" },
     { "-nw", "use the plain prompt" },
     { "--backend auto|cpu|cuda", "what computes" },
     { "--precision fast|f32|int8", "f32 is the reference" },

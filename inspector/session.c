@@ -17,6 +17,7 @@
 #include "inspector/help.h"
 #include "inspector/jsonl.h"
 #include "inspector/line.h"
+#include "inspector/logging.h"
 #include "inspector/lookup.h"
 #include "inspector/marks.h"
 #include "inspector/progress.h"
@@ -300,6 +301,8 @@ void session_close(struct session *s)
     display_free(s);
     marks_forget(s);
     define_free(s);
+    logging_free(s);
+    free(s->safe_path);
     free(s->written);
     free(s->policy);
     free(s->prompt);
@@ -418,6 +421,7 @@ static struct reaction run_command(struct session *s, const char *line)
     free(text);
     if (!r.status && (fflush(s->out) || ferror(s->out))) {
         clearerr(s->out);
+        if (s->piped) return r;
         return refuse(s, KV_IO, "Cannot write the output: %s.", strerror(errno));
     }
     return r;
@@ -475,6 +479,7 @@ void session_complain(struct session *s)
     fflush(s->out);
     complain_places(s->place);
     fprintf(stderr, "%s\n", s->err.text);
+    logging_error(s, s->err.text);
     if (s->place && kv_started(s->engine)) {
         struct kv_where w;
         char where[64];

@@ -33,6 +33,7 @@ struct line_source;
 struct block_line;
 struct user_commands;
 struct jsonl;
+struct logging;
 
 struct session {
     const struct options *options;
@@ -78,6 +79,9 @@ struct session {
     enum script_flow flow;            /* what a loop's line asked for */
     int loops, calls, nest;           /* loops around this line in its body; calls, and all bodies, around it */
     uint64_t n_stops;                 /* times that the request has stopped */
+    bool piped;                       /* the output goes to a program that may have had enough */
+    struct logging *logging;          /* NULL: never asked for */
+    char *safe_path;                  /* folders whose init files may run, between colons; NULL: none */
     struct user_commands *user;       /* define and alias; NULL: none yet */
 
     char command[1024];  /* the line being run, for recipes */

@@ -138,15 +138,23 @@ struct reaction cmd_info_settings(struct session *s, const char *args)
 
 /* --- settings of the prompt itself ------------------------------------------------------------------------------------- */
 
-static struct reaction set_switch(struct session *s, const char *args, bool *to)
+enum kv_status set_switch(struct session *s, const char *args, bool *to)
 {
-    if (strcmp(args, "on") && strcmp(args, "off")) return refuse(s, KV_BAD_ARG, "\"on\" or \"off\" expected.");
+    if (strcmp(args, "on") && strcmp(args, "off"))
+        return kv_fail(&s->err, KV_BAD_ARG, "\"on\" or \"off\" expected.");
     *to = !strcmp(args, "on");
-    return DONE;
+    return KV_OK;
 }
 
-struct reaction cmd_set_confirm(struct session *s, const char *args) { return set_switch(s, args, &s->confirm); }
-struct reaction cmd_set_trace(struct session *s, const char *args) { return set_switch(s, args, &s->trace); }
+struct reaction cmd_set_confirm(struct session *s, const char *args)
+{
+    return set_switch(s, args, &s->confirm) ? failed(s) : DONE;
+}
+
+struct reaction cmd_set_trace(struct session *s, const char *args)
+{
+    return set_switch(s, args, &s->trace) ? failed(s) : DONE;
+}
 
 struct reaction cmd_show_confirm(struct session *s, const char *args)
 {

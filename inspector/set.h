@@ -19,6 +19,9 @@ struct reaction cmd_question(struct session *s, const char *args);
 struct reaction cmd_file(struct session *s, const char *args);
 struct reaction cmd_kv(struct session *s, const char *args);
 
+/* Reads "on" or "off". */
+enum kv_status set_switch(struct session *s, const char *args, bool *to);
+
 /* The setting that a word names, exactly or by a unique prefix. KV_NOT_FOUND, KV_BAD_ARG. */
 enum kv_status set_find(struct session *s, const char *word, const char **name);
 

@@ -7,6 +7,7 @@
 #include "inspector/frames.h"
 #include "inspector/help.h"
 #include "inspector/info.h"
+#include "inspector/init.h"
 #include "inspector/judge.h"
 #include "inspector/marks.h"
 #include "inspector/picture.h"
@@ -16,6 +17,7 @@
 #include "inspector/run.h"
 #include "inspector/script.h"
 #include "inspector/set.h"
+#include "inspector/shell.h"
 #include "inspector/stop_list.h"
 #include "inspector/table_groups.h"
 #include "inspector/time.h"
@@ -206,6 +208,18 @@ const struct command command_table[] = {
         COMPLETE_COMMAND, cmd_alias, NULL },
     { "dont-repeat", NULL, GROUP_SESSION, "", "In a user-defined command: an empty line does not repeat it", NULL,
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_dont_repeat, NULL },
+    { "eval", NULL, GROUP_SESSION, "\"FORMAT\", EXPR...", "Run the line that a printf makes", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_VALUE, cmd_eval, NULL },
+    { "with", "w", GROUP_SESSION, "SETTING [VALUE] [-- COMMAND]", "Run a command with a setting changed meanwhile",
+        "SETTING VALUE is what \"set\" takes; without COMMAND the last one is run again.", REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_SETTING, cmd_with, NULL },
+    { "pipe", "|", GROUP_SESSION, "[-d DELIMITER] COMMAND | SHELL_COMMAND", "Send a command's output to a program",
+        NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_COMMAND, cmd_pipe, NULL },
+    { "shell", "!", GROUP_SESSION, "[COMMAND]", "Run a command of the shell, or a shell",
+        "$_shell_exitcode is its exit status.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_shell, NULL },
+    { "add-auto-load-safe-path", NULL, GROUP_SESSION, "FOLDER",
+        "Let the .kvdbginit of a folder run when kvdbg starts there", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_FILE, cmd_add_safe_path, NULL },
     { "assert", NULL, GROUP_SESSION, "EXPR [, \"MESSAGE\"]", "Fail with status 3 unless an expression holds",
         EXPRESSIONS, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_assert, NULL },
     { "expect-stop", NULL, GROUP_SESSION, "REASON", "Fail with status 3 unless the last stop had this reason",

@@ -8,7 +8,9 @@
 #include "inspector/frames.h"
 #include "inspector/help.h"
 #include "inspector/info.h"
+#include "inspector/init.h"
 #include "inspector/judge.h"
+#include "inspector/logging.h"
 #include "inspector/marks.h"
 #include "inspector/picture.h"
 #include "inspector/print.h"
@@ -156,6 +158,30 @@ static const struct command show_record_table[] = {
     { 0 },
 };
 
+static const struct command set_logging_table[] = {
+    { "enabled", NULL, GROUP_SESSION, "on|off", "Whether what is printed goes to the log file", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_set_logging_enabled, NULL },
+    { "file", NULL, GROUP_SESSION, "FILE", "Where the log goes: kvdbg.txt unless told", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_FILE, cmd_set_logging_file, NULL },
+    { "overwrite", NULL, GROUP_SESSION, "on|off", "Whether the log begins anew, or is appended to", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_logging_overwrite, NULL },
+    { "redirect", NULL, GROUP_SESSION, "on|off", "Whether output goes to the log alone", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_set_logging_redirect, NULL },
+    { 0 },
+};
+
+static const struct command set_auto_load_table[] = {
+    { "safe-path", NULL, GROUP_SESSION, "[FOLDER[:FOLDER]...]", "Folders whose .kvdbginit may run", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_set_safe_path, NULL },
+    { 0 },
+};
+
+static const struct command show_auto_load_table[] = {
+    { "safe-path", NULL, GROUP_SESSION, "", "Folders whose .kvdbginit may run", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_show_safe_path, NULL },
+    { 0 },
+};
+
 const struct command set_table[] = {
     { "policy", NULL, GROUP_CHANGING, "PRESET [NAME VALUE]...", "Choose a compression policy by its preset",
         "It takes effect at the next compress: see recompress.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_SETTING,
@@ -174,6 +200,10 @@ const struct command set_table[] = {
         COMPLETE_COMMAND, NULL, set_print_table },
     { "print-elements", NULL, GROUP_HIDDEN, "N|unlimited", "The same as set print elements", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_set_print_elements, NULL },
+    { "logging", NULL, GROUP_SESSION, "SUBCOMMAND", "A file that gets what is printed", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_COMMAND, NULL, set_logging_table },
+    { "auto-load", NULL, GROUP_SESSION, "SUBCOMMAND", "What may run unasked when kvdbg starts", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_COMMAND, NULL, set_auto_load_table },
     { "max-user-call-depth", NULL, GROUP_SESSION, "N", "How deep user-defined commands may call each other", NULL,
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_max_depth, NULL },
     { 0 },
@@ -202,6 +232,10 @@ const struct command show_table[] = {
         NEEDS_NOTHING, COMPLETE_NONE, cmd_show_commands, NULL },
     { "user", NULL, GROUP_SESSION, "[NAME]", "The lines of user-defined commands", NULL, REPEAT_SAME, NEEDS_NOTHING,
         COMPLETE_COMMAND, cmd_show_user, NULL },
+    { "logging", NULL, GROUP_SESSION, "", "The log file and whether it is written", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_logging, NULL },
+    { "auto-load", NULL, GROUP_SESSION, "SUBCOMMAND", "What may run unasked when kvdbg starts", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_COMMAND, NULL, show_auto_load_table },
     { "max-user-call-depth", NULL, GROUP_SESSION, "", "How deep user-defined commands may call each other", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_show_max_depth, NULL },
     { "version", NULL, GROUP_SESSION, "", "The version of kvdbg", NULL, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE,
