@@ -314,6 +314,7 @@ Options:
   --chat on|off               wrap the prompt in the model's chat template (default: where it has one)
   -x FILE                     run the commands in FILE
   -ex COMMAND                 run one COMMAND; -x and -ex run in the order given
+  -ix FILE, -iex COMMAND      the same, before the init file of the current folder is read
   -batch                      exit after the commands; stop at the first that fails
   --keep-going                with -batch, go on after a failure; with --for-each, after a failed row
   --json                      objects instead of text, one a line; --interpreter=jsonl is the same
@@ -321,6 +322,7 @@ Options:
   --shard I/N                 with --for-each, only the I-th of N shares of the rows
   -q, --quiet                 do not print the greeting
   -nx                         do not read init files
+  -nh                         do not read the init file of the home folder
   -nw                         use the plain prompt
   --backend auto|cpu|cuda     what computes
   --precision fast|f32|int8   f32 is the reference
