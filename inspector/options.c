@@ -22,6 +22,7 @@ enum {
     OPT_KV,
     OPT_THREADS,
     OPT_KEEP_GOING,
+    OPT_READONLY,
     OPT_VERSION,
     OPT_HELP,
     OPT_JSON,
@@ -49,6 +50,7 @@ static const struct option long_options[] = {
     { "kv", required_argument, NULL, OPT_KV },
     { "threads", required_argument, NULL, OPT_THREADS },
     { "keep-going", no_argument, NULL, OPT_KEEP_GOING },
+    { "readonly", no_argument, NULL, OPT_READONLY },
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, OPT_HELP },
     { "core", no_argument, NULL, OPT_LATER },
@@ -102,6 +104,7 @@ static enum kv_status take(struct options *o, int option, const char *arg, struc
     case OPT_KV: o->kv = arg; return KV_OK;
     case OPT_THREADS: o->threads = arg; return KV_OK;
     case OPT_KEEP_GOING: o->keep_going = true; return KV_OK;
+    case OPT_READONLY: o->readonly = true; return KV_OK;
     case OPT_JSON: o->json = true; return KV_OK;
     case OPT_INTERPRETER:
         if (strcmp(arg, "console") && strcmp(arg, "jsonl"))
@@ -181,6 +184,7 @@ const struct option_row option_rows[] = {
     { "--json", "objects instead of text, one a line; --interpreter=jsonl is the same" },
     { "--for-each FILE.jsonl", "run the commands once for each row of FILE, its fields as variables" },
     { "--shard I/N", "with --for-each, only the I-th of N shares of the rows" },
+    { "--readonly", "refuse commands that write files or start other programs" },
     { "-q, --quiet", "do not print the greeting" },
     { "-nx", "do not read init files" },
     { "-nh", "do not read the init file of the home folder" },

@@ -16,7 +16,7 @@ struct options {
     int chat;                     /* -1 = where the model has a template, 0, 1 */
     struct option_action *action; /* in the order given; owned */
     int n_action;
-    bool batch, no_init, no_home_init, quiet, no_window, keep_going, help, version;
+    bool batch, no_init, no_home_init, quiet, no_window, keep_going, readonly, help, version;
     bool json;            /* JSON Lines instead of the console's text */
     const char *for_each; /* FILE of rows, each a run of the actions; NULL = none */
     long shard, shards;   /* this process's share of the rows: shard (from 1 on) of shards */

@@ -352,6 +352,25 @@ static struct reaction check_needs(struct session *s, const struct command *row,
     return DONE;
 }
 
+/* Whether a row, whatever an alias calls it, writes files or starts programs. */
+static bool writes(const struct command *row)
+{
+    static const char *const names[] = { "export", "save", "shell", "pipe", "gcore", "generate-core-file",
+        "set logging" };
+    for (size_t i = 0; i < KV_COUNT(names); i++) {
+        const struct command *known;
+        const char *args;
+        char path[96];
+        struct kv_error ignored;
+        if (lookup_line(command_table, NULL, names[i], &known, &args, path, sizeof path, &ignored) || *args)
+            continue;
+        if (known->run == row->run) return true;
+        for (const struct command *sub = known->sub; sub && sub->name; sub++)
+            if (sub->run == row->run) return true;
+    }
+    return false;
+}
+
 /* A resolved line: its needs, its hooks and itself. */
 static struct reaction run_row(struct session *s, const struct command *row, const char *args)
 {
@@ -359,6 +378,8 @@ static struct reaction run_row(struct session *s, const struct command *row, con
     memcpy(path, s->path, sizeof path);
     struct reaction (*run)(struct session * s, const char *args) = row->run; /* a define may move the rows */
     struct reaction r = check_needs(s, row, path);
+    if (!r.status && s->options->readonly && writes(row))
+        r = refuse(s, KV_UNSUPPORTED, "%s is not allowed with --readonly.", path);
     if (!r.status) r = define_hook(s, "hook", path);
     if (r.status) return r;
     r = run(s, args);

@@ -320,6 +320,7 @@ Options:
   --json                      objects instead of text, one a line; --interpreter=jsonl is the same
   --for-each FILE.jsonl       run the commands once for each row of FILE, its fields as variables
   --shard I/N                 with --for-each, only the I-th of N shares of the rows
+  --readonly                  refuse commands that write files or start other programs
   -q, --quiet                 do not print the greeting
   -nx                         do not read init files
   -nh                         do not read the init file of the home folder
