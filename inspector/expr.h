@@ -28,6 +28,7 @@ enum expr_kind {
     EXPR_UNARY,  /* op left */
     EXPR_BINARY, /* left op right */
     EXPR_CHOICE, /* left ? right : first */
+    EXPR_ASSIGN, /* left op= right; EXPR_COMMA is plain =. With `after`, the value from before is the result */
     EXPR_CALL,   /* text(first, first->next, ...) */
     EXPR_RANGE,  /* left..right, in an index */
     EXPR_ALL,    /* *, in an index */
@@ -38,20 +39,28 @@ enum expr_kind {
 enum expr_op {
     EXPR_OR,
     EXPR_AND,
+    EXPR_BIT_OR,
+    EXPR_BIT_XOR,
+    EXPR_BIT_AND,
     EXPR_EQ,
     EXPR_NE,
     EXPR_LT,
     EXPR_LE,
     EXPR_GT,
     EXPR_GE,
+    EXPR_SHL,
+    EXPR_SHR,
     EXPR_ADD,
     EXPR_SUB,
     EXPR_MUL,
     EXPR_DIV,
     EXPR_MOD,
     EXPR_AT,
+    EXPR_COMMA,
     EXPR_NEG,
-    EXPR_NOT
+    EXPR_NOT,
+    EXPR_COMPL,
+    EXPR_PLUS
 };
 
 struct expr_node {
@@ -59,7 +68,7 @@ struct expr_node {
     enum expr_op op;
     int left, right, first, next; /* node numbers, -1 = none */
     double number;
-    bool integral;
+    bool integral, after;
     int text; /* offset into pool */
 };
 

@@ -1,13 +1,30 @@
-/* Evaluation: operators element by element, and calls. Indexing is in expr_index.c. */
+/* Evaluation: operators element by element, and assignment. Indexing is in expr_index.c, calls are in expr_call.c. */
 #include "inspector/expr_eval.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspector/names.h"
 #include "inspector/session.h"
 
 /* --- operators --------------------------------------------------------------------------------------------------- */
+
+static int64_t apply_bits(enum expr_op op, int64_t a, int64_t b)
+{
+    switch (op) {
+    case EXPR_BIT_OR: return a | b;
+    case EXPR_BIT_XOR: return a ^ b;
+    case EXPR_BIT_AND: return a & b;
+    case EXPR_SHL: return (int64_t)((uint64_t)a << b);
+    default: return a >> b;
+    }
+}
+
+static bool is_bits(enum expr_op op)
+{
+    return op == EXPR_BIT_OR || op == EXPR_BIT_XOR || op == EXPR_BIT_AND || op == EXPR_SHL || op == EXPR_SHR;
+}
 
 static double apply(enum expr_op op, double a, double b, bool integral)
 {
@@ -23,8 +40,18 @@ static double apply(enum expr_op op, double a, double b, bool integral)
     case EXPR_MUL: return a * b;
     case EXPR_DIV: return integral ? trunc(a / b) : a / b;
     case EXPR_MOD: return fmod(a, b);
-    default: return NAN;
+    default: return (double)apply_bits(op, (int64_t)a, (int64_t)b);
     }
+}
+
+/* Bits are those of a long; what is shifted out is gone, as in GDB. */
+static enum kv_status check_bits(enum expr_op op, double a, double b, struct kv_error *err)
+{
+    if (!(fabs(a) < 9.2e18) || !(fabs(b) < 9.2e18))
+        return kv_fail(err, KV_BAD_ARG, "That number has more bits than the 64 that & | ^ ~ << >> work on.");
+    if ((op == EXPR_SHL || op == EXPR_SHR) && !(b >= 0 && b < 64))
+        return kv_fail(err, KV_BAD_ARG, "A shift count must be in 0..63, not %g.", b);
+    return KV_OK;
 }
 
 static enum kv_status compare_texts(
@@ -45,13 +72,17 @@ static enum kv_status arithmetic(
     if (!same && a->n_dim && b->n_dim)
         return kv_fail(err, KV_BAD_ARG, "The arrays on both sides of an operator must have the same shape.");
     const struct value *shape = a->n_dim ? a : b;
+    if (is_bits(op) && !(a->integral && b->integral))
+        return kv_fail(err, KV_BAD_ARG, "Integer-only operation on floating point number.");
     bool integral = a->integral && b->integral, ordering = op >= EXPR_EQ && op <= EXPR_GE;
     enum kv_status st = value_array(out, shape->n_dim, shape->dim, err);
     for (size_t i = 0; !st && i < out->count; i++) {
         double x = a->number[a->n_dim ? i : 0], y = b->number[b->n_dim ? i : 0];
         if ((op == EXPR_MOD || (op == EXPR_DIV && integral)) && y == 0)
             st = kv_fail(err, KV_BAD_ARG, "Division by zero");
-        out->number[i] = apply(op, x, y, integral);
+        if (is_bits(op)) st = check_bits(op, x, y, err);
+        if (!st) out->number[i] = apply(op, x, y, integral);
+        if (integral) out->number[i] += 0.0; /* whole numbers have no -0 */
     }
     if (st) {
         value_free(out);
@@ -66,22 +97,34 @@ static enum kv_status arithmetic(
     return KV_OK;
 }
 
-static enum kv_status unary(
+static enum kv_status eval_unary(
     struct session *s, const struct expr *e, const struct expr_node *n, struct value *out, struct kv_error *err)
 {
     enum kv_status st = expr_node(s, e, n->left, out, err);
     if (st) return st;
-    if (out->kind != VALUE_NUMBER) {
+    if (n->op == EXPR_NOT && out->kind == VALUE_VOID) return value_scalar(out, 1, true, "", err);
+    if (out->kind != VALUE_NUMBER || (n->op == EXPR_COMPL && !out->integral)) {
+        bool number = out->kind == VALUE_NUMBER;
         value_free(out);
-        return kv_fail(err, KV_BAD_ARG, "%s needs a number.", n->op == EXPR_NEG ? "-" : "!");
+        if (number) return kv_fail(err, KV_BAD_ARG, "Argument to complement operation not an integer, boolean.");
+        return kv_fail(err, KV_BAD_ARG, "%c needs a number.", "-!~+"[n->op - EXPR_NEG]);
     }
-    for (size_t i = 0; i < out->count; i++) out->number[i] = n->op == EXPR_NEG ? -out->number[i] : !out->number[i];
+    for (size_t i = 0; i < out->count && !st; i++) {
+        double x = out->number[i];
+        if (n->op == EXPR_COMPL) st = check_bits(EXPR_COMPL, x, 0, err);
+        if (st) break;
+        if (n->op == EXPR_NEG) out->number[i] = out->integral ? 0 - x : -x;
+        if (n->op == EXPR_NOT) out->number[i] = !x;
+        if (n->op == EXPR_COMPL) out->number[i] = -x - 1;
+    }
     out->names = VALUE_PLAIN;
+    out->width = 0;
     if (n->op == EXPR_NOT) {
         out->integral = true;
         out->unit[0] = '\0';
     }
-    return KV_OK;
+    if (st) value_free(out);
+    return st;
 }
 
 static enum kv_status truth(struct session *s, const struct expr *e, int node, bool *out, struct kv_error *err)
@@ -93,7 +136,7 @@ static enum kv_status truth(struct session *s, const struct expr *e, int node, b
     return st;
 }
 
-static enum kv_status binary(
+static enum kv_status eval_binary(
     struct session *s, const struct expr *e, const struct expr_node *n, struct value *out, struct kv_error *err)
 {
     struct value a = { 0 }, b = { 0 };
@@ -103,8 +146,13 @@ static enum kv_status binary(
         if (!st && yes == (n->op == EXPR_AND)) st = truth(s, e, n->right, &yes, err);
         return st ? st : value_scalar(out, yes, true, "", err);
     }
-    enum kv_status st = n->op == EXPR_AT ? expr_repeat(s, e, n, out, err) : KV_OK;
-    if (n->op == EXPR_AT || st) return st;
+    if (n->op == EXPR_AT) return expr_repeat(s, e, n, out, err);
+    enum kv_status st;
+    if (n->op == EXPR_COMMA) {
+        st = expr_node(s, e, n->left, &a, err);
+        value_free(&a);
+        return st ? st : expr_node(s, e, n->right, out, err);
+    }
     st = expr_node(s, e, n->left, &a, err);
     if (!st) st = expr_node(s, e, n->right, &b, err);
     if (!st) st = arithmetic(n->op, &a, &b, out, err);
@@ -113,115 +161,32 @@ static enum kv_status binary(
     return st;
 }
 
-/* --- functions --------------------------------------------------------------------------------------------------- */
-
-static double fold_sum(const double *v, size_t n)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += v[i];
-    return sum;
-}
-static double fold_mean(const double *v, size_t n) { return fold_sum(v, n) / (double)n; }
-static double fold_count(const double *v, size_t n)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < n; i++) count += v[i] != 0;
-    return (double)count;
-}
-static double fold_any(const double *v, size_t n) { return fold_count(v, n) > 0; }
-static double fold_all(const double *v, size_t n) { return fold_count(v, n) == (double)n; }
-static double fold_argmax(const double *v, size_t n)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++)
-        if (v[i] > v[best]) best = i;
-    return (double)best;
-}
-static double fold_argmin(const double *v, size_t n)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++)
-        if (v[i] < v[best]) best = i;
-    return (double)best;
-}
-static double fold_max(const double *v, size_t n) { return v[(size_t)fold_argmax(v, n)]; }
-static double fold_min(const double *v, size_t n) { return v[(size_t)fold_argmin(v, n)]; }
-static double fold_len(const double *v, size_t n) { return v ? (double)n : 0; }
-static double fold_std(const double *v, size_t n)
-{
-    double mean = fold_mean(v, n), sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (v[i] - mean) * (v[i] - mean);
-    return sqrt(sum / (double)n);
-}
-
-static const struct function {
-    const char *name;
-    double (*fold)(const double *v, size_t n);          /* of a whole array, or */
-    double (*map)(double x);                            /* element by element */
-    enum { GIVES_KIND, GIVES_REAL, GIVES_INDEX } gives; /* same type and unit; a fraction of that unit; a count */
-} functions[] = {
-    { "sum", fold_sum, NULL, GIVES_KIND },
-    { "mean", fold_mean, NULL, GIVES_REAL },
-    { "min", fold_min, NULL, GIVES_KIND },
-    { "max", fold_max, NULL, GIVES_KIND },
-    { "std", fold_std, NULL, GIVES_REAL },
-    { "argmax", fold_argmax, NULL, GIVES_INDEX },
-    { "argmin", fold_argmin, NULL, GIVES_INDEX },
-    { "count", fold_count, NULL, GIVES_INDEX },
-    { "any", fold_any, NULL, GIVES_INDEX },
-    { "all", fold_all, NULL, GIVES_INDEX },
-    { "len", fold_len, NULL, GIVES_INDEX },
-    { "abs", NULL, fabs, GIVES_KIND },
-    { "sqrt", NULL, sqrt, GIVES_REAL },
-    { "log", NULL, log, GIVES_REAL },
-    { "log2", NULL, log2, GIVES_REAL },
-    { "exp", NULL, exp, GIVES_REAL },
-};
-
-const char *expr_function(int index)
-{
-    return index >= 0 && (size_t)index < KV_COUNT(functions) ? functions[index].name : NULL;
-}
-
-static enum kv_status no_function(const char *name, struct kv_error *err)
-{
-    char list[160] = "";
-    for (size_t i = 0, at = 0; i < KV_COUNT(functions); i++)
-        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? " " : "", functions[i].name);
-    return kv_fail(err, KV_NOT_FOUND, "No function \"%.60s\"; there are: %s.", name, list);
-}
-
-static enum kv_status call(
+/* $name = value, or a setting: what it has from then on is the result. */
+static enum kv_status assign(
     struct session *s, const struct expr *e, const struct expr_node *n, struct value *out, struct kv_error *err)
 {
-    const char *name = e->pool + n->text;
-    const struct function *f = NULL;
-    for (size_t i = 0; i < KV_COUNT(functions); i++)
-        if (!strcmp(name, functions[i].name)) f = &functions[i];
-    if (!f) return no_function(name, err);
-    if (n->first < 0 || e->node[n->first].next >= 0)
-        return kv_fail(err, KV_BAD_ARG, "%s takes one argument.", name);
-    struct value v;
-    enum kv_status st = expr_node(s, e, n->first, &v, err);
-    if (!st && (v.kind != VALUE_NUMBER || !v.count))
-        st = kv_fail(err, KV_BAD_ARG, "%s needs numbers, not %s.", name,
-            v.kind == VALUE_TEXT   ? "a text"
-            : v.kind == VALUE_VOID ? "void"
-                                   : "an empty array");
-    if (!st && f->map) {
-        for (size_t i = 0; i < v.count; i++) v.number[i] = f->map(v.number[i]);
-        if (f->gives == GIVES_REAL) v.integral = false;
-        v.names = VALUE_PLAIN;
-        *out = v;
-        return KV_OK;
+    struct value old = { 0 }, right = { 0 }, stored = { 0 };
+    const struct expr_node *to = &e->node[n->left];
+    enum kv_status st = expr_node(s, e, n->right, &right, err);
+    if (!st && n->op != EXPR_COMMA) {
+        st = expr_node(s, e, n->left, &old, err);
+        if (!st) st = arithmetic(n->op, &old, &right, &stored, err);
+    } else {
+        stored = right;
+        right = (struct value){ 0 };
     }
+    if (!st) st = value_copy(out, n->after ? &old : &stored, err);
     if (!st)
-        st = value_scalar(out, f->fold(v.number, v.count),
-            f->gives == GIVES_INDEX || (f->gives == GIVES_KIND && v.integral),
-            f->gives == GIVES_INDEX ? "" : v.unit, err);
-    value_free(&v);
+        st = to->kind == EXPR_DOLLAR ? names_assign(s, e->pool + to->text, &stored, err)
+                                     : names_assign_setting(s, e->pool + to->text, &stored, err);
+    value_free(&old);
+    value_free(&right);
+    value_free(&stored);
+    if (st) value_free(out);
     return st;
 }
+
+/* --- nodes ----------------------------------------------------------------------------------------------------------- */
 
 enum kv_status expr_node(struct session *s, const struct expr *e, int node, struct value *out, struct kv_error *err)
 {
@@ -232,9 +197,10 @@ enum kv_status expr_node(struct session *s, const struct expr *e, int node, stru
     switch (n->kind) {
     case EXPR_NUMBER: return value_scalar(out, n->number, n->integral, "", err);
     case EXPR_TEXT: return value_text(out, e->pool + n->text, err);
-    case EXPR_UNARY: return unary(s, e, n, out, err);
-    case EXPR_BINARY: return binary(s, e, n, out, err);
-    case EXPR_CALL: return call(s, e, n, out, err);
+    case EXPR_UNARY: return eval_unary(s, e, n, out, err);
+    case EXPR_BINARY: return eval_binary(s, e, n, out, err);
+    case EXPR_CALL: return expr_call(s, e, n, out, err);
+    case EXPR_ASSIGN: return assign(s, e, n, out, err);
     case EXPR_CHOICE:
         st = truth(s, e, n->left, &yes, err);
         return st ? st : expr_node(s, e, yes ? n->right : n->first, out, err);

@@ -18,6 +18,10 @@ enum kv_status expr_index(
 enum kv_status expr_repeat(
     struct session *s, const struct expr *e, const struct expr_node *n, struct value *out, struct kv_error *err);
 
+/* NAME(argument, ...). */
+enum kv_status expr_call(
+    struct session *s, const struct expr *e, const struct expr_node *n, struct value *out, struct kv_error *err);
+
 /* Function names for completion; NULL behind the last. */
 const char *expr_function(int index);
 

@@ -2,7 +2,6 @@
 #include "inspector/expr.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,8 @@ struct parser {
     bool failed;
 };
 
-static int choice(struct parser *x);
+static int assignment(struct parser *x);
+static int comma(struct parser *x);
 
 static int fail(struct parser *x, const char *sentence)
 {
@@ -70,32 +70,67 @@ static bool take(struct parser *x, const char *token)
     return true;
 }
 
+static int number_node(struct parser *x, double value, bool integral)
+{
+    int at = node(x, EXPR_NUMBER);
+    if (at < 0) return -1;
+    x->e->node[at].number = value;
+    x->e->node[at].integral = integral;
+    return at;
+}
+
+/* 12, 0x1f, 017, 0b101, 1.5e-3; a dot that begins ".." is none of it. */
 static int number(struct parser *x)
 {
-    char digits[64], *end;
+    char digits[64], *end = digits;
     size_t n = 0;
-    bool integral = true, hex = x->p[0] == '0' && (x->p[1] == 'x' || x->p[1] == 'X');
+    bool zero = x->p[0] == '0', hex = zero && (x->p[1] == 'x' || x->p[1] == 'X'),
+         binary = zero && (x->p[1] == 'b' || x->p[1] == 'B'), integral = true;
     for (; n + 1 < sizeof digits; n++) {
         char c = x->p[n];
-        bool exponent = !hex && n && (c == 'e' || c == 'E') && strspn(x->p + n + 1, "+-0123456789");
-        bool sign = !hex && n && (c == '+' || c == '-') && (x->p[n - 1] == 'e' || x->p[n - 1] == 'E');
-        bool point = !hex && c == '.' && x->p[n + 1] != '.';
-        if (!isdigit((unsigned char)c) && !exponent && !sign && !point && !(hex && n < 2) &&
+        bool plain = !hex && !binary;
+        bool exponent = plain && n && (c == 'e' || c == 'E') && strspn(x->p + n + 1, "+-0123456789");
+        bool sign = plain && n && (c == '+' || c == '-') && (x->p[n - 1] == 'e' || x->p[n - 1] == 'E');
+        bool point = plain && c == '.' && x->p[n + 1] != '.';
+        if (!isdigit((unsigned char)c) && !exponent && !sign && !point && !((hex || binary) && n == 1) &&
             !(hex && isxdigit((unsigned char)c)))
             break;
         integral = integral && !exponent && !point;
         digits[n] = c;
     }
     digits[n] = '\0';
-    errno = 0;
-    double value = strtod(digits, &end);
-    if (*end || end == digits || isalnum((unsigned char)x->p[n])) return fail(x, "Invalid number.");
-    int at = node(x, EXPR_NUMBER);
-    if (at < 0) return -1;
-    x->e->node[at].number = value;
-    x->e->node[at].integral = integral;
+    bool octal = zero && n > 1 && integral && !hex && !binary;
+    double value = octal    ? (double)strtoull(digits, &end, 8)
+                   : binary ? (double)strtoull(digits + 2, &end, 2)
+                            : strtod(digits, &end);
+    if (*end || end == digits || (binary && n == 2) || isalnum((unsigned char)x->p[n]) || x->p[n] == '_') {
+        char sentence[96];
+        while (isalnum((unsigned char)x->p[n]) && n + 1 < sizeof digits) n++;
+        snprintf(sentence, sizeof sentence, "Invalid number \"%.*s\".", (int)n, x->p);
+        return fail(x, sentence);
+    }
     x->p += n;
-    return at;
+    return number_node(x, value, integral);
+}
+
+/* 'A', '\n', '\101': the character's code. */
+static int character(struct parser *x)
+{
+    static const char from[] = "abefnrtv\\'\"", to[] = "\a\b\033\f\n\r\t\v\\'\"";
+    const char *p = x->p + 1, *hit;
+    int value = (unsigned char)*p;
+    if (*p == '\\' && p[1] >= '0' && p[1] <= '7') {
+        value = 0;
+        for (p++; *p >= '0' && *p <= '7' && value < 32; p++) value = 8 * value + (*p - '0');
+    } else if (*p == '\\' && p[1] && (hit = strchr(from, p[1]))) {
+        value = to[hit - from];
+        p += 2;
+    } else {
+        p += *p != '\0';
+    }
+    if (*p != '\'' || p == x->p + 1) return fail(x, "Unmatched single quote.");
+    x->p = p + 1;
+    return number_node(x, value, true);
 }
 
 static int string(struct parser *x)
@@ -131,6 +166,27 @@ static size_t name_length(const char *p)
     }
 }
 
+/* run(2).kept is one name: its length, 0 where it is none. */
+static size_t run_length(const char *p)
+{
+    size_t n = 4, digits = p[3] == '(' ? strspn(p + n, "0123456789") : 0;
+    if (!digits || digits > 6 || p[n + digits] != ')' || p[n + digits + 1] != '.') return 0;
+    n += digits + 2;
+    return isalpha((unsigned char)p[n]) ? n + name_length(p + n) : 0;
+}
+
+/* X or X..Y, as an index or an argument may be. */
+static int range(struct parser *x)
+{
+    int from = assignment(x);
+    if (from < 0 || !take(x, "..")) return from;
+    int to = assignment(x), at = to < 0 ? -1 : node(x, EXPR_RANGE);
+    if (at < 0) return -1;
+    x->e->node[at].left = from;
+    x->e->node[at].right = to;
+    return at;
+}
+
 static int arguments(struct parser *x, int call)
 {
     int last = -1;
@@ -138,7 +194,7 @@ static int arguments(struct parser *x, int call)
     x->in_index = false;
     if (!take(x, ")")) {
         do {
-            int arg = choice(x);
+            int arg = range(x);
             if (arg < 0) return -1;
             if (last < 0)
                 x->e->node[call].first = arg;
@@ -158,21 +214,26 @@ static int primary(struct parser *x)
     char c = *x->p;
     if (isdigit((unsigned char)c) || (c == '.' && isdigit((unsigned char)x->p[1]))) return number(x);
     if (c == '"') return string(x);
+    if (c == '\'') return character(x);
     if (c == '$') {
         size_t n = 1;
         while (isalnum((unsigned char)x->p[n]) || x->p[n] == '_') n++;
         if (n == 1 && x->p[1] == '$') {
             for (n = 2; isdigit((unsigned char)x->p[n]);) n++;
         }
-        int at = text_node(x, EXPR_DOLLAR, x->p + 1, n - 1);
+        const char *dollar = x->p;
         x->p += n;
-        return at;
+        if (dollar[1] == '_' && take(x, "(")) {
+            int call = text_node(x, EXPR_CALL, dollar, n);
+            return call < 0 ? -1 : arguments(x, call);
+        }
+        return text_node(x, EXPR_DOLLAR, dollar + 1, n - 1);
     }
     if (c == '(') {
         bool in_index = x->in_index;
         x->p++;
         x->in_index = false;
-        int inner = choice(x);
+        int inner = comma(x);
         x->in_index = in_index;
         if (inner >= 0 && !take(x, ")")) return syntax(x);
         return inner;
@@ -185,6 +246,11 @@ static int primary(struct parser *x)
     }
     const char *name = x->p;
     x->p += n;
+    size_t run = n == 3 && !memcmp(name, "run", 3) ? run_length(name) : 0;
+    if (run) {
+        x->p = name + run;
+        return text_node(x, EXPR_NAME, name, run);
+    }
     if (take(x, "(")) {
         int call = text_node(x, EXPR_CALL, name, n);
         return call < 0 ? -1 : arguments(x, call);
@@ -202,12 +268,7 @@ static int index_part(struct parser *x)
     if (take(x, "*")) {
         part = node(x, EXPR_ALL);
     } else {
-        part = choice(x);
-        if (part >= 0 && take(x, "..")) {
-            int from = part, to = choice(x);
-            part = to < 0 ? -1 : node(x, EXPR_RANGE);
-            if (part >= 0) x->e->node[part].left = from, x->e->node[part].right = to;
-        }
+        part = range(x);
     }
     x->in_index = in_index;
     if (part >= 0 && !take(x, "]")) return syntax(x);
@@ -234,23 +295,55 @@ static int postfix(struct parser *x)
     return base;
 }
 
+/* left op= right; `after` gives the value from before. */
+static int assign_node(struct parser *x, enum expr_op op, int left, int right, bool after)
+{
+    int at = left < 0 || right < 0 ? -1 : node(x, EXPR_ASSIGN);
+    if (at < 0) return -1;
+    if (x->e->node[left].kind != EXPR_DOLLAR && x->e->node[left].kind != EXPR_NAME)
+        return fail(x, "Left operand of assignment is not an lvalue.");
+    x->e->node[at].op = op;
+    x->e->node[at].left = left;
+    x->e->node[at].right = right;
+    x->e->node[at].after = after;
+    return at;
+}
+
+/* ++ or -- at p: EXPR_ADD, EXPR_SUB, or 0. */
+static enum expr_op increment_at(const char *p)
+{
+    return p[0] != p[1] ? 0 : *p == '+' ? EXPR_ADD : *p == '-' ? EXPR_SUB : 0;
+}
+
 static int unary(struct parser *x)
 {
+    static const char signs[] = "-!~+";
+    static const enum expr_op ops[] = { EXPR_NEG, EXPR_NOT, EXPR_COMPL, EXPR_PLUS };
     blanks(x);
     if (++x->depth > EXPR_DEPTH) return fail(x, "The expression is nested too deeply.");
     int at;
-    bool minus = *x->p == '-', not = *x->p == '!' && x->p[1] != '=';
-    if (minus || not ) {
+    const char *sign = *x->p && !(*x->p == '!' && x->p[1] == '=') ? strchr(signs, *x->p) : NULL;
+    enum expr_op step = increment_at(x->p);
+    if (step && x->p[2] == '$') {
+        x->p += 2;
+        int operand = primary(x);
+        at = assign_node(x, step, operand, operand < 0 ? -1 : number_node(x, 1, true), false);
+    } else if (sign) {
         x->p++;
         int operand = unary(x);
         at = operand < 0 ? -1 : node(x, EXPR_UNARY);
         if (at >= 0) {
-            x->e->node[at].op = minus ? EXPR_NEG : EXPR_NOT;
+            x->e->node[at].op = ops[sign - signs];
             x->e->node[at].left = operand;
         }
     } else {
-        if (*x->p == '+') x->p++;
         at = postfix(x);
+        step = at < 0 || x->e->node[at].kind != EXPR_DOLLAR ? 0 : increment_at(x->p);
+        if (step &&
+            (isalpha((unsigned char)x->e->pool[x->e->node[at].text]) || x->e->pool[x->e->node[at].text] == '_')) {
+            x->p += 2;
+            at = assign_node(x, step, at, number_node(x, 1, true), true);
+        }
     }
     x->depth--;
     return at;
@@ -262,36 +355,59 @@ struct operator
     enum expr_op op;
     int level;
 };
-#define LEVELS 7
+#define LEVELS 11
 static const struct operator operators[] = {
     /* longer spellings first */
     { "||", EXPR_OR, 0 },
     { "&&", EXPR_AND, 1 },
-    { "==", EXPR_EQ, 2 },
-    { "!=", EXPR_NE, 2 },
-    { "<=", EXPR_LE, 3 },
-    { ">=", EXPR_GE, 3 },
-    { "<", EXPR_LT, 3 },
-    { ">", EXPR_GT, 3 },
-    { "+", EXPR_ADD, 4 },
-    { "-", EXPR_SUB, 4 },
-    { "*", EXPR_MUL, 5 },
-    { "/", EXPR_DIV, 5 },
-    { "%", EXPR_MOD, 5 },
-    { "@", EXPR_AT, 6 },
+    { "==", EXPR_EQ, 5 },
+    { "!=", EXPR_NE, 5 },
+    { "<<", EXPR_SHL, 7 },
+    { ">>", EXPR_SHR, 7 },
+    { "<=", EXPR_LE, 6 },
+    { ">=", EXPR_GE, 6 },
+    { "<", EXPR_LT, 6 },
+    { ">", EXPR_GT, 6 },
+    { "|", EXPR_BIT_OR, 2 },
+    { "^", EXPR_BIT_XOR, 3 },
+    { "&", EXPR_BIT_AND, 4 },
+    { "+", EXPR_ADD, 8 },
+    { "-", EXPR_SUB, 8 },
+    { "*", EXPR_MUL, 9 },
+    { "/", EXPR_DIV, 9 },
+    { "%", EXPR_MOD, 9 },
+    { "@", EXPR_AT, 10 },
 };
+
+/* The operator at p, the longest that fits; NULL = none. */
+static const struct operator* operator_at(const char *p)
+{
+    for (size_t i = 0; i < KV_COUNT(operators); i++)
+        if (!strncmp(p, operators[i].text, strlen(operators[i].text))) return &operators[i];
+    return NULL;
+}
+
+/* The operator of an assignment at p: EXPR_COMMA for =, and how long it is; 0 = none is there. */
+static size_t assignment_at(const char *p, enum expr_op *op)
+{
+    const struct operator* o = operator_at(p);
+    *op = EXPR_COMMA;
+    if (*p == '=' && p[1] != '=') return 1;
+    if (!o || (o->level != 7 && o->level != 8 && o->level != 9 && (o->level < 2 || o->level > 4))) return 0;
+    *op = o->op;
+    size_t n = strlen(o->text);
+    return p[n] == '=' && p[n + 1] != '=' ? n + 1 : 0;
+}
 
 static int binary(struct parser *x, int level)
 {
     if (level == LEVELS) return unary(x);
     int left = binary(x, level + 1);
     while (left >= 0) {
-        const struct operator* found = NULL;
+        enum expr_op ignored;
         blanks(x);
-        for (size_t i = 0; i < KV_COUNT(operators) && !found; i++)
-            if (operators[i].level == level && !strncmp(x->p, operators[i].text, strlen(operators[i].text)))
-                found = &operators[i];
-        if (!found) break;
+        const struct operator* found = operator_at(x->p);
+        if (!found || found->level != level || assignment_at(x->p, &ignored)) break;
         x->p += strlen(found->text);
         int right = binary(x, level + 1);
         int at = right < 0 ? -1 : node(x, EXPR_BINARY);
@@ -309,7 +425,7 @@ static int choice(struct parser *x)
     if (++x->depth > EXPR_DEPTH) return fail(x, "The expression is nested too deeply.");
     int at = binary(x, 0);
     if (at >= 0 && take(x, "?")) {
-        int yes = choice(x);
+        int yes = assignment(x);
         if (yes >= 0 && !take(x, ":")) return syntax(x);
         int no = yes < 0 ? -1 : choice(x), condition = at;
         at = no < 0 ? -1 : node(x, EXPR_CHOICE);
@@ -319,11 +435,44 @@ static int choice(struct parser *x)
     return at;
 }
 
-enum kv_status expr_parse(const char *text, struct expr *out, size_t *used, struct kv_error *err)
+static int assignment(struct parser *x)
+{
+    enum expr_op op;
+    int left = choice(x);
+    if (left < 0) return -1;
+    blanks(x);
+    size_t n = assignment_at(x->p, &op);
+    if (!n) return left;
+    if (x->e->node[left].kind != EXPR_DOLLAR && x->e->node[left].kind != EXPR_NAME)
+        return fail(x, "Left operand of assignment is not an lvalue.");
+    if (++x->depth > EXPR_DEPTH) return fail(x, "The expression is nested too deeply.");
+    x->p += n;
+    int right = assignment(x);
+    x->depth--;
+    return assign_node(x, op, left, right, false);
+}
+
+/* The value of the last one; all are worked out. */
+static int comma(struct parser *x)
+{
+    int left = assignment(x);
+    while (left >= 0 && take(x, ",")) {
+        int right = assignment(x), at = right < 0 ? -1 : node(x, EXPR_BINARY);
+        if (at < 0) return -1;
+        x->e->node[at].op = EXPR_COMMA;
+        x->e->node[at].left = left;
+        x->e->node[at].right = right;
+        left = at;
+    }
+    return left;
+}
+
+static enum kv_status parse(
+    const char *text, int (*rule)(struct parser *x), struct expr *out, size_t *used, struct kv_error *err)
 {
     struct parser x = { .e = out, .start = text, .p = text, .err = err };
     out->count = out->pool_used = 0;
-    out->root = choice(&x);
+    out->root = rule(&x);
     if (out->root < 0) return err->code;
     blanks(&x);
     *used = (size_t)(x.p - text);
@@ -334,11 +483,13 @@ enum kv_status expr_parse(const char *text, struct expr *out, size_t *used, stru
     return KV_OK;
 }
 
+enum kv_status expr_parse(const char *text, struct expr *out, size_t *used, struct kv_error *err)
+{
+    return parse(text, assignment, out, used, err);
+}
+
 enum kv_status expr_parse_all(const char *text, struct expr *out, struct kv_error *err)
 {
     size_t used;
-    enum kv_status st = expr_parse(text, out, &used, err);
-    if (!st && text[used])
-        st = kv_fail(err, KV_BAD_ARG, "A syntax error in expression, near `%.40s'.", text + used);
-    return st;
+    return parse(text, comma, out, &used, err);
 }

@@ -134,9 +134,43 @@ static enum kv_status probabilities(struct session *s, struct named *out, struct
     return KV_OK;
 }
 
+/* What the twin on the full cache has by nature: it keeps everything. */
+static enum kv_status twin(struct session *s, const char *name, struct named *out, struct kv_error *err)
+{
+    static const char *const same[] = { "tok", "question", "entropy", "E", "entropy_q", "columns", "kl" };
+    struct kv_array tok;
+    for (size_t i = 0; i < KV_COUNT(same); i++)
+        if (!strcmp(name, same[i])) return names_find(s, name, out, err); /* of the prefill, which both share */
+    if (!strcmp(name, "reply")) return names_find(s, "full", out, err);
+    bool kept = !strcmp(name, "kept");
+    if (!kept && strncmp(name, "budget.", 7))
+        return kv_fail(err, KV_NOT_FOUND, "Run 2, the twin on the full cache, has no value \"%.60s\".", name);
+    enum kv_status st = kv_value(s->engine, "tok", &tok, err);
+    const size_t dim[] = { (size_t)s->facts.n_layer, st ? 0 : tok.dim[0] };
+    if (!st) st = value_array(&out->value, kept ? 2 : 1, dim, err);
+    for (size_t i = 0; !st && i < out->value.count; i++) out->value.number[i] = kept ? 1 : (double)dim[1];
+    out->kind = NAMED_VALUE;
+    out->value.integral = true;
+    out->value.axis[0] = "layer";
+    out->value.axis[1] = "position";
+    if (!kept) snprintf(out->value.unit, sizeof out->value.unit, "tokens");
+    return st;
+}
+
+/* run(N).NAME */
+static enum kv_status of_run(struct session *s, const char *name, struct named *out, struct kv_error *err)
+{
+    char *rest;
+    long run = strtol(name + 4, &rest, 10);
+    if (run == 1) return names_find(s, rest + 2, out, err);
+    if (run == 2) return twin(s, rest + 2, out, err);
+    return kv_fail(err, KV_NOT_FOUND, "No run number %ld; 1 is the run, 2 its twin on the full cache.", run);
+}
+
 enum kv_status names_find(struct session *s, const char *name, struct named *out, struct kv_error *err)
 {
     *out = (struct named){ .kind = NAMED_ARRAY };
+    if (!strncmp(name, "run(", 4)) return of_run(s, name, out, err);
     if (!strcmp(name, "attn")) return attention(s, out, err);
     if (!strcmp(name, "prob")) return probabilities(s, out, err);
     if (!strncmp(name, "mem.", 4)) {
@@ -240,6 +274,8 @@ enum kv_status names_dollar(struct session *s, const char *name, struct value *o
 
 enum kv_status names_assign(struct session *s, const char *name, struct value *value, struct kv_error *err)
 {
+    if (strspn(name, "0123456789$") == strlen(name))
+        return kv_fail(err, KV_BAD_ARG, "Left operand of assignment is not a modifiable lvalue.");
     for (size_t i = 0; i < KV_COUNT(own_variables); i++)
         if (!strcmp(name, own_variables[i]))
             return kv_fail(err, KV_BAD_ARG, "$%s is set by kvdbg itself; choose another name.", name);
@@ -258,6 +294,22 @@ enum kv_status names_assign(struct session *s, const char *name, struct value *v
     v->value = *value;
     *value = (struct value){ 0 };
     return KV_OK;
+}
+
+enum kv_status names_assign_setting(
+    struct session *s, const char *name, const struct value *value, struct kv_error *err)
+{
+    char text[64];
+    const struct kv_setting *row;
+    int i = 0;
+    while ((row = kv_setting_at(i)) && strcmp(row->name, name)) i++;
+    if (!row) return kv_fail(err, KV_BAD_ARG, "Left operand of assignment is not an lvalue.");
+    bool number = value->kind == VALUE_NUMBER && !value->n_dim;
+    if (!number && value->kind != VALUE_TEXT)
+        return kv_fail(err, KV_BAD_ARG, "A setting takes one number or one text.");
+    if (number) snprintf(text, sizeof text, value->integral ? "%.0f" : "%.17g", value->number[0]);
+    const char *what = number ? text : value->text;
+    return kv_set(s->engine, &name, &what, 1, err);
 }
 
 void names_each(struct session *s, void (*visit)(struct session *s, const char *name, struct value *v))

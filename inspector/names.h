@@ -22,6 +22,10 @@ enum kv_status names_dollar(struct session *s, const char *name, struct value *o
 /* set $name = value: takes the value over. KV_BAD_ARG for names that kvdbg itself sets. */
 enum kv_status names_assign(struct session *s, const char *name, struct value *value, struct kv_error *err);
 
+/* The same for a setting: policy.ratio = 0.5. KV_BAD_ARG for a name that is no setting. */
+enum kv_status names_assign_setting(
+    struct session *s, const char *name, const struct value *value, struct kv_error *err);
+
 /* Calls visit with each convenience variable that has a value. */
 void names_each(struct session *s, void (*visit)(struct session *s, const char *name, struct value *v));
 

@@ -107,17 +107,15 @@ struct reaction cmd_output(struct session *s, const char *args)
 
 struct reaction cmd_set_var(struct session *s, const char *args)
 {
-    char name[64];
-    int used = 0;
+    struct expr e;
     struct value v;
-    if (sscanf(args, "$%63[A-Za-z0-9_] = %n", name, &used) != 1 || !used || !args[used])
-        return refuse(
-            s, KV_BAD_ARG, "Only $NAME = EXPRESSION can be set this way; \"set NAME VALUE\" sets a setting.");
-    if (strspn(name, "0123456789") == strlen(name)) return refuse(s, KV_BAD_ARG, "History values cannot be set.");
-    if (expr_text(s, args + used, &v, &s->err)) return failed(s);
-    enum kv_status st = names_assign(s, name, &v, &s->err);
+    if (!*args) return refuse(s, KV_BAD_ARG, "Argument required (expression to compute).");
+    if (expr_parse_all(args, &e, &s->err)) return failed(s);
+    if (e.node[e.root].kind != EXPR_ASSIGN)
+        return refuse(s, KV_BAD_ARG, "Expression is not an assignment: $NAME = VALUE, or SETTING = VALUE.");
+    enum kv_status st = expr_eval(s, &e, &v, &s->err);
     value_free(&v);
-    return st ? failed(s) : DONE;
+    return st ? failed(s) : CHANGED;
 }
 
 static void show_variable(struct session *s, const char *name, struct value *v)

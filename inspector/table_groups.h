@@ -24,8 +24,10 @@ extern const struct command delete_table[], enable_table[], disable_table[], rec
 #define EXPRESSIONS                                                                                                \
     "Values: entropy E entropy_q columns score rank reason kept weight budget.req budget.app budget.used tok\n"    \
     "question reply logit prob attn kl full other, mem.* and time.*, settings by name, history ($1, $, $$) and\n"  \
-    "convenience variables (show convenience).  C operators, and the functions sum mean min max std argmax\n"      \
-    "argmin count any all len abs sqrt log log2 exp.\n"                                                            \
+    "convenience variables (show convenience); run(2).NAME is the twin's.  All of C's operators, also\n"           \
+    "assignment to $NAME and to settings.  Functions: sum mean min max std norm argmax argmin count any all len\n" \
+    "abs sqrt log log2 exp rank(X) topk(X, K) dot cos kl js overlap(X, Y) text(IDS) id(\"TEXT\") and\n"            \
+    "kept(\"TEXT\" or positions), the fraction of the layers that keep all of it.\n"                               \
     "An index is a number (-1 and last count from the end), A..B, *, [] for the focus, or \"text\" for the\n"      \
     "positions where the prompt says it; E@N is N elements from E on."
 

@@ -209,8 +209,8 @@ static void no_stop_is_missed(void)
 /* The tree as text: (+ 1 (* 2 3)). */
 static void tree(const struct expr *e, int n, char *out, size_t size)
 {
-    static const char *const names[] = { "||", "&&", "==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "@",
-        "neg", "!" };
+    static const char *const names[] = { "||", "&&", "|", "^", "&", "==", "!=", "<", "<=", ">", ">=", "<<", ">>",
+        "+", "-", "*", "/", "%", "@", ",", "neg", "!", "~", "pos" };
     const struct expr_node *x = &e->node[n];
     size_t at = strlen(out);
     int parts[4] = { x->left, x->right, -1, -1 };
@@ -229,11 +229,12 @@ static void tree(const struct expr *e, int n, char *out, size_t size)
     else if (x->kind == EXPR_FOCUS)
         snprintf(out + at, size - at, "[]");
     else {
-        const char *head = x->kind == EXPR_INDEX    ? "at"
-                           : x->kind == EXPR_CALL   ? e->pool + x->text
-                           : x->kind == EXPR_RANGE  ? ".."
-                           : x->kind == EXPR_CHOICE ? "?"
-                                                    : names[x->op];
+        const char *head = x->kind == EXPR_INDEX                           ? "at"
+                           : x->kind == EXPR_CALL                          ? e->pool + x->text
+                           : x->kind == EXPR_RANGE                         ? ".."
+                           : x->kind == EXPR_CHOICE                        ? "?"
+                           : x->kind == EXPR_ASSIGN && x->op == EXPR_COMMA ? "="
+                                                                           : names[x->op];
         snprintf(out + at, size - at, "(%s", head);
         if (x->kind == EXPR_CHOICE) parts[2] = x->first;
         for (int i = 0; i < 4; i++) {
@@ -280,6 +281,18 @@ static void expressions(void)
         { "a ? b : c ? d : e", "(? a b (? c d e))" },
         { "tok[\"a b\"]", "(at tok \"a b\")" },
         { "last", "last" },
+        { "a|b^c&d==e", "(| a (^ b (& c (== d e))))" },
+        { "1<<2+3>>4", "(>> (<< 1 (+ 2 3)) 4)" },
+        { "~+-a", "(~ (pos (neg a)))" },
+        { "$x = $y += 2", "(= $x (+ $y 2))" },
+        { "run(2).kept[0]", "(at run(2).kept 0)" },
+        { "(a, b)", "(, a b)" },
+        { "010 + 0b11", "(+ 8 3)" },
+        { "'A'", "65" },
+        { "$_isvoid($a)", "($_isvoid $a)" },
+        { "a = 1 = 2", NULL },
+        { "f(1) = 2", NULL },
+        { "run(x).kept", NULL },
         { "", NULL },
         { "1 2", NULL },
         { "(1", NULL },
