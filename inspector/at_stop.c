@@ -10,5 +10,6 @@ void at_stop(struct session *s)
     s->n_stops++;
     marks_visit(s);
     frames_reset(s);
-    display_all(s);
+    if (!s->silent) display_all(s);
+    s->silent = false;
 }

@@ -8,6 +8,7 @@
 #include "inspector/lookup.h"
 #include "inspector/script.h"
 #include "inspector/session.h"
+#include "inspector/stop_commands.h"
 
 #define BLOCK_DEPTH 64
 
@@ -31,7 +32,7 @@ enum block_kind block_opens(struct session *s, const char *line)
         struct reaction (*run)(struct session *s, const char *args);
         enum block_kind kind;
     } kinds[] = { { cmd_if, BLOCK_IF }, { cmd_while, BLOCK_WHILE }, { cmd_define, BLOCK_LINES },
-        { cmd_document, BLOCK_TEXT } };
+        { cmd_commands, BLOCK_LINES }, { cmd_document, BLOCK_TEXT } };
     const struct command *row;
     struct kv_error ignored;
     size_t n = first_word(&line);

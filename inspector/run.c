@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "inspector/jsonl.h"
+#include "inspector/define.h"
 #include "inspector/line.h"
 #include "inspector/names.h"
 #include "inspector/progress.h"
@@ -93,9 +94,22 @@ void run_end_line(struct session *s)
     s->mid_line = false;
 }
 
+void run_hook_stop(struct session *s)
+{
+    if (s->hooked) return;
+    run_end_line(s);
+    struct reaction r = define_hook(s, "hook", "stop");
+    if (r.status) session_complain(s); /* the stop is shown all the same */
+    if (r.status && !s->exit) s->exit = session_exit(&r);
+    s->err = (struct kv_error){ 0 };
+    s->hooked = true;
+}
+
 void run_show_stop(struct session *s, const char *why, const struct kv_where *w)
 {
     char where[64], next[256];
+    run_hook_stop(s);
+    s->hooked = false;
     run_end_line(s);
     location_where(w, where, sizeof where);
     run_next_text(s, w, next, sizeof next);

@@ -21,6 +21,7 @@
 #include "inspector/lookup.h"
 #include "inspector/marks.h"
 #include "inspector/progress.h"
+#include "inspector/stop_commands.h"
 
 #define DEFAULT_MODEL "models/smollm2-135m-instruct-q4_1.gguf"
 #define PROMPT_LIMIT  ((size_t)64 << 20)
@@ -303,6 +304,7 @@ void session_close(struct session *s)
     define_free(s);
     logging_free(s);
     free(s->safe_path);
+    free(s->todo);
     free(s->written);
     free(s->policy);
     free(s->prompt);
@@ -391,6 +393,8 @@ static struct reaction run_row(struct session *s, const struct command *row, con
     if (r.flags & REACT_STEPPED) {
         jsonl_stop(s);
         at_stop(s);
+        struct reaction lines = stop_commands_run(s);
+        if (lines.status || s->leaving) return lines;
     }
     struct reaction hook = define_hook(s, "hookpost", path);
     return hook.status ? hook : r;

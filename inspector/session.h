@@ -79,6 +79,10 @@ struct session {
     enum script_flow flow;            /* what a loop's line asked for */
     int loops, calls, nest;           /* loops around this line in its body; calls, and all bodies, around it */
     uint64_t n_stops;                 /* times that the request has stopped */
+    char *todo;                       /* lines of the stops that stopped the request, still to run; owned */
+    bool acting;                      /* such lines run */
+    bool silent;                      /* the last stop is not to be shown */
+    bool hooked;                      /* hook-stop has run for the stop that is being shown */
     bool piped;                       /* the output goes to a program that may have had enough */
     struct logging *logging;          /* NULL: never asked for */
     char *safe_path;                  /* folders whose init files may run, between colons; NULL: none */

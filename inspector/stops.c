@@ -8,6 +8,7 @@
 #include "inspector/line.h"
 #include "inspector/place.h"
 #include "inspector/run.h"
+#include "inspector/stop_commands.h"
 #include "inspector/session.h"
 #include "inspector/watch.h"
 
@@ -222,6 +223,9 @@ void stops_show(struct session *s, const struct kv_where *now)
     static const char *const reason[] = { "breakpoint", "watchpoint", "watchpoint", "watchpoint", "catchpoint" };
     char why[64] = "";
     bool first = true, last = false;
+    run_hook_stop(s);
+    s->silent = stop_commands_silent(s);
+    stop_commands_note(s);
     for (int i = 0; i < s->stops.count && !last; i++) {
         const struct stop *stop = &s->stops.list[i];
         if (!stop->here) continue;
@@ -230,10 +234,12 @@ void stops_show(struct session *s, const struct kv_where *now)
             run_end_line(s);
         }
         first = false;
-        last = show_one(s, stop, why, sizeof why);
+        if (!s->silent) last = show_one(s, stop, why, sizeof why);
         if (stop->head >= 0) s->head = stop->head;
     }
-    run_show_stop(s, why, now);
+    if (!s->silent) run_show_stop(s, why, now);
+    if (s->silent && now->layer >= 0) s->layer = now->layer;
+    s->hooked = false;
     stops_spent(&s->stops);
 }
 

@@ -18,6 +18,7 @@
 #include "inspector/script.h"
 #include "inspector/set.h"
 #include "inspector/shell.h"
+#include "inspector/stop_commands.h"
 #include "inspector/stop_list.h"
 #include "inspector/table_groups.h"
 #include "inspector/time.h"
@@ -120,6 +121,11 @@ const struct command command_table[] = {
         NEEDS_NOTHING, COMPLETE_NONE, cmd_disable, disable_table },
     { "condition", "cond", GROUP_STOPS, "N [EXPR]", "Stop at breakpoint N only if EXPR holds; without EXPR, always",
         EXPRESSIONS, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_condition, NULL },
+    { "commands", NULL, GROUP_STOPS, "[N]...", "Run the lines up to end whenever a stop has stopped the request",
+        "Without a number, the stop set last.  silent as the first line keeps the stop from being shown; a line "
+        "that\n"
+        "moves the request on ends the list.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_commands, NULL },
     { "ignore", "ign", GROUP_STOPS, "N COUNT", "Pass breakpoint N by COUNT times", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_ignore, NULL },
     { "save", NULL, GROUP_STOPS, "breakpoints", "Write breakpoints as a script", NULL, REPEAT_NEVER, NEEDS_NOTHING,
