@@ -292,6 +292,15 @@ enum kv_status kv_start(struct kv_engine *e, struct kv_error *err)
     return status;
 }
 
+void kv_end(struct kv_engine *e)
+{
+    end_request(e);
+    past_reset(&e->past);
+    e->n = e->n_context;
+    e->question = e->ids + e->n;
+    e->n_question = e->n_all - e->n;
+}
+
 bool kv_started(const struct kv_engine *e) { return e->started; }
 
 void kv_where(const struct kv_engine *e, struct kv_where *where)

@@ -102,6 +102,7 @@ enum kv_unit { KV_UNIT_STAGE, KV_UNIT_LAYER, KV_UNIT_PASS, KV_UNIT_PHASE };
 enum kv_status kv_start(
     struct kv_engine *e, struct kv_error *err); /* to tick 0, before the prefill's first stage */
 enum kv_status kv_step(struct kv_engine *e, enum kv_unit unit, struct kv_error *err); /* KV_STOPPED after kv_stop */
+void kv_end(struct kv_engine *e);           /* drops the request; prompt and settings stay */
 bool kv_started(const struct kv_engine *e); /* false: only prompt, settings and model can be looked at */
 void kv_where(const struct kv_engine *e, struct kv_where *where);
 /* Async-signal-safe: the running call ends at the next boundary; with none running, the next one hears it. */

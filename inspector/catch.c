@@ -144,7 +144,7 @@ void catch_free(struct catch *c)
 
 const char *catch_name(const struct catch *c) { return events[c->event].name; }
 const char *catch_args(const struct catch *c) { return c->args; }
-bool catch_is_oom(const struct catch *c) { return c->event == CATCH_oom; }
+enum catch_event catch_event(const struct catch *c) { return c->event; }
 
 /* "117-119, 130" */
 static void list_ranges(const int32_t *list, int n, char *text, size_t size)
@@ -498,4 +498,12 @@ bool catch_happened(
     else
         free(text);
     return yes;
+}
+
+bool catch_anyway(struct session *s, enum catch_event event, const struct kv_where *now,
+    const struct kv_where *before, char **said)
+{
+    char none[] = "";
+    struct catch c = { .event = event, .args = none };
+    return catch_happened(s, &c, now, before, said);
 }

@@ -47,7 +47,9 @@ enum kv_unit catch_unit(const struct catch *c, const struct kv_where *now);
 bool catch_happened(
     struct session *s, struct catch *c, const struct kv_where *now, const struct kv_where *before, char **said);
 
-/* Whether the stop waits for memory to run out. */
-bool catch_is_oom(const struct catch *c);
+enum catch_event catch_event(const struct catch *c);
+/* Whether an event without arguments has happened here, catchpoint or not. */
+bool catch_anyway(struct session *s, enum catch_event event, const struct kv_where *now,
+    const struct kv_where *before, char **said);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "inspector/events.h"
 #include "inspector/for_each.h"
 #include "inspector/init.h"
 #include "inspector/jsonl.h"
@@ -66,7 +67,7 @@ static int run(struct session *s)
             prompt_loop(s);
     }
     if (s->leaving) return s->exit_code;
-    return s->terminal ? 0 : s->exit;
+    return s->terminal ? 0 : s->exit ? s->exit : events_exit(s);
 }
 
 /* Threads that wait for each other spin for milliseconds by libgomp's default, which on a machine that others use too

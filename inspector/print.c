@@ -9,7 +9,7 @@
 #include "inspector/names.h"
 #include "inspector/rows.h"
 
-static enum kv_status remember(struct session *s, const struct value *v)
+enum kv_status print_remember(struct session *s, const struct value *v)
 {
     struct value *grown = realloc(s->history, (s->n_history + 1) * sizeof *grown);
     if (!grown) return kv_fail(&s->err, KV_NO_MEMORY, "No memory for $%zu.", s->n_history + 1);
@@ -78,7 +78,7 @@ static struct reaction print_as(struct session *s, const char *args, const char 
         return failed(s);
     }
     if (v.kind == VALUE_VOID && !show_void) return DONE;
-    if (remember(s, &v)) {
+    if (print_remember(s, &v)) {
         value_free(&v);
         return failed(s);
     }

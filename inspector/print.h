@@ -18,5 +18,7 @@ struct reaction cmd_show_values(struct session *s, const char *args);
 
 /* As print shows it, without format letters. */
 void print_value(struct session *s, const struct value *v);
+/* Puts a copy into the history: $N, N being s->n_history then. */
+enum kv_status print_remember(struct session *s, const struct value *v);
 
 #endif

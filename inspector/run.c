@@ -6,10 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspector/events.h"
+#include "inspector/frames.h"
 #include "inspector/jsonl.h"
 #include "inspector/define.h"
 #include "inspector/line.h"
 #include "inspector/names.h"
+#include "inspector/place.h"
+#include "inspector/print.h"
 #include "inspector/progress.h"
 #include "inspector/recipe.h"
 #include "inspector/time.h"
@@ -217,13 +221,6 @@ static struct reaction finished(struct session *s)
 
 /* --- the loop ---------------------------------------------------------------------------------------------------------- */
 
-/* What a command asks for: to go on for `count` units, or (goes = false) to the next stop. */
-struct goal {
-    bool goes;
-    enum kv_unit unit;
-    long count;
-};
-
 bool run_crossed(const struct kv_where *from, const struct kv_where *to, enum kv_unit unit)
 {
     if (to->phase != from->phase) return true;
@@ -251,7 +248,37 @@ struct reaction run_interrupted(struct session *s)
     return refuse(s, KV_STOPPED, "Interrupted.");
 }
 
-static struct reaction resume(struct session *s, struct goal goal)
+static struct reaction step_failed(struct session *s, enum kv_status st)
+{
+    struct kv_where w;
+    run_end_line(s);
+    kv_where(s->engine, &w);
+    snprintf(s->stop_reason, sizeof s->stop_reason, "error");
+    if (events_struck(s, st, &w)) return STEPPED;
+    return failed(s);
+}
+
+/* Whether the goal is reached at `now`; `mark` is where the present unit of it began. */
+static bool arrived(struct session *s, struct goal *goal, const struct kv_where *first, struct kv_where *mark,
+    const struct kv_where *now, const struct kv_where *before)
+{
+    enum kv_unit unit = goal->whole_layers && mark->phase == KV_PHASE_compress ? KV_UNIT_LAYER : goal->unit;
+    if (goal->to && place_here(s, goal->to, now, before)) return true;
+    if (goal->in_phase && now->phase != first->phase) return true;
+    if (!goal->goes || !run_crossed(mark, now, unit)) return false;
+    *mark = *now;
+    return --goal->count <= 0;
+}
+
+static enum kv_unit goal_unit(struct session *s, const struct goal *goal, const struct kv_where *now)
+{
+    enum kv_unit unit = goal->free ? KV_UNIT_PASS : stops_unit(&s->stops, now);
+    if (goal->goes && goal->unit < unit) unit = goal->unit;
+    if (goal->to && location_unit(goal->to, now) < unit) unit = location_unit(goal->to, now);
+    return unit;
+}
+
+struct reaction run_resume(struct session *s, struct goal goal)
 {
     struct kv_where first, mark, before, now;
     if (s->backward) return time_back(s, goal.goes, goal.unit, goal.count);
@@ -260,32 +287,27 @@ static struct reaction resume(struct session *s, struct goal goal)
     if (first.phase < KV_PHASE_compress || (first.phase == KV_PHASE_compress && first.stage == KV_STAGE_allocate))
         recipe_note_policy(s);
     for (;;) {
-        enum kv_unit unit = stops_unit(&s->stops, &now);
-        if (goal.goes && goal.unit < unit) unit = goal.unit;
         before = now;
-        enum kv_status st = kv_step(s->engine, unit, &s->err);
+        enum kv_status st = kv_step(s->engine, goal_unit(s, &goal, &now), &s->err);
         kv_where(s->engine, &now);
-        if (now.pass != before.pass || now.phase != before.phase) stream(s); /* a token comes at a pass's end */
+        bool passed = now.pass != before.pass || now.phase != before.phase;
+        if (passed) stream(s);                                    /* a token comes at a pass's end */
         if (st == KV_STOPPED && !session_interrupted()) continue; /* meant for a command before this one */
         if (st == KV_STOPPED) return run_interrupted(s);
-        if (st) {
-            run_end_line(s);
-            snprintf(s->stop_reason, sizeof s->stop_reason, "error");
-            return failed(s);
-        }
-        if (run_stop_here(s, &now, &before)) return STEPPED;
-        if (now.phase == KV_PHASE_done) return finished(s);
-        if (!goal.goes || !run_crossed(&mark, &now, goal.unit)) continue;
-        mark = now;
-        if (--goal.count > 0) continue;
-        snprintf(s->stop_reason, sizeof s->stop_reason, "step");
-        run_show_stop(s, now.phase == first.phase && now.pass == first.pass ? NULL : "", &now);
+        if (st) return step_failed(s, st);
+        if (!goal.free && run_stop_here(s, &now, &before)) return STEPPED;
+        if (passed && !goal.free && events_here(s, &now, &before)) return STEPPED;
+        bool there = arrived(s, &goal, &first, &mark, &now, &before);
+        if (now.phase == KV_PHASE_done && !(there && goal.to)) return finished(s);
+        if (!there) continue;
+        snprintf(s->stop_reason, sizeof s->stop_reason, "%s", goal.reason ? goal.reason : "step");
+        bool same = !goal.to && now.phase == first.phase && now.pass == first.pass;
+        run_show_stop(s, same ? NULL : "", &now);
         return STEPPED;
     }
 }
 
-/* A finished request cannot go on, only back. */
-static bool can_go_on(struct session *s)
+bool run_can_go_on(struct session *s)
 {
     struct kv_where w;
     kv_where(s->engine, &w);
@@ -311,8 +333,8 @@ bool run_count(struct session *s, const char *args, long *out)
 static struct reaction step_by(struct session *s, const char *args, enum kv_unit unit)
 {
     long count;
-    if (!run_count(s, args, &count) || !can_go_on(s)) return failed(s);
-    return resume(s, (struct goal){ true, unit, count });
+    if (!run_count(s, args, &count) || !run_can_go_on(s)) return failed(s);
+    return run_resume(s, (struct goal){ .goes = true, .unit = unit, .count = count });
 }
 
 struct reaction cmd_step(struct session *s, const char *args) { return step_by(s, args, KV_UNIT_LAYER); }
@@ -323,7 +345,7 @@ struct reaction cmd_continue(struct session *s, const char *args)
 {
     long count;
     int number = 0;
-    if (!run_count(s, args, &count) || !can_go_on(s)) return failed(s);
+    if (!run_count(s, args, &count) || !run_can_go_on(s)) return failed(s);
     const char *point = strstr(s->stop_reason, "point ");
     if (point) number = atoi(point + 6);
     struct stop *stop = stops_find(&s->stops, number);
@@ -337,40 +359,62 @@ struct reaction cmd_continue(struct session *s, const char *args)
         if (*args) fprintf(s->out, "Not stopped at any breakpoint; argument ignored.\n");
         fprintf(s->out, "Continuing.\n");
     }
-    return resume(s, (struct goal){ 0 });
+    return run_resume(s, (struct goal){ 0 });
+}
+
+/* What a frame has brought, as GDB's "Value returned": a layer's entropy or kept tokens, a pass's token. */
+static void show_returned(struct session *s, size_t frame, const struct kv_where *w)
+{
+    char text[64] = "";
+    struct value v;
+    bool generates = w->phase == KV_PHASE_decode || w->phase == KV_PHASE_ask;
+    if (frame == FRAME_LAYER && w->phase == KV_PHASE_prefill)
+        snprintf(text, sizeof text, "E[%d]", w->layer);
+    else if (frame == FRAME_LAYER && w->phase == KV_PHASE_compress)
+        snprintf(text, sizeof text, "sum(kept[%d])", w->layer);
+    else if (frame == FRAME_PASS && generates)
+        snprintf(text, sizeof text, "reply[last]");
+    if (!*text) return;
+    struct kv_error keep = s->err;
+    if (!expr_text(s, text, &v, &s->err) && !print_remember(s, &v)) {
+        fprintf(s->out, "Value returned is $%zu = ", s->n_history);
+        print_value(s, &v);
+        fprintf(s->out, "%s\n", session_mark(s));
+    }
+    value_free(&v);
+    s->err = keep;
 }
 
 struct reaction cmd_finish(struct session *s, const char *args)
 {
-    static const struct {
-        const char *name;
-        enum kv_unit unit;
-    } frames[] = { { "stage", KV_UNIT_STAGE }, { "layer", KV_UNIT_LAYER }, { "pass", KV_UNIT_PASS },
-        { "phase", KV_UNIT_PHASE } };
+    static const char *const names[] = { "stage", "layer", "pass", "phase" };
+    static const enum kv_unit units[] = { KV_UNIT_STAGE, KV_UNIT_LAYER, KV_UNIT_PASS, KV_UNIT_PHASE };
     struct kv_where w;
-    char what[64];
+    char what[300];
     kv_where(s->engine, &w);
-    size_t f = w.layer >= 0 ? 1 : 2;
+    size_t f = (size_t)frames_selected(s);
     if (*args) {
-        for (f = 0; f < KV_COUNT(frames) && strcmp(args, frames[f].name); f++) {
+        for (f = 0; f < KV_COUNT(names) && strcmp(args, names[f]); f++) {
         }
-        if (f == KV_COUNT(frames))
+        if (f == KV_COUNT(names))
             return refuse(s, KV_BAD_ARG, "\"%.40s\" is none of stage, layer, pass, phase.", args);
+    } else if (f == FRAME_STAGE) {
+        f = FRAME_LAYER; /* a stage alone is what stepi is for */
     }
-    if (!can_go_on(s)) return failed(s);
-    if (f < 2 && w.layer >= 0)
-        location_where(&w, what, sizeof what);
-    else if (f == 3)
-        snprintf(what, sizeof what, "%s", kv_phase_name[w.phase]);
-    else
-        snprintf(what, sizeof what, "%s:%d", kv_phase_name[w.phase], w.pass);
-    fprintf(s->out, "%s #%zu  %s\n", s->backward ? "Run back to call of" : "Run till exit from", f, what);
-    return resume(s, (struct goal){ true, frames[f].unit, 1 });
+    if (!run_can_go_on(s)) return failed(s);
+    if (f == FRAME_REQUEST) return refuse(s, KV_NOT_NOW, "\"finish\" not meaningful in the outermost frame.");
+    if (f == FRAME_LAYER && w.layer < 0) f = FRAME_PASS;
+    frames_text(s, (int)f, what, sizeof what);
+    fprintf(s->out, "%s %s\n", s->backward ? "Run back to call of" : "Run till exit from", what);
+    bool back = s->backward;
+    struct reaction r = run_resume(s, (struct goal){ .goes = true, .unit = units[f], .count = 1 });
+    if (!r.status && !back && !strcmp(s->stop_reason, "step")) show_returned(s, f, &w);
+    return r;
 }
 
 /* --- beginning ----------------------------------------------------------------------------------------------------------- */
 
-static bool begin(struct session *s)
+bool run_begin(struct session *s)
 {
     struct kv_array tok, question;
     struct kv_error ignored;
@@ -401,7 +445,7 @@ struct reaction cmd_start(struct session *s, const char *args)
 {
     struct kv_where w;
     (void)args;
-    if (!begin(s)) return failed(s);
+    if (!run_begin(s)) return failed(s);
     kv_where(s->engine, &w);
     snprintf(s->stop_reason, sizeof s->stop_reason, "start");
     run_show_stop(s, "\n", &w);
@@ -412,10 +456,10 @@ struct reaction cmd_run(struct session *s, const char *args)
 {
     struct kv_where w;
     (void)args;
-    if (!begin(s)) return failed(s);
+    if (!run_begin(s)) return failed(s);
     kv_where(s->engine, &w);
     if (run_stop_here(s, &w, NULL)) return STEPPED;
-    return resume(s, (struct goal){ 0 });
+    return run_resume(s, (struct goal){ 0 });
 }
 
 struct reaction cmd_recompress(struct session *s, const char *args)

@@ -28,6 +28,23 @@ void run_hook_stop(struct session *s);
 /* Ends the reply's open line, so that something else can be printed. */
 void run_end_line(struct session *s);
 
+/* What a command asks for: to go on for `count` units, or (goes = false) to the next stop. */
+struct goal {
+    bool goes;
+    enum kv_unit unit;
+    long count;
+    bool whole_layers;         /* of units, compress has layers where others have stages */
+    bool free;                 /* nothing stops it */
+    const char *reason;        /* for expect-stop; NULL = "step" */
+    const struct location *to; /* where it ends, too; NULL = nowhere */
+    bool in_phase;             /* it ends with the phase, too */
+};
+struct reaction run_resume(struct session *s, struct goal goal);
+/* False, with the sentence, for a finished request: it cannot go on, only back. */
+bool run_can_go_on(struct session *s);
+/* Starts the request over, after asking; false when it is not to be, with the sentence. */
+bool run_begin(struct session *s);
+
 /* The stop's two lines; `why` goes before the place and is NULL for a step within one pass, which prints the second line
  * alone, as GDB does within a function. The focus moves to the layer. */
 void run_show_stop(struct session *s, const char *why, const struct kv_where *w);

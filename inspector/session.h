@@ -58,12 +58,13 @@ struct session {
     int list_next;          /* where `list` goes on; -1 = at the focus */
     bool computed;          /* the last expression read something that the model computed */
     struct stops stops;
-    bool backward;        /* exec-direction reverse */
-    struct marks *marks;  /* checkpoints and stops visited; NULL = none yet */
-    char stop_reason[32]; /* of the last stop, for expect-stop: "breakpoint 2", "step", "done", ... */
-    double kl_mean;       /* of the last diff, nats a token; NaN = none yet */
-    size_t streamed;      /* reply tokens already printed */
-    bool mid_line;        /* the reply's last line is open */
+    bool backward;                      /* exec-direction reverse */
+    struct marks *marks;                /* checkpoints and stops visited; NULL = none yet */
+    unsigned events_stop, events_print; /* bits: which events (events.c) `handle` has changed */
+    char stop_reason[32];               /* of the last stop, for expect-stop: "breakpoint 2", "step", "done", ... */
+    double kl_mean;                     /* of the last diff, nats a token; NaN = none yet */
+    size_t streamed;                    /* reply tokens already printed */
+    bool mid_line;                      /* the reply's last line is open */
 
     struct value *history; /* $1 is history[0] */
     size_t n_history;

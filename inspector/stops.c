@@ -210,7 +210,8 @@ static bool show_one(struct session *s, const struct stop *stop, char *why, size
         return true;
     }
     if (stop->kind == STOP_CATCH) {
-        fprintf(s->out, "\n%s %d, %s\n", once ? "Temporary catchpoint" : "Catchpoint", stop->number, stop->said);
+        fprintf(s->out, "\n%s %d, %s\n", once ? "Temporary catchpoint" : "Catchpoint", stop->number,
+            stop->said ? stop->said : "");
         return false;
     }
     stop_what(stop, what, sizeof what);
@@ -241,6 +242,32 @@ void stops_show(struct session *s, const struct kv_where *now)
     if (s->silent && now->layer >= 0) s->layer = now->layer;
     s->hooked = false;
     stops_spent(&s->stops);
+}
+
+bool stops_catch(const struct stops *s, int event)
+{
+    for (int i = 0; i < s->count; i++)
+        if (s->list[i].enabled && s->list[i].event && (int)catch_event(s->list[i].event) == event) return true;
+    return false;
+}
+
+bool stops_struck(struct session *s, int event, const struct kv_where *now)
+{
+    bool any = false;
+    char *said = kv_strdup(s->err.text);
+    for (int i = 0; i < s->stops.count; i++) {
+        struct stop *stop = &s->stops.list[i];
+        stop->here =
+            stop->enabled && stop->event && (int)catch_event(stop->event) == event && holds(s, stop, false);
+        if (!stop->here) continue;
+        stop->hits++;
+        free(stop->said);
+        stop->said = kv_strdup(said);
+        any = true;
+    }
+    free(said);
+    if (any) stops_show(s, now);
+    return any;
 }
 
 void stops_moved(struct session *s)

@@ -65,6 +65,12 @@ enum kv_unit stops_unit(const struct stops *s, const struct kv_where *now);
  * yet is false. */
 struct stop *stops_check(struct session *s, const struct kv_where *now, const struct kv_where *before);
 
+/* The engine could not run a stage for what a catchpoint (enum catch_event) waits for: stops there, with s->err as what
+ * happened. False where no catchpoint waits for it. */
+bool stops_struck(struct session *s, int event, const struct kv_where *now);
+/* Whether an enabled catchpoint waits for it. */
+bool stops_catch(const struct stops *s, int event);
+
 /* Prints what stops_check found, the stop's two lines included, and remembers the reason. */
 void stops_show(struct session *s, const struct kv_where *now);
 

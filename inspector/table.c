@@ -3,7 +3,9 @@
 #include "inspector/command.h"
 #include "inspector/display.h"
 #include "inspector/define.h"
+#include "inspector/events.h"
 #include "inspector/export.h"
+#include "inspector/go.h"
 #include "inspector/frames.h"
 #include "inspector/help.h"
 #include "inspector/info.h"
@@ -41,6 +43,8 @@ const struct command command_table[] = {
         NEEDS_PROMPT, COMPLETE_NONE, cmd_run, NULL },
     { "start", NULL, GROUP_RUNNING, "", "Begin the request and stop before the prefill's first stage", NULL,
         REPEAT_NEVER, NEEDS_PROMPT, COMPLETE_NONE, cmd_start, NULL },
+    { "starti", NULL, GROUP_RUNNING, "", "Begin the request and stop at once, as start does", NULL, REPEAT_NEVER,
+        NEEDS_PROMPT, COMPLETE_NONE, cmd_starti, NULL },
     { "step", "s", GROUP_RUNNING, "[N]", "Run to the next layer",
         "Argument N means step N times (or until the request stops for another reason).", REPEAT_SAME, NEEDS_RUN,
         COMPLETE_NONE, cmd_step, NULL },
@@ -51,12 +55,32 @@ const struct command command_table[] = {
         "Run to the next pass: a prefill segment, a decoded token, or all of compress",
         "Argument N means step N times (or until the request stops for another reason).", REPEAT_SAME, NEEDS_RUN,
         COMPLETE_NONE, cmd_next, NULL },
+    { "nexti", "ni", GROUP_RUNNING, "[N]", "Run one stage; in compress, a layer",
+        "Argument N means step N times (or until the request stops for another reason).", REPEAT_SAME, NEEDS_RUN,
+        COMPLETE_NONE, cmd_nexti, NULL },
+    { "until", "u", GROUP_RUNNING, "[LOCATION]", "Run to the next pass, or to a place in this phase",
+        "It ends with the phase at the latest.\n" LOCATIONS, REPEAT_SAME, NEEDS_RUN, COMPLETE_LOCATION, cmd_until,
+        NULL },
+    { "advance", "adv", GROUP_RUNNING, "LOCATION", "Run to a place", LOCATIONS, REPEAT_SAME, NEEDS_RUN,
+        COMPLETE_LOCATION, cmd_advance, NULL },
+    { "jump", "j", GROUP_RUNNING, "LOCATION", "Go on from a place where this branch has been",
+        "The last one behind, or else the first ahead on record.  Stages cannot be skipped: what follows reads "
+        "what\n"
+        "they write.  After a change of settings, what is run again begins a new branch.",
+        REPEAT_NEVER, NEEDS_RUN, COMPLETE_LOCATION, cmd_jump, NULL },
     { "continue", "c fg", GROUP_RUNNING, "[N]", "Run to the next stop",
         "At a breakpoint, N means to pass it by N-1 times first.", REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE,
         cmd_continue, NULL },
     { "finish", "fin", GROUP_RUNNING, "[stage|layer|pass|phase]",
-        "Run until the layer ends, or the pass, or what is named", NULL, REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE,
-        cmd_finish, NULL },
+        "Run until the layer ends, or the pass, or what is named",
+        "With a frame selected by up or frame, until that one ends.  A layer of the prefill returns its entropy, "
+        "one\n"
+        "of compress how many tokens it keeps, a pass its token.",
+        REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE, cmd_finish, NULL },
+    { "kill", "k", GROUP_RUNNING, "", "Drop the request; prompt and settings stay", NULL, REPEAT_NEVER, NEEDS_RUN,
+        COMPLETE_NONE, cmd_kill, NULL },
+    { "detach", NULL, GROUP_RUNNING, "", "Run the request to its end, past all stops", NULL, REPEAT_NEVER,
+        NEEDS_RUN, COMPLETE_NONE, cmd_detach, NULL },
     { "recompress", NULL, GROUP_RUNNING, "", "Go back to the start of compress:0 with the policy as it is now",
         "The prefill is not repeated, and what was decoded is dropped: a new branch of history.", REPEAT_NEVER,
         NEEDS_PREFILL, COMPLETE_NONE, cmd_recompress, NULL },
@@ -128,6 +152,9 @@ const struct command command_table[] = {
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_commands, NULL },
     { "ignore", "ign", GROUP_STOPS, "N COUNT", "Pass breakpoint N by COUNT times", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_ignore, NULL },
+    { "handle", NULL, GROUP_STOPS, "EVENT... [no]stop [no]print", "Say what an event of the engine does",
+        "Events are listed by \"info signals\".  Stop means stop the request, and implies print.", REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_handle, NULL },
     { "save", NULL, GROUP_STOPS, "breakpoints", "Write breakpoints as a script", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_COMMAND, NULL, save_table },
 
@@ -229,7 +256,8 @@ const struct command command_table[] = {
     { "assert", NULL, GROUP_SESSION, "EXPR [, \"MESSAGE\"]", "Fail with status 3 unless an expression holds",
         EXPRESSIONS, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_assert, NULL },
     { "expect-stop", NULL, GROUP_SESSION, "REASON", "Fail with status 3 unless the last stop had this reason",
-        "REASON is breakpoint|watchpoint|catchpoint [N], step, start, recompress, done, history, goto, restart, "
+        "REASON is breakpoint|watchpoint|catchpoint [N], signal [EVENT], step, until, advance, start, recompress, "
+        "done, history, goto, restart, "
         "back, forward, "
         "interrupt\nor error.",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_expect_stop, NULL },
@@ -253,6 +281,9 @@ const struct command_pin command_pins[] = {
     { "se", NULL },
     { "o", NULL },
     { "a", NULL },
+    { "ad", NULL },
+    { "sa", NULL },
+    { "sav", NULL },
     { "he", "help" },
     { "hel", "help" },
     { "reco", "record" },
@@ -267,20 +298,16 @@ const struct command_pin command_pins[] = {
     { "forwa", "forward-search" },
     { "forwar", "forward-search" },
     { "whe", "backtrace" },
-    { "k", "kill" },
     { "f", "frame" },
-    { "u", "until" },
     { "t", "thread" },
     { "x", "x" },
     { "w", "with" },
     { "wh", "winheight" },
-    { "j", "jump" },
     { "m", NULL },
     { "fi", NULL },
     { "di", NULL },
     { "dif", "diff" },
     { "doc", "document" },
-    { "wat", "watch" },
     { "lay", "layout" },
     { "pr", "print" },
     { "pro", "prompt" },

@@ -4,6 +4,7 @@
 #include "inspector/break.h"
 #include "inspector/display.h"
 #include "inspector/define.h"
+#include "inspector/events.h"
 #include "inspector/export.h"
 #include "inspector/frames.h"
 #include "inspector/help.h"
@@ -47,6 +48,8 @@ const struct command info_table[] = {
         cmd_info_reply, NULL },
     { "breakpoints", "b br", GROUP_STOPS, "[N]", "Breakpoints, watchpoints, catchpoints and their hit counts", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_breakpoints, NULL },
+    { "signals", NULL, GROUP_STOPS, "[EVENT]", "Events of the engine, and which of them stop or are told", NULL,
+        REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_signals, NULL },
     { "watchpoints", "wat", GROUP_STOPS, "[N]", "Watchpoints and their hit counts", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_info_watchpoints, NULL },
     { "display", NULL, GROUP_LOOKING, "", "Expressions that are shown at every stop", NULL, REPEAT_SAME,
