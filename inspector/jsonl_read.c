@@ -119,7 +119,7 @@ static enum kv_status take_plain(const char *text, size_t bytes, struct jsonl_re
     size_t digits = strspn(text, "0123456789"), broken = broken_at(text, bytes);
     if (digits == bytes) digits = 0;
     if (digits > 15) return kv_fail(err, KV_BAD_ARG, "The token has %zu digits; 15 are the limit.", digits);
-    if (digits && !(out->token = jsonl_number(strtod(text, NULL))))
+    if (digits && !(out->token = jsonl_number((double)strtoll(text, NULL, 10))))
         return kv_fail(err, KV_NO_MEMORY, "No memory for a token.");
     if (strlen(text) < bytes)
         return kv_fail(err, KV_BAD_ARG, "Byte %zu of the line is 0; no text here holds a NUL.", strlen(text));

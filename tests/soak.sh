@@ -8,7 +8,7 @@ build=build/soak
 log=tests/soak.log
 mkdir -p "$build"
 flags="-std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas -I. -DKV_HAVE_PCRE2"
-libs="-lm $(pkg-config --libs libpcre2-8)"
+libs="-lm $(pkg-config --libs libpcre2-8 libcjson)"
 common="kernels/base.c kernels/types.c"
 failed=0
 jobs=
@@ -28,6 +28,7 @@ gcc -std=c11 -D_GNU_SOURCE -I. -o "$build/gguf_seeds" tests/fuzz/gguf_seeds.c te
     "$build/gguf_seeds" "$build/fuzz_gguf.corpus" || failed=1
 start fuzz_gguf engine/model/*.c
 start fuzz_tokenizer engine/text/*.c
+start fuzz_jsonl inspector/jsonl_read.c inspector/line.c
 
 # Random command streams at a kvdbg with both sanitizers.
 commands=${SOAK_COMMANDS:-100000}

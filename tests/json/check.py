@@ -2,10 +2,15 @@
 
   session STATUS       a whole session: every line an object with the keys of its type, numbered, from ready to exit
   answers TOKEN...     every token is answered, in this order, by one result or error, after all else that names it
+  page FILE [--update] the transcript in FILE is what kvdbg (KVDBG) says; no standard input
   columns              every table's rows have the columns that its text's head line names
 """
+import itertools
 import json
+import math
+import os
 import re
+import subprocess
 import sys
 
 ALWAYS = {"type": str, "seq": int, "tick": int, "branch": int, "focus": dict}
@@ -117,6 +122,53 @@ def columns():
     print(tables, "tables")
 
 
+def converse(command, lines):
+    """Sends lines one by one, each once the one before it is answered; yields what is sent and received."""
+    program = [os.environ.get("KVDBG", "build/kvdbg")] + command.split()[1:]
+    p = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", bufsize=1)
+    yield "< " + p.stdout.readline()
+    for line in lines:
+        yield "> " + line + "\n"
+        p.stdin.write(line + "\n")
+        for answer in p.stdout:
+            o = json.loads(answer)
+            if o["type"] != "progress":
+                yield "< " + answer
+            if o["type"] in ("result", "error") and "depth" not in o:
+                break
+    p.stdin.close()
+    for answer in p.stdout:
+        yield "< " + answer
+
+
+def same(a, b):
+    """Numbers may differ in the last digits: another CPU adds in another order."""
+    if isinstance(a, float) or isinstance(b, float):
+        return isinstance(a, (int, float)) and isinstance(b, (int, float)) and math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-7)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def same_line(a, b):
+    return same(json.loads(a[2:]), json.loads(b[2:])) if a[:2] == b[:2] == "< " else a == b
+
+
+def page(name, update=False):
+    text = open(name, encoding="utf-8").read()
+    old = re.search(r"(?s)\n\$ (kvdbg .*?)\n(.*?)```", text)
+    sent = [line[2:] for line in old.group(2).split("\n") if line.startswith("> ")]
+    new = "".join(converse(old.group(1), sent))
+    if update:
+        open(name, "w", encoding="utf-8").write(text[: old.start(2)] + new + text[old.end(2) :])
+    for got, want in itertools.zip_longest(new.split("\n"), old.group(2).split("\n"), fillvalue=""):
+        if not update and not same_line(got, want):
+            sys.exit(f"says:     {got}\nthe page: {want}\ncheck.py page FILE --update writes it anew")
+
+
 if __name__ == "__main__":
     what = sys.argv[1]
-    {"session": lambda: session(sys.argv[2]), "answers": lambda: answers(sys.argv[2:]), "columns": columns}[what]()
+    {"session": lambda: session(sys.argv[2]), "answers": lambda: answers(sys.argv[2:]), "columns": columns,
+     "page": lambda: page(sys.argv[2], "--update" in sys.argv)}[what]()

@@ -106,7 +106,7 @@ bad = [b"{", b"{}", b"{\"cmd\":1}", b"{\"cmd\":null}", b"{\"cmd\":[\"p 1\"]}", b
        b"{\"cmd\":\"p 1", b"\x00", b"p 1\x00p 2", b"\xff\xfe", b"\xc3", b"1234567890123456p 1", b"[1]", b"null", b"12",
        b"{" * 3000, b"[" * 60000, b"{\"cmd\":" * 9000, b"{\"a\":" * 2000 + b"1" + b"}" * 2000, b"x" * 2000000,
        b"{\"cmd\":\"" + b"p" * 5000 + b"\"}", b"{\"cmd\":\"" + b"\\u0041" * 12000 + b"\"}", b"p " + b"(" * 900 + b"1",
-       b"{\"cmd\":\"foo \xf0\x9f\x98\x80 \\ud83d\\ude00 \\u2028\"}", b"\r{}\r", b"7", b"7 ", b"-1print 1"]
+       b"{\"cmd\":\"foo \xf0\x9f\x98\x80 \\ud83d\\ude00 \\u2028\"}", b"\r{}\r", b"7", b"6E66666666666", b"7 ", b"-1print 1"]
 for line in bad:
     w(line + b"\n")
 w(b"{\"token\":99,\"cmd\":\"print 41+1\"}\n")
@@ -116,12 +116,63 @@ END
 tiny <"$T/in" >"$T/out" 2>"$T/err"
 is "hostile input shows in the status" $? 1
 check "hostile input: the answers are objects" session 1
-is "hostile input: an error each, and no more" "$(grep -c '"type":"error"' "$T/out")" 39
+is "hostile input: an error each, and no more" "$(grep -c '"type":"error"' "$T/out")" 40
 is "hostile input: the session goes on" "$(grep '"token":99' "$T/out" | values value)" 42
 is "hostile input: nothing on stderr" "$(head -c 300 "$T/err")" ""
 
 printf '{"token":1,"cmd":"print 1"}\n' | tiny >/dev/full 2>"$T/err"
 is "a full disk behind the objects" "$? $(cat "$T/err")" "1 Cannot write the output: No space left on device."
+
+# --- the page and the client ------------------------------------------------------------------------------------------
+
+KVDBG=$kvdbg python3 $here/check.py page sessions/JSONL.md >"$T/why" 2>&1
+ok $? "the transcript of sessions/JSONL.md"
+
+KVDBG=$kvdbg timeout 60 python3 sessions/kvdbg_client.py synthetic:tiny tests/dialogue/fox.txt >"$T/client" 2>"$T/why"
+ok $? "the Python client's example"
+is "the Python client: layers, and a judgement for each ratio" \
+    "$(grep -c '^layer' "$T/client") $(grep -c '^ratio .* entries kept, KL [0-9.]* nats' "$T/client")" "3 2"
+is "the Python client has at most 100 lines" "$(($(wc -l <sessions/kvdbg_client.py) <= 100))" 1
+cat >"$T/client.py" <<'END'
+import sys
+sys.path.insert(0, "sessions")
+from kvdbg_client import Kvdbg, KvdbgError
+kv = Kvdbg("synthetic:tiny", "--text", "hello")
+assert kv.value("1 / 2.0") == 0.5 and kv.value("$nothing") is None
+try:
+    kv.command("assert 1 == 2")
+except KvdbgError as e:
+    assert e.status == 3 and "Assertion failed" in str(e), e
+else:
+    raise SystemExit("no exception")
+assert kv.command('print "a\\nb \u2028 \u00e9"')["value"] == "a\nb \u2028 \u00e9"
+assert kv.close() == 3
+try:
+    Kvdbg("no-such-model")
+except KvdbgError as e:
+    assert e.status == 4, e
+END
+KVDBG=$kvdbg timeout 60 python3 "$T/client.py" >"$T/why" 2>&1
+ok $? "the Python client: values, failures, exit status"
+
+# --- rows of data -----------------------------------------------------------------------------------------------------
+
+for i in 1 2 3 4 5; do echo "{\"prompt\": \"prompt number $i\", \"n\": $i}"; done >"$T/rows"
+echo '{"prompt": 6}' >>"$T/rows"
+rows() {
+    "$kvdbg" --json -nx synthetic:tiny --precision f32 --for-each "$T/rows" --keep-going -ex 'set decode.tokens 2' \
+        -ex run -ex 'info kept' -ex 'assert $n != 3' "$@" 2>>"$T/sums"
+}
+rows >"$T/out"
+is "rows of data: the first failure's status" $? 3
+check "rows of data: a session each" session 1
+is "rows of data: every object has its row" "$(values row <"$T/out" | sort | uniq | tr '\n' ' ')" "0 1 2 3 4 5 "
+: >"$T/shards"
+for n in 1 2 3 4; do rows --shard $n/4 >>"$T/shards"; done
+cmp "$T/out" "$T/shards" >"$T/why" 2>&1
+ok $? "rows of data: shares concatenate to the whole, byte for byte"
+is "rows of data: one line of summary" "$(sed -n 1p "$T/sums")" \
+    '6 rows: 4 passed, 2 failed (rows 2, 5; row 2: Assertion failed: $n != 3.)'
 
 # --- interrupt --------------------------------------------------------------------------------------------------------
 
