@@ -1,6 +1,7 @@
 /* Commands around other commands and other programs. */
 #include "inspector/shell.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,16 +27,25 @@ static enum kv_status note_exit(struct session *s, int status)
     return st;
 }
 
+/* Runs a shell command and copies what it writes to s->out; input = the file that it reads (NULL = ours). */
+static int run_caught(struct session *s, const char *command, FILE *input)
+{
+    char line[sizeof s->command + 48], bytes[4096];
+    if (input)
+        snprintf(line, sizeof line, "{ %s\n} <&%d", command, fileno(input));
+    else
+        snprintf(line, sizeof line, "{ %s\n}%s", command, s->json ? " </dev/null" : ""); /* ours are commands */
+    FILE *f = popen(line, "r");
+    if (!f) return -1;
+    for (size_t n; (n = fread(bytes, 1, sizeof bytes, f)) > 0;) fwrite(bytes, 1, n, s->out);
+    return pclose(f);
+}
+
 /* Runs a shell command; where the output goes elsewhere than to stdout, so does its. */
 static int run_shell(struct session *s, const char *command)
 {
     fflush(s->out);
-    if (s->out == stdout) return system(command);
-    FILE *f = popen(command, "r");
-    if (!f) return -1;
-    char bytes[4096];
-    for (size_t n; (n = fread(bytes, 1, sizeof bytes, f)) > 0;) fwrite(bytes, 1, n, s->out);
-    return pclose(f);
+    return s->out == stdout ? system(command) : run_caught(s, command, NULL);
 }
 
 struct reaction cmd_shell(struct session *s, const char *args)
@@ -67,11 +77,30 @@ static enum kv_status cut_pipe(struct session *s, char *line, char **command, ch
     return **shell ? KV_OK : kv_fail(&s->err, KV_BAD_ARG, "Missing SHELL_COMMAND");
 }
 
+/* A pipe whose end goes elsewhere than to stdout: the shell command runs when the command has. */
+static struct reaction pipe_caught(struct session *s, const char *command, const char *shell)
+{
+    FILE *outer = s->out, *text = tmpfile();
+    bool piped = s->piped;
+    if (!text) return refuse(s, KV_IO, "Cannot make a temporary file: %s.", strerror(errno));
+    s->out = text;
+    s->piped = true;
+    struct reaction r = session_line(s, command);
+    s->piped = piped;
+    s->out = outer;
+    if (!r.status && (fflush(text) || fseek(text, 0, SEEK_SET)))
+        r = refuse(s, KV_IO, "Cannot write a temporary file: %s.", strerror(errno));
+    if (!r.status && note_exit(s, run_caught(s, shell, text))) r = failed(s);
+    fclose(text);
+    return r;
+}
+
 struct reaction cmd_pipe(struct session *s, const char *args)
 {
     char line[sizeof s->command], *command = NULL, *shell = NULL;
     snprintf(line, sizeof line, "%s", args);
     if (cut_pipe(s, line, &command, &shell)) return failed(s);
+    if (s->json) return pipe_caught(s, command, shell);
     struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
     FILE *outer = s->out;
     bool piped = s->piped;

@@ -94,6 +94,20 @@ printf 'run\nprint entropy\nprint nothing\nprint log(0-1)\nprint "a\\"b"\nprint 
 is "a value's shape" "$(values shape <"$T/out")" "[3, 4]"
 is "the first number of a value" "$(values value <"$T/out" | sed -n '1s/, .*//p' | cut -c 1-8)" "[[1.2148"
 
+tiny -ex 'set decode.tokens 2' -ex run >"$T/out" 2>"$T/err" <<'END'
+1shell cat; echo "said to nobody" >&2; echo one
+2pipe info kept | wc -l
+{"token": 3, "cmd": "shell exit 3"}
+{"token": 4, "cmd": "print $_shell_exitcode"}
+{"token": 5, "cmd": "set logging enabled on"}
+{"token": 6, "cmd": "pipe print nonsense | cat"}
+END
+check "programs that are run say nothing between the lines" session 1
+is "what programs write is text" "$(grep '"token":[12],' "$T/out" | values text | tr -d ' \n')" "one5"
+is "a pipe's rows are its command's" "$(grep '"token":2,' "$T/out" | values rows | grep -c positions)" 1
+is "a program's status" "$(grep '"token":4,' "$T/out" | values value)" 3
+check "programs: an answer each" answers 1 2 3 4 5 6
+
 # --- hostile input ----------------------------------------------------------------------------------------------------
 
 python3 - >"$T/in" <<'END'
