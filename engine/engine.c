@@ -1,4 +1,5 @@
 /* Opening and closing, the prompt, the start of a request. */
+#include "engine/core_parts.h"
 #include "engine/state.h"
 
 #include "engine/text/chat.h"
@@ -58,6 +59,7 @@ void kv_engine_close(struct kv_engine *e)
 {
     if (!e) return;
     end_request(e);
+    core_free(e->core);
     past_free(&e->past);
     pins_drop(e->pins);
     machine_close(&e->machine);
@@ -71,6 +73,10 @@ void kv_describe(const struct kv_engine *e, char *text, size_t size)
 {
     static const char *const precision[] = { "fast", "f32", "int8" };
     char device[200] = "not opened yet";
+    if (e->core) {
+        snprintf(text, size, "%s", e->core->described);
+        return;
+    }
     if (e->machine.be) e->machine.be->describe(e->machine.ctx, device, sizeof device);
     snprintf(text, size, "%s; %s; precision %s%s", e->machine.be ? e->backend_note : "no backend", device,
         precision[e->machine.be ? e->used.precision : e->set.precision],
@@ -130,6 +136,7 @@ enum kv_status kv_prompt_ids(
     struct kv_engine *e, const int32_t *ids, int n, const int32_t *question, int n_question, struct kv_error *err)
 {
     size_t context = n > 0 ? (size_t)n : 0, rest = question && n_question > 0 ? (size_t)n_question : 0;
+    if (engine_need_live(e, err)) return err->code;
     int32_t *all = kv_alloc(context + rest, sizeof *all);
     if (!all) return kv_fail(err, KV_NO_MEMORY, "No memory for a prompt of %zu tokens.", context + rest);
     if (context) memcpy(all, ids, context * sizeof *all);
@@ -171,6 +178,7 @@ static enum kv_status encode_plain(struct kv_engine *e, const char *text, size_t
 enum kv_status kv_prompt_text(
     struct kv_engine *e, const char *text, size_t bytes, const char *question, bool chat, struct kv_error *err)
 {
+    if (engine_need_live(e, err)) return err->code;
     if (!e->tok) return kv_fail(err, e->tok_error.code, "%s", e->tok_error.text);
     if (!bytes) return kv_fail(err, KV_BAD_ARG, "The prompt is empty.");
     struct chat_ids out = { 0 };
@@ -281,6 +289,7 @@ enum kv_status engine_begin(struct kv_engine *e, struct kv_error *err)
 
 enum kv_status kv_start(struct kv_engine *e, struct kv_error *err)
 {
+    if (engine_need_live(e, err)) return err->code;
     if (!e->n_all) return kv_fail(err, KV_NOT_NOW, "No prompt: use the prompt command or the option -p.");
     end_request(e);
     enum kv_status status = open_machine(e, err);
@@ -307,6 +316,11 @@ void kv_where(const struct kv_engine *e, struct kv_where *where)
 {
     *where = e->at;
     if (!e->started) *where = (struct kv_where){ .phase = KV_PHASE_load, .layer = -1, .stage = KV_STAGE_COUNT };
+}
+
+enum kv_status engine_need_live(const struct kv_engine *e, struct kv_error *err)
+{
+    return e->core && e->started ? kv_fail(err, KV_NOT_NOW, "%s", KV_CORE_CANNOT_RUN) : KV_OK;
 }
 
 enum kv_status engine_need_prefill(const struct kv_engine *e, struct kv_error *err)

@@ -120,7 +120,7 @@ enum kv_status kv_set(
     const char **policy = kv_alloc(2 * (size_t)count, sizeof *policy);
     if (!policy) return kv_fail(err, KV_NO_MEMORY, "No memory for %d settings.", count);
     int n_policy = 0;
-    enum kv_status status = KV_OK;
+    enum kv_status status = engine_need_live(e, err);
     for (int i = 0; i < count && !status; i++) {
         const struct setting *s = find(name[i]);
         for (int k = 0; k < i && s && !status; k++)

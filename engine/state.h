@@ -122,6 +122,8 @@ struct kv_engine {
     struct twin_result twin;
     struct score_base base;
     void *value; /* what the last kv_value worked out, owned */
+
+    struct core *core; /* the file that stands in for a machine (engine/core.h); NULL: a live request */
 };
 
 /* --- engine/run/step.c --- */
@@ -193,6 +195,8 @@ enum kv_status engine_begin(struct kv_engine *e, struct kv_error *err);
 /* True once for every kv_stop(). */
 bool engine_stopped(struct kv_engine *e);
 void engine_progress(struct kv_engine *e, const char *what, double done, double total);
+/* KV_NOT_NOW with one sentence where the request is a core file, which can only be looked at. */
+enum kv_status engine_need_live(const struct kv_engine *e, struct kv_error *err);
 /* KV_NOT_NOW with one sentence unless the prefill is complete. */
 enum kv_status engine_need_prefill(const struct kv_engine *e, struct kv_error *err);
 /* The same for a finished compress:0. */

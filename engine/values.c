@@ -1,4 +1,5 @@
 /* Values by name: what print, heat, export and scripts read. */
+#include "engine/core_parts.h"
 #include "engine/state.h"
 
 #include "engine/policy/select.h"
@@ -371,7 +372,8 @@ enum kv_status kv_value(struct kv_engine *e, const char *name, struct kv_array *
     for (size_t i = 0; i < KV_COUNT(table); i++) {
         if (strcmp(table[i].name, name)) continue;
         enum kv_status status = check_since(e, &table[i], err);
-        return status ? status : table[i].get(e, out, err);
+        if (status) return status;
+        return e->core ? core_value_get(e, name, out, err) : table[i].get(e, out, err);
     }
     return kv_fail(err, KV_NOT_FOUND, "No value \"%s\" here.", name);
 }
@@ -390,6 +392,10 @@ static size_t peak_bytes(void)
 void kv_memory(const struct kv_engine *e, struct kv_memory *memory)
 {
     struct kv_backend_stats stats = { 0 };
+    if (e->core) {
+        *memory = e->core->memory;
+        return;
+    }
     if (e->machine.be) e->machine.be->stats(e->machine.ctx, &stats);
     *memory = (struct kv_memory){ .weights = e->model->weight_bytes,
         .resident = cache_bytes(&e->resident),

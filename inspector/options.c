@@ -29,7 +29,6 @@ enum {
     OPT_INTERPRETER,
     OPT_FOR_EACH,
     OPT_SHARD,
-    OPT_LATER
 };
 
 static const struct option long_options[] = {
@@ -53,7 +52,7 @@ static const struct option long_options[] = {
     { "readonly", no_argument, NULL, OPT_READONLY },
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, OPT_HELP },
-    { "core", no_argument, NULL, OPT_LATER },
+    { "core", required_argument, NULL, 'c' },
     { "json", no_argument, NULL, OPT_JSON },
     { "interpreter", required_argument, NULL, OPT_INTERPRETER },
     { "for-each", required_argument, NULL, OPT_FOR_EACH },
@@ -85,6 +84,7 @@ static enum kv_status take(struct options *o, int option, const char *arg, struc
     case 'p': o->prompt = arg; return KV_OK;
     case 'x': return add_action(o, true, false, arg, err);
     case 'q': o->quiet = true; return KV_OK;
+    case 'c': o->core = arg; return KV_OK;
     case OPT_TEXT: o->text = arg; return KV_OK;
     case OPT_QUESTION: o->question = arg; return KV_OK;
     case OPT_CHAT:
@@ -127,7 +127,7 @@ enum kv_status options_parse(struct options *o, int argc, char **argv, struct kv
     *o = (struct options){ .chat = -1, .program = argc ? argv[0] : "kvdbg" };
     opterr = 0;
     for (;;) {
-        int at = optind, index = 0, option = getopt_long_only(argc, argv, "+:p:x:qc", long_options, &index);
+        int at = optind, index = 0, option = getopt_long_only(argc, argv, "+:p:x:qc:", long_options, &index);
         if (option == -1) {
             if (optind >= argc) break;
             if (o->model)
@@ -142,12 +142,12 @@ enum kv_status options_parse(struct options *o, int argc, char **argv, struct kv
         if (option == '?')
             return kv_fail(
                 err, KV_BAD_ARG, "Unrecognized option %.60s.  Use `kvdbg --help' for a list of options.", argv[at]);
-        if (option == OPT_LATER || option == 'c')
-            return kv_fail(
-                err, KV_UNSUPPORTED, "Option %.60s is not there yet: this kvdbg has no core files.", argv[at]);
         enum kv_status st = take(o, option, optarg, err);
         if (st) return st;
     }
+    if (o->core && (o->prompt || o->text || o->question))
+        return kv_fail(err, KV_BAD_ARG,
+            "A core file has its own prompt: --prompt, --text and --question need a model to run.");
     if (o->prompt && o->text) return kv_fail(err, KV_BAD_ARG, "Both --prompt and --text are given; choose one.");
     if (o->shards && !o->for_each)
         return kv_fail(err, KV_BAD_ARG, "--shard needs rows to share out: --for-each FILE.");
@@ -173,6 +173,7 @@ void options_print_help(void)
 
 const struct option_row option_rows[] = {
     { "-p, --prompt FILE", "read the prompt from FILE" },
+    { "-c, --core FILE", "look at a core file, without its model" },
     { "--text TEXT", "take TEXT as the prompt" },
     { "--question TEXT", "ask TEXT about the prompt" },
     { "--chat on|off", "wrap the prompt in the model's chat template (default: where it has one)" },

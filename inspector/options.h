@@ -12,6 +12,7 @@ struct option_action {
 
 struct options {
     const char *model; /* NULL = the default */
+    const char *core;  /* file, or NULL */
     const char *prompt, *text, *question;
     int chat;                     /* -1 = where the model has a template, 0, 1 */
     struct option_action *action; /* in the order given; owned */

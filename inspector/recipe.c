@@ -77,7 +77,7 @@ void recipe_note_policy(struct session *s)
     snprintf(s->policy_title, sizeof s->policy_title, "policy %s, ratio %s", preset, ratio);
 }
 
-static enum kv_status hashes(struct session *s)
+enum kv_status recipe_hashes(struct session *s)
 {
     enum kv_status st = KV_OK;
     if (!s->prompt_sha[0]) st = hash_bytes(s->prompt, s->prompt_bytes, s->prompt_sha, &s->err);
@@ -98,7 +98,7 @@ enum kv_status recipe_make(struct session *s, const struct picture *p, struct re
     struct kv_array tok;
     char command[200] = "export png FILE ", described[400], where[64];
     *r = (struct recipe){ 0 };
-    enum kv_status st = hashes(s);
+    enum kv_status st = recipe_hashes(s);
     if (st) return st;
     picture_text(p, command + strlen(command), sizeof command - strlen(command));
     kv_where(s->engine, &w);

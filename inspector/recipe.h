@@ -17,6 +17,9 @@ struct recipe {
 /* Called before the engine allocates: remembers the policy that the cache is compressed with, whatever is set later. */
 void recipe_note_policy(struct session *s);
 
+/* s->model_sha and s->prompt_sha, worked out on the first call. */
+enum kv_status recipe_hashes(struct session *s);
+
 /* Computes the hashes on the first call. Nothing in it depends on the date, the folder or the file's name. */
 enum kv_status recipe_make(struct session *s, const struct picture *p, struct recipe *out);
 void recipe_free(struct recipe *r);

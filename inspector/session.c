@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/core.h"
 #include "inspector/at_stop.h"
+#include "inspector/core.h"
 #include "inspector/define.h"
 #include "inspector/display.h"
 #include "inspector/hash.h"
@@ -71,9 +73,29 @@ void session_catch_signals(struct session *s)
     interruptible = s->engine;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file that grows too long is a failed write, which says so */
 }
 
 /* --- model and prompt --------------------------------------------------------------------------------------------- */
+
+void session_take(struct session *s, struct kv_model *model, struct kv_engine *engine)
+{
+    interruptible = engine;
+    marks_forget(s);
+    kv_engine_close(s->engine);
+    kv_model_close(s->model);
+    s->model = model;
+    s->engine = engine;
+    kv_model_facts(model, &s->facts);
+    kv_on_progress(engine, progress_show, s);
+    s->layer = s->head = s->token = 0;
+    s->streamed = 0;
+    s->list_next = -1;
+    s->kl_mean = NAN;
+    s->model_sha[0] = s->stop_reason[0] = s->policy_title[0] = '\0';
+    free(s->policy);
+    s->policy = NULL;
+}
 
 /* Takes the model over, the failed one too where the session has none. */
 static enum kv_status use_model(struct session *s, struct kv_model *model)
@@ -87,17 +109,7 @@ static enum kv_status use_model(struct session *s, struct kv_model *model)
             s->model = model;
         return st;
     }
-    interruptible = engine;
-    marks_forget(s);
-    kv_engine_close(s->engine);
-    kv_model_close(s->model);
-    s->model = model;
-    s->engine = engine;
-    kv_model_facts(model, &s->facts);
-    kv_on_progress(engine, progress_show, s);
-    s->layer = s->head = s->token = 0;
-    s->streamed = 0;
-    s->model_sha[0] = '\0';
+    session_take(s, model, engine);
     return KV_OK;
 }
 
@@ -233,6 +245,7 @@ static void set_defaults(struct session *s, const struct options *o)
 static enum kv_status open_model(struct session *s, const struct options *o)
 {
     char path[4096];
+    if (o->core) return core_open(s, o->core);
     enum kv_status st = o->model ? KV_OK : default_model(s, path, sizeof path);
     return st ? st : session_model(s, o->model ? o->model : path);
 }
@@ -253,6 +266,7 @@ static enum kv_status apply_options(struct session *s, const struct options *o, 
         *exit_status = 2;
         return kv_fail(&s->err, KV_BAD_ARG, "--question needs a prompt to ask about: --prompt FILE or --text S.");
     }
+    if (o->core) return KV_OK;
     s->question = kv_strdup(o->question);
     if (o->text)
         st = session_prompt(s, "(text)", o->text, strlen(o->text), o->question);
@@ -264,7 +278,7 @@ static enum kv_status apply_options(struct session *s, const struct options *o, 
 enum kv_status session_open(struct session *s, const struct options *o, int *exit_status)
 {
     set_defaults(s, o);
-    *exit_status = 4;
+    *exit_status = o->core ? 2 : 4;
     enum kv_status st = open_model(s, o);
     if (!st) return apply_options(s, o, exit_status);
     if (st == KV_NO_MEMORY) *exit_status = 5;
@@ -280,7 +294,7 @@ enum kv_status session_again(struct session *s, int *exit_status)
     session_close(s);
     *s = (struct session){ .json = json };
     set_defaults(s, o);
-    *exit_status = 4;
+    *exit_status = o->core ? 2 : 4;
     enum kv_status st = model ? use_model(s, model) : open_model(s, o);
     if (!st) return apply_options(s, o, exit_status);
     if (st == KV_NO_MEMORY) *exit_status = 5;
@@ -344,6 +358,8 @@ static struct reaction check_needs(struct session *s, const struct command *row,
             s, KV_NOT_NOW, "No prompt.  Use \"prompt FILE\" or \"prompt -text TEXT\" (options -p, --text).");
     if (row->needs >= NEEDS_RUN && !kv_started(s->engine))
         return refuse(s, KV_NOT_NOW, "The request is not being run.");
+    bool moves = row->group == GROUP_RUNNING && row->needs && strcmp(row->name, "when");
+    if (moves && kv_core_path(s->engine)) return refuse(s, KV_NOT_NOW, "%s", KV_CORE_CANNOT_RUN);
     kv_where(s->engine, &w);
     if (row->needs >= NEEDS_PREFILL && w.phase <= KV_PHASE_prefill)
         return refuse(

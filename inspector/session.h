@@ -122,6 +122,8 @@ void session_close(struct session *s);
 
 /* Opens a model in place of the one there, which stays on failure. */
 enum kv_status session_model(struct session *s, const char *path);
+/* Puts a model and its engine in place of those there, without prompt and focus; they are the session's now. */
+void session_take(struct session *s, struct kv_model *model, struct kv_engine *engine);
 /* Replaces the prompt (text is copied; name is shown) and the question (NULL = none); the old request stays on failure. */
 enum kv_status session_prompt(
     struct session *s, const char *name, const char *text, size_t bytes, const char *question);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/core.h"
 #include "inspector/line.h"
 #include "inspector/lookup.h"
 #include "inspector/names.h"
@@ -236,6 +237,7 @@ struct reaction cmd_question(struct session *s, const char *args)
         fprintf(s->out, s->question ? "Question: %s\n" : "There is no question.\n", s->question);
         return DONE;
     }
+    if (kv_core_path(s->engine)) return refuse(s, KV_NOT_NOW, "%s", KV_CORE_CANNOT_RUN);
     char *name = kv_strdup(s->prompt_name), *text = s->prompt, *copy = NULL;
     size_t bytes = s->prompt_bytes;
     enum kv_status st = name && (copy = kv_alloc(bytes + 1, 1))

@@ -1,6 +1,7 @@
 /* All commands. The order within a group is the order in which help and README list them. */
 #include "inspector/break.h"
 #include "inspector/command.h"
+#include "inspector/core.h"
 #include "inspector/display.h"
 #include "inspector/define.h"
 #include "inspector/events.h"
@@ -197,6 +198,13 @@ const struct command command_table[] = {
     { "export", NULL, GROUP_LOOKING, "png|npy|csv", "Write a picture, an array or a table", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, NULL, export_table },
 
+    { "generate-core-file", "gcore gcor gco gc", GROUP_LOOKING, "[-f] [FILE] [+PART]...",
+        "Write what the request knows to a core file, for a look without the model",
+        "FILE is core.TICK unless named.  PART is scores, entropy_q, columns, kv, or attn LAYER.HEAD; without "
+        "scores,\n"
+        "why has nothing to say.  The file is .safetensors: numpy reads it, and \"kvdbg -c FILE\" opens it.",
+        REPEAT_NEVER, NEEDS_RUN, COMPLETE_FILE, cmd_gcore, NULL },
+
     { "set", NULL, GROUP_CHANGING, "NAME VALUE [NAME VALUE]...", "Change settings, several at once or none of them",
         "set policy PRESET is short for set policy.preset PRESET; \"info settings\" lists all.", REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_SETTING, cmd_set, set_table },
@@ -210,6 +218,9 @@ const struct command command_table[] = {
         REPEAT_NEVER, NEEDS_PROMPT, COMPLETE_NONE, cmd_question, NULL },
     { "file", NULL, GROUP_CHANGING, "MODEL", "Open another model", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE,
         cmd_file, NULL },
+    { "core-file", NULL, GROUP_CHANGING, "[FILE]", "Look at a core file; without FILE, go back to the model",
+        "It is looked at with the same commands as a request; what would run answers with one sentence.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_core_file, NULL },
 
     { "help", "h", GROUP_SESSION, "[COMMAND | CLASS | all]", "Print list of commands", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_COMMAND, cmd_help, NULL },
@@ -305,6 +316,7 @@ const struct command_pin command_pins[] = {
     { "wh", "winheight" },
     { "m", NULL },
     { "fi", NULL },
+    { "g", NULL },
     { "di", NULL },
     { "dif", "diff" },
     { "doc", "document" },

@@ -1,5 +1,6 @@
 /* Attention rows on demand: the wanted rows alone go through the layers below once more, reading the keys that are
  * already in the cache, so a row costs what a decode step costs and nothing N x N is ever held. */
+#include "engine/core_parts.h"
 #include "engine/state.h"
 
 #include <stdlib.h>
@@ -116,6 +117,7 @@ enum kv_status kv_attention(
 {
     enum kv_status status = check_probe(e, layer, head, first, rows, stride, err);
     if (status) return status;
+    if (e->core) return core_attention(e, layer, head, first, rows, out, stride, err);
     struct probe p = { .e = e, .layer = layer, .head = head };
     struct parked parked = { 0 };
     bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;

@@ -143,6 +143,7 @@ static enum kv_status need_layer(const struct kv_engine *e, int layer, struct kv
 
 static enum kv_status need_prompt(const struct kv_engine *e, struct kv_error *err)
 {
+    if (engine_need_live(e, err)) return err->code;
     return e->n_all ? KV_OK : kv_fail(err, KV_NOT_NOW, "There is no prompt to edit the cache of.");
 }
 
@@ -200,7 +201,8 @@ enum kv_status kv_next_budgets(struct kv_engine *e, int32_t *budget, struct kv_e
     struct parked parked = { 0 };
     int n_layer = e->model->shape.n_layer;
     bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
-    enum kv_status status = engine_need_prefill(e, err);
+    enum kv_status status = engine_need_live(e, err);
+    if (!status) status = engine_need_prefill(e, err);
     if (!status) status = selection_init(&next, n_layer, 0, err);
     if (!status && live) status = pass_park(&e->pass, &parked, err);
     if (!status) {
@@ -289,6 +291,7 @@ bool kv_policy_same(const struct kv_policy_copy *a, const struct kv_policy_copy 
 
 enum kv_status kv_policy_put(struct kv_engine *e, const struct kv_policy_copy *copy, struct kv_error *err)
 {
+    if (engine_need_live(e, err)) return err->code;
     if (copy->prompt != e->prompt)
         return kv_fail(err, KV_NOT_NOW, "That policy and its edits belong to another prompt.");
     struct settings next = e->set;

@@ -292,7 +292,8 @@ enum kv_status kv_seek(struct kv_engine *e, uint64_t tick, struct kv_error *err)
 {
     struct kv_where to, whole;
     const struct plan *plan;
-    enum kv_status status = kv_where_at(e, tick, &to, err);
+    enum kv_status status = engine_need_live(e, err);
+    if (!status) status = kv_where_at(e, tick, &to, err);
     if (status) return status;
     find_pass(e, tick, &whole, &plan);
     bool back = tick < e->at.tick;
@@ -435,6 +436,7 @@ enum kv_status kv_state_hash(struct kv_engine *e, uint64_t *hash, struct kv_erro
 {
     struct hash h = { .h = 0x6b76646267u, .e = e };
     enum kv_status status = need_run(e, err);
+    if (!status) status = engine_need_live(e, err);
     if (status) return status;
     const struct kv_where *w = &e->at;
     const int place[] = { (int)w->phase, w->pass, w->layer, (int)w->stage, e->run.tail_len, e->run.n_reply };

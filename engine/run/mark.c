@@ -35,6 +35,7 @@ enum kv_status kv_mark_take(const struct kv_engine *e, struct kv_mark **out, str
 {
     *out = NULL;
     if (!e->started) return kv_fail(err, KV_NOT_NOW, "The request is not being run.");
+    if (engine_need_live(e, err)) return err->code;
     struct kv_mark *m = kv_alloc(1, sizeof *m);
     size_t n = (size_t)e->run.n_reply;
     if (m)
@@ -71,6 +72,7 @@ static enum kv_status check(const struct kv_engine *e, const struct kv_mark *m, 
 {
     const struct settings *a = &e->used, *b = &m->used;
     if (!e->started) return kv_fail(err, KV_NOT_NOW, "The request is not being run.");
+    if (engine_need_live(e, err)) return err->code;
     if (m->n_ids != e->n_all || m->n != e->n ||
         memcmp(m->token + m->n_reply, e->ids, (size_t)e->n_all * sizeof *e->ids))
         return kv_fail(err, KV_NOT_NOW, "That place belongs to another prompt.");

@@ -259,6 +259,7 @@ static enum kv_status score_sets(
 enum kv_status kv_score(struct kv_engine *e, const int32_t *reply, int n_reply, int n_set,
     const int32_t *const *kept, const int *n_kept, float *kl, struct kv_verdict *verdict, struct kv_error *err)
 {
+    if (engine_need_live(e, err)) return err->code;
     enum kv_status status = check_score(e, n_reply, n_set, kept, n_kept, err);
     if (status) return status;
     struct scorer s = { .e = e, .kept = kept, .n_kept = n_kept };

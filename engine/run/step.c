@@ -289,6 +289,7 @@ static bool reached(const struct kv_where *from, const struct kv_where *to, enum
 enum kv_status kv_step(struct kv_engine *e, enum kv_unit unit, struct kv_error *err)
 {
     if (!e->started) return kv_fail(err, KV_NOT_NOW, "The request is not being run.");
+    if (engine_need_live(e, err)) return err->code;
     if (e->past.cut && past_again(e)) {
         past_cut(e);
         e->at.branch++;
@@ -305,7 +306,8 @@ enum kv_status kv_step(struct kv_engine *e, enum kv_unit unit, struct kv_error *
 
 enum kv_status kv_recompress(struct kv_engine *e, struct kv_error *err)
 {
-    enum kv_status status = engine_need_prefill(e, err);
+    enum kv_status status = engine_need_live(e, err);
+    if (!status) status = engine_need_prefill(e, err);
     if (status) return status;
     int branch = e->at.branch + 1;
     if (e->in_place && e->at.tick > e->compress_tick) {

@@ -1,4 +1,5 @@
 /* Twin decode: the run's kept cache and the full one, fed the same tokens as a batch of two sequences. */
+#include "engine/core_parts.h"
 #include "engine/state.h"
 
 #include "engine/judge/kl.h"
@@ -140,6 +141,7 @@ enum kv_status kv_twin(struct kv_engine *e, int n, struct kv_verdict *verdict, s
     enum kv_status status = engine_need_compressed(e, err);
     if (status) return status;
     if (n < 1) return kv_fail(err, KV_BAD_ARG, "A twin needs at least 1 step, not %d.", n);
+    if (e->core) return core_twin(e, n, verdict, err);
     int room = e->model->shape.n_context - e->n_all;
     if (n > room) n = room;
     if (e->in_place)

@@ -68,6 +68,7 @@ enum kv_status kv_why(
     bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
     enum kv_status status = check(e, layer, position, err);
     if (status) return status;
+    if (e->core) return kv_fail(err, KV_NOT_NOW, "The parts of a score are not in this core file.");
     *out = (struct kv_why){ .score = (double)e->sel.score[(size_t)layer * (size_t)e->n + (size_t)position] };
     if (!policy_selector_at(e->sel.policy.selector)->parts) return KV_OK;
     if (e->in_place)

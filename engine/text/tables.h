@@ -18,6 +18,8 @@ struct kv_tokenizer {
     unsigned char *flag;       /* [n_token] TOKEN_ */
     int32_t *special;          /* by first byte, then longest first, then smallest id */
     size_t special_start[257]; /* special[special_start[b] .. special_start[b + 1]) begin with byte b */
+    int32_t *id;               /* [n_id] ascending: only these have pieces, piece i is id[i]'s; NULL = all have */
+    int n_id;
 };
 
 #endif

@@ -237,25 +237,35 @@ void tok_close(struct kv_tokenizer *t)
     free(t->start);
     free(t->flag);
     free(t->special);
+    free(t->id);
     free(t);
+}
+
+static int compare_id(const void *left, const void *right)
+{
+    int32_t a = *(const int32_t *)left, b = *(const int32_t *)right;
+    return a < b ? -1 : a > b;
 }
 
 const char *tok_piece(const struct kv_tokenizer *t, int32_t id, size_t *length)
 {
     *length = 0;
     if (id < 0 || id >= t->n_token) return NULL;
-    *length = t->start[id + 1] - t->start[id];
-    return t->bytes + t->start[id];
+    const int32_t *found = t->id ? bsearch(&id, t->id, (size_t)t->n_id, sizeof id, compare_id) : NULL;
+    if (t->id && !found) return NULL;
+    size_t i = found ? (size_t)(found - t->id) : (size_t)id;
+    *length = t->start[i + 1] - t->start[i];
+    return t->bytes + t->start[i];
 }
 
 bool tok_is_control(const struct kv_tokenizer *t, int32_t id)
 {
-    return id >= 0 && id < t->n_token && t->flag[id] & TOKEN_CONTROL;
+    return t->flag && id >= 0 && id < t->n_token && t->flag[id] & TOKEN_CONTROL;
 }
 
 bool tok_is_end(const struct kv_tokenizer *t, int32_t id)
 {
-    return id >= 0 && id < t->n_token && t->flag[id] & TOKEN_END;
+    return t->flag && id >= 0 && id < t->n_token && t->flag[id] & TOKEN_END;
 }
 
 static const char *const end_names[] = { "<|im_end|>", "<|endoftext|>", NULL };

@@ -24,6 +24,11 @@ struct kv_tokenizer;
 enum kv_status tok_open(const struct kv_vocabulary *v, struct kv_tokenizer **out, struct kv_error *err);
 void tok_close(struct kv_tokenizer *t); /* NULL is fine */
 
+/* A tokenizer that can only be asked for the pieces of n ids, ascending and below n_token: piece i is
+ * bytes[start[i] .. start[i + 1]), start[0] = 0. All is copied. KV_NO_MEMORY. */
+enum kv_status tok_from_pieces(int n_token, const int32_t *id, const int32_t *start, int n, const char *bytes,
+    struct kv_tokenizer **out, struct kv_error *err);
+
 /* Encodes `bytes` bytes of text, at most 1 GiB. *ids [*n] i32 is released by the caller with free(). No begin
  * or end token is added: vocabulary.add_bos is for the caller to honor. KV_BAD_ARG: too long. KV_UNSUPPORTED: a
  * byte for which the vocabulary has no token. */

@@ -15,11 +15,6 @@ $ kvdbg --interpreter mi
 kvdbg: --interpreter is console or jsonl, not "mi".
 [2]
 
-## core file of a later kvdbg
-$ kvdbg -c x.core
-kvdbg: Option -c is not there yet: this kvdbg has no core files.
-[2]
-
 ## two models
 $ kvdbg a.gguf b.gguf
 kvdbg: Two models are named: "a.gguf" and "b.gguf".
@@ -309,6 +304,7 @@ models/smollm2-135m-instruct-q4_1.gguf, which `make model' fetches.
 
 Options:
   -p, --prompt FILE           read the prompt from FILE
+  -c, --core FILE             look at a core file, without its model
   --text TEXT                 take TEXT as the prompt
   --question TEXT             ask TEXT about the prompt
   --chat on|off               wrap the prompt in the model's chat template (default: where it has one)
