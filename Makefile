@@ -26,6 +26,7 @@ SIMD   := $(foreach isa,avx2 avx512,$(patsubst %.c,$(BUILD)/%.$(isa).o,$(wildcar
 TOP    := $(call obj,$(wildcard render/*.c inspector/*.c))
 exe = $(patsubst %.c,$(BUILD)/%,$(1))
 UNIT   := $(call exe,$(wildcard tests/unit/*.c))
+FUZZ   := $(call exe,$(wildcard tests/fuzz/fuzz_*.c tests/fuzz/*_seeds.c))
 TESTLIB := $(call obj,$(wildcard tests/lib/*.c))
 
 .PHONY: all cuda engine unit demo test soak bench model deps gpu-check asan format install clean libs
@@ -46,6 +47,9 @@ $(BUILD)/kvdbg: $(TOP) $(BUILD)/libengine.a
 	$(Q)echo "  LINK $@"; $(CC) $(CFLAGS) -o $@ $^ $(ENGLIBS) $(TOPLIBS)
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TESTLIB) $(BUILD)/librender.a $(BUILD)/libengine.a
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(ENGLIBS) $(TOPLIBS)
+# Fuzz targets without libFuzzer; the sanitizer at least watches the heap, and where OPT says so, all.
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(call obj,tests/fuzz/driver.c tests/fuzz/tiny.c) $(filter-out %/main.o,$(TOP)) $(BUILD)/libengine.a
+	$(Q)$(CC) $(CFLAGS) -fsanitize=address -o $@ $^ $(ENGLIBS) $(TOPLIBS)
 
 $(BUILD)/render/%.o $(BUILD)/inspector/%.o: CPPFLAGS += $(TOPFLAGS)
 $(BUILD)/kernels/%.o: OPT := $(subst -O2,-O3,$(OPT))
@@ -69,7 +73,7 @@ demo: deps model
 test: deps model
 	$(Q)$(MAKE) -j$$(nproc) --no-print-directory all unit
 	$(Q)tests/run.sh $(BUILD) $(T)
-unit: libs $(UNIT)
+unit: libs $(UNIT) $(FUZZ)
 asan: deps model
 	$(Q)$(MAKE) -j$$(nproc) --no-print-directory BUILD=$(BUILD)/asan OPT='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit
 	$(Q)tests/run.sh $(BUILD)/asan $(T)
