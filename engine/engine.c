@@ -47,9 +47,11 @@ static void end_request(struct kv_engine *e)
     free(e->row_pos);
     free(e->logits);
     free(e->prefill_logits);
+    free(e->stage_us);
     e->run = (struct run){ 0 };
     e->row_id = e->row_pos = NULL;
     e->logits = e->prefill_logits = NULL;
+    e->stage_us = NULL;
     for (int i = 0; i < PLAN_KINDS; i++) plan_free(&e->plan[i]);
     memset(e->time, 0, sizeof e->time);
     e->started = false;
@@ -256,6 +258,8 @@ static enum kv_status alloc_request(struct kv_engine *e, int rows, struct kv_err
     enum kv_status status = KV_OK;
     for (int i = 0; i < PLAN_KINDS && !status; i++)
         status = plan_build((enum plan_kind)i, s->n_layer, &e->plan[i], err);
+    e->stage_us = status ? NULL : kv_alloc((size_t)e->plan[PLAN_GENERATE].n, sizeof *e->stage_us);
+    if (!status && !e->stage_us) status = kv_fail(err, KV_NO_MEMORY, "No memory for the times of a pass.");
     if (!status) status = cache_init(&e->resident, &e->format, err);
     if (!status) status = cache_alloc(&e->resident, e->n, err);
     if (!status) status = selection_init(&e->sel, s->n_layer, e->n, err);

@@ -118,6 +118,7 @@ struct kv_engine {
     float *prefill_logits; /* [n_vocab] of the prompt's last row, host; set once the prefill is done without
                               question */
     struct kv_time time[KV_PHASE_COUNT];
+    double *stage_us; /* [items of the longest plan] of the items before the cursor, in this pass */
     struct past past;
     struct twin_result twin;
     struct score_base base;

@@ -1,6 +1,7 @@
-/* Attention rows on demand: the wanted rows alone go through the layers below once more, reading the keys that are
- * already in the cache, so a row costs what a decode step costs and nothing N x N is ever held. */
+/* Attention rows and hidden rows on demand: the wanted rows alone go through the layers below once more, reading the
+ * keys that are already in the cache, so a row costs what a decode step costs and nothing N x N is ever held. */
 #include "engine/core_parts.h"
+#include "engine/look.h"
 #include "engine/state.h"
 
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 
 struct probe {
     struct kv_engine *e;
-    int layer, head;
+    int layer, head; /* head -1: what enters the layer is wanted, not its attention */
     int32_t *id, *pos;
     float *device, *host; /* [rows][keys] probabilities by slot */
     int rows, keys;       /* of one pass; keys of a row, at most */
@@ -44,14 +45,14 @@ static void close_probe(struct probe *p)
     if (p->device) m->be->release(m->ctx, p->device, (size_t)p->rows * (size_t)p->keys * sizeof *p->device);
 }
 
-/* Runs the pass up to attention in the probe's layer, appending nothing. */
+/* Runs the pass up to the probe's layer, or to attention in it, appending nothing. */
 static enum kv_status climb(struct probe *p, struct pass *pass, struct kv_error *err)
 {
     static const enum kv_stage stage[] = { KV_STAGE_norm, KV_STAGE_qkv, KV_STAGE_rope, KV_STAGE_attend,
         KV_STAGE_oproj, KV_STAGE_ffn };
     enum kv_status status = pass_stage(pass, KV_STAGE_embed, -1, err);
     for (int l = 0; l <= p->layer && !status; l++) {
-        size_t stages = l < p->layer ? KV_COUNT(stage) : 4;
+        size_t stages = l < p->layer ? KV_COUNT(stage) : p->head < 0 ? 0 : 4;
         for (size_t i = 0; i < stages && !status; i++) status = pass_stage(pass, stage[i], l, err);
     }
     return status;
@@ -72,6 +73,7 @@ static enum kv_status probe_rows(struct probe *p, int first, int n, float *out, 
                          : (struct pass_seq){ e->run.prefix.span, e->run.tail.span, 1, 1, n };
     enum kv_status status = climb(p, &pass, err);
     if (status) return status;
+    if (p->head < 0) return m->be->read(m->ctx, out, m->x, (size_t)n * stride * sizeof *out, err);
     struct kv_seq seq[PASS_SEQS];
     const struct kv_attend a = pass_attention(&pass, p->layer, seq);
     status = m->be->probabilities(m->ctx, &a, p->head, p->device, (size_t)p->keys, err);
@@ -89,8 +91,7 @@ static enum kv_status probe_rows(struct probe *p, int first, int n, float *out, 
     return KV_OK;
 }
 
-static enum kv_status check_probe(
-    const struct kv_engine *e, int layer, int head, int first, int rows, size_t stride, struct kv_error *err)
+static enum kv_status check_probe(const struct kv_engine *e, int layer, int first, int rows, struct kv_error *err)
 {
     const struct kv_shape *s = &e->model->shape;
     enum kv_status status = engine_need_prefill(e, err);
@@ -99,10 +100,7 @@ static enum kv_status check_probe(
     if (layer < 0 || layer >= s->n_layer)
         return kv_fail(
             err, KV_BAD_ARG, "Layer %d out of range; model has %d (0-%d).", layer, s->n_layer, s->n_layer - 1);
-    if (head < 0 || head >= s->n_head)
-        return kv_fail(
-            err, KV_BAD_ARG, "Head %d out of range; model has %d (0-%d).", head, s->n_head, s->n_head - 1);
-    if (rows < 1 || first < 0 || first > n - rows || stride < (size_t)(first + rows))
+    if (rows < 1 || first < 0 || first > n - rows)
         return kv_fail(err, KV_BAD_ARG, "Rows %d-%lld out of range; %d tokens were read (0-%d).", first,
             (long long)first + rows - 1, n, n - 1);
     if (first < e->n && e->in_place && e->at.tick > e->compress_tick)
@@ -112,22 +110,21 @@ static enum kv_status check_probe(
     return KV_OK;
 }
 
-enum kv_status kv_attention(
-    struct kv_engine *e, int layer, int head, int first, int rows, float *out, size_t stride, struct kv_error *err)
+/* All rows in passes of what the machine holds; a pass under way is put aside meanwhile. */
+static enum kv_status run_probe(
+    struct probe *p, int first, int rows, float *out, size_t stride, struct kv_error *err)
 {
-    enum kv_status status = check_probe(e, layer, head, first, rows, stride, err);
-    if (status) return status;
-    if (e->core) return core_attention(e, layer, head, first, rows, out, stride, err);
-    struct probe p = { .e = e, .layer = layer, .head = head };
+    struct kv_engine *e = p->e;
+    enum kv_status status = KV_OK;
     struct parked parked = { 0 };
     bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
     if (live) status = pass_park(&e->pass, &parked, err);
-    if (!status) status = open_probe(&p, rows, err);
+    if (!status) status = open_probe(p, rows, err);
     memset(out, 0, (size_t)rows * stride * sizeof *out);
     for (int at = first; at < first + rows && !status;) {
         int end = at < e->n && first + rows > e->n ? e->n : first + rows;
-        int n = end - at < p.rows ? end - at : p.rows;
-        status = probe_rows(&p, at, n, out + (size_t)(at - first) * stride, stride, err);
+        int n = end - at < p->rows ? end - at : p->rows;
+        status = probe_rows(p, at, n, out + (size_t)(at - first) * stride, stride, err);
         at += n;
         if (!status && at < first + rows && engine_stopped(e))
             status = kv_fail(err, KV_STOPPED, "Stopped on request.");
@@ -136,6 +133,31 @@ enum kv_status kv_attention(
         enum kv_status back = pass_unpark(&e->pass, &parked, status ? NULL : err);
         if (!status) status = back;
     }
-    close_probe(&p);
+    close_probe(p);
     return status;
+}
+
+enum kv_status kv_attention(
+    struct kv_engine *e, int layer, int head, int first, int rows, float *out, size_t stride, struct kv_error *err)
+{
+    const struct kv_shape *s = &e->model->shape;
+    enum kv_status status = check_probe(e, layer, first, rows, err);
+    if (status) return status;
+    if (head < 0 || head >= s->n_head)
+        return kv_fail(
+            err, KV_BAD_ARG, "Head %d out of range; model has %d (0-%d).", head, s->n_head, s->n_head - 1);
+    if (stride < (size_t)(first + rows))
+        return kv_fail(err, KV_BAD_ARG, "Attention rows to %d need %d columns, not %zu.", first + rows - 1,
+            first + rows, stride);
+    if (e->core) return core_attention(e, layer, head, first, rows, out, stride, err);
+    struct probe p = { .e = e, .layer = layer, .head = head };
+    return run_probe(&p, first, rows, out, stride, err);
+}
+
+enum kv_status kv_hidden(struct kv_engine *e, int layer, int first, int rows, float *out, struct kv_error *err)
+{
+    enum kv_status status = check_probe(e, layer, first, rows, err);
+    if (!status && e->core) status = kv_fail(err, KV_NOT_NOW, KV_CORE_CANNOT_RUN);
+    struct probe p = { .e = e, .layer = layer, .head = -1 };
+    return status ? status : run_probe(&p, first, rows, out, (size_t)e->model->shape.hidden, err);
 }

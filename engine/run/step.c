@@ -259,7 +259,8 @@ enum kv_status step_stage(struct kv_engine *e, struct kv_error *err)
     double begin = kv_now_us();
     enum kv_status status = run_item(e, item, err);
     bool again = past_again(e);
-    if (!again) time->us += kv_now_us() - begin;
+    e->stage_us[e->item] = kv_now_us() - begin;
+    if (!again) time->us += e->stage_us[e->item];
     if (status) return status;
     report(e, item);
     e->at.tick++;
