@@ -9,6 +9,7 @@
 #include "inspector/names.h"
 #include "inspector/picture.h"
 #include "inspector/prompt.h"
+#include "inspector/rows.h"
 #include "inspector/table_groups.h"
 
 struct wanted {
@@ -118,7 +119,7 @@ bool complete_line(
 
 /* Each candidate is printed as the whole line that it would make. */
 struct printer {
-    FILE *out;
+    struct session *s;
     const char *line;
     size_t start;
 };
@@ -126,12 +127,14 @@ struct printer {
 static void print_candidate(void *ctx, const char *word)
 {
     const struct printer *p = ctx;
-    fprintf(p->out, "%.*s%s\n", (int)p->start, p->line, word);
+    fprintf(p->s->out, "%.*s%s\n", (int)p->start, p->line, word);
+    rows_new(p->s);
+    rows_text(p->s, "word", word);
 }
 
 struct reaction cmd_complete(struct session *s, const char *args)
 {
-    struct printer p = { s->out, args, 0 };
+    struct printer p = { s, args, 0 };
     complete_line(s, args, &p.start, print_candidate, &p);
     return DONE;
 }

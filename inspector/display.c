@@ -6,6 +6,7 @@
 
 #include "inspector/format.h"
 #include "inspector/line.h"
+#include "inspector/rows.h"
 
 struct display {
     int number;
@@ -35,6 +36,14 @@ void display_free(struct session *s)
     s->displays = NULL;
 }
 
+static void row(struct session *s, const struct display *d)
+{
+    rows_new(s);
+    rows_number(s, "Num", d->number);
+    rows_flag(s, "Enb", d->enabled);
+    rows_text(s, "Expression", d->text);
+}
+
 /* "1: /x E[0] = ..."; what cannot be shown says why in its place. */
 static void show(struct session *s, const struct display *d)
 {
@@ -45,10 +54,13 @@ static void show(struct session *s, const struct display *d)
     if (d->format.letter) fprintf(s->out, "/%c ", d->format.letter);
     fprintf(s->out, "%s = ", d->text);
     s->computed = false;
+    row(s, d);
     if (expr_text(s, d->text, &v, &err))
         fprintf(s->out, "<error: %s>\n", err.text);
     else {
         format_value(s, &v, &how);
+        rows_cell(s, "value", &v);
+        rows_text(s, "unit", *v.unit ? v.unit : NULL);
         fprintf(s->out, "%s\n", s->computed ? session_mark(s) : "");
     }
     value_free(&v);
@@ -139,6 +151,7 @@ struct reaction cmd_info_display(struct session *s, const char *args)
     fprintf(s->out, "Auto-display expressions now in effect:\nNum Enb Expression\n");
     for (int i = 0; i < s->n_displays; i++) {
         const struct display *d = &s->displays[i];
+        row(s, d);
         fprintf(s->out, "%d:   %c  ", d->number, d->enabled ? 'y' : 'n');
         if (d->format.letter) fprintf(s->out, "/%c ", d->format.letter);
         fprintf(s->out, "%s\n", d->text);

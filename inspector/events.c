@@ -9,6 +9,7 @@
 
 #include "inspector/catch.h"
 #include "inspector/line.h"
+#include "inspector/rows.h"
 #include "inspector/run.h"
 
 enum event {
@@ -138,6 +139,11 @@ static void table_head(struct session *s) { fprintf(s->out, "Signal        Stop\
 
 static void table_row(struct session *s, int e)
 {
+    rows_new(s);
+    rows_text(s, "Signal", events[e].name);
+    rows_flag(s, "Stop", stops_at(s, e));
+    rows_flag(s, "Print", prints(s, e));
+    rows_text(s, "Description", events[e].help);
     fprintf(s->out, "%-13s %s\t%s\t%s\n", events[e].name, stops_at(s, e) ? "Yes" : "No",
         prints(s, e) ? "Yes" : "No", events[e].help);
 }

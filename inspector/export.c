@@ -11,6 +11,7 @@
 #include "inspector/info.h"
 #include "inspector/line.h"
 #include "inspector/picture.h"
+#include "inspector/rows.h"
 #include "inspector/target.h"
 #include "render/csv.h"
 #include "render/npy.h"
@@ -22,6 +23,10 @@ static struct reaction target_done(struct session *s, struct target *t, const ch
     char sha[65], bytes[32];
     if (target_close(s, t) || hash_file(t->path, sha, &s->err)) return failed(s);
     unsigned long long size = stat(t->path, &info) ? 0 : (unsigned long long)info.st_size;
+    rows_fact_text(s, "file", t->path);
+    rows_fact_text(s, "what", what);
+    rows_fact(s, "bytes", (double)size);
+    rows_fact_text(s, "sha256", sha);
     fprintf(s->out, "%s: %s, %s bytes, sha256 %s%s\n", t->path, what, line_thousands(size, bytes), sha,
         session_mark(s));
     return DONE;
@@ -240,6 +245,11 @@ struct reaction cmd_info_png(struct session *s, const char *args)
     fprintf(s->out, "%s: %zux%zu\n", words.word[0], recipe.width, recipe.height);
     for (size_t i = 0; i < recipe.count; i++)
         fprintf(s->out, "  %-22s %s\n", recipe.notes[i].key, recipe.notes[i].text);
+    for (size_t i = 0; i < recipe.count; i++) {
+        rows_new(s);
+        rows_text(s, "key", recipe.notes[i].key);
+        rows_text(s, "text", recipe.notes[i].text);
+    }
     png_recipe_free(&recipe);
     return DONE;
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "inspector/rows.h"
 #include "inspector/run.h"
 
 static const char *const names[FRAME_COUNT] = { "stage", "layer", "pass", "phase", "request" };
@@ -83,6 +84,14 @@ void frames_text(struct session *s, int frame, char *text, size_t size)
     if (frame == FRAME_STAGE) snprintf(text + at, size - at, " at tick %llu", (unsigned long long)w.tick);
 }
 
+static void row(struct session *s, int frame, const char *text)
+{
+    rows_new(s);
+    rows_number(s, "frame", frame);
+    rows_text(s, "kind", names[frame]);
+    rows_text(s, "what", text + strlen("#0  "));
+}
+
 /* The frame's line, and for the stage what runs next. */
 static void show(struct session *s)
 {
@@ -91,6 +100,7 @@ static void show(struct session *s)
     kv_where(s->engine, &w);
     frames_text(s, s->frame, text, sizeof text);
     fprintf(s->out, "%s\n", text);
+    row(s, s->frame, text);
     if (s->frame != FRAME_STAGE) return;
     run_next_text(s, &w, text, sizeof text);
     fprintf(s->out, "%llu\t%s\n", (unsigned long long)w.tick, text);
@@ -125,6 +135,7 @@ struct reaction cmd_backtrace(struct session *s, const char *args)
         if (!shown) continue;
         frames_text(s, f, text, sizeof text);
         fprintf(s->out, "%s\n", text);
+        row(s, f, text);
     }
     if (count >= 0 && count < there && s->terminal) fprintf(s->out, "(More stack frames follow...)\n");
     return DONE;
@@ -187,6 +198,7 @@ struct reaction cmd_info_frame(struct session *s, const char *args)
     location_where(&w, where, sizeof where);
     int frame = frames_selected(s), outer = frame + 1;
     frames_text(s, frame, text, sizeof text);
+    row(s, frame, text);
     fprintf(s->out, "Stack level %d, %s at %s:\n %s\n", frame, names[frame], where, text + strlen("#0  "));
     fprintf(s->out, " tick %llu of branch %d\n", (unsigned long long)w.tick, w.branch);
     while (outer < FRAME_COUNT && !frames_there(&w, outer)) outer++;

@@ -8,6 +8,7 @@
 
 #include "engine/history.h"
 #include "inspector/line.h"
+#include "inspector/rows.h"
 #include "inspector/run.h"
 #include "inspector/time.h"
 
@@ -203,6 +204,14 @@ struct reaction cmd_info_checkpoints(struct session *s, const char *args)
         struct kv_where w;
         kv_mark_where(c->place.mark, &w);
         location_where(&w, where, sizeof where);
+        rows_new(s);
+        rows_number(s, "Num", c->number);
+        rows_number(s, "Tick", (double)w.tick);
+        rows_number(s, "Branch", w.branch);
+        rows_number(s, "Bytes", (double)place_bytes(&c->place));
+        rows_text(s, "What", where);
+        rows_text(s, "Name", c->name);
+        rows_flag(s, "here", stands_at(s, &c->place));
         fprintf(s->out, "%c %3d %10llu %6d %12s  %-24s%s%s\n", stands_at(s, &c->place) ? '*' : ' ', c->number,
             (unsigned long long)w.tick, w.branch, line_thousands(place_bytes(&c->place), bytes), where,
             *c->name ? " " : "", c->name);
@@ -305,6 +314,12 @@ struct reaction cmd_info_record(struct session *s, const char *args)
     }
     kv_where(s->engine, &w);
     location_where(&w, where, sizeof where);
+    rows_fact_text(s, "mode", h.current < h.highest ? "replay" : "record");
+    rows_fact(s, "lowest", (double)h.lowest);
+    rows_fact(s, "current", (double)h.current);
+    rows_fact(s, "highest", (double)h.highest);
+    rows_fact(s, "sums_bytes", (double)h.bytes);
+    rows_fact(s, "checkpoint_bytes", (double)checkpoint_bytes(m));
     fprintf(s->out, "%s mode:\n", h.current < h.highest ? "Replay" : "Record");
     fprintf(s->out, "Lowest recorded tick is %llu.\n", (unsigned long long)h.lowest);
     fprintf(s->out, "Current tick is %llu (%s), in branch %d.\n", (unsigned long long)h.current, where, w.branch);

@@ -120,6 +120,10 @@ struct reaction cmd_set_var(struct session *s, const char *args)
 
 static void show_variable(struct session *s, const char *name, struct value *v)
 {
+    rows_new(s);
+    rows_text(s, "name", name);
+    rows_cell(s, "value", v);
+    rows_text(s, "unit", v->kind == VALUE_NUMBER && *v->unit ? v->unit : NULL);
     fprintf(s->out, "$%s = ", name);
     print_value(s, v);
     fputc('\n', s->out);
@@ -136,6 +140,9 @@ struct reaction cmd_show_values(struct session *s, const char *args)
 {
     (void)args;
     for (size_t i = s->n_history > 10 ? s->n_history - 10 : 0; i < s->n_history; i++) {
+        rows_new(s);
+        rows_number(s, "number", (double)i + 1);
+        rows_cell(s, "value", &s->history[i]);
         fprintf(s->out, "$%zu = ", i + 1);
         print_value(s, &s->history[i]);
         fputc('\n', s->out);

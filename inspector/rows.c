@@ -153,6 +153,17 @@ static void axes(struct session *s, const struct value *v)
         cJSON_Delete(places);
 }
 
+static cJSON *value_item(const struct value *v)
+{
+    if (v->kind == VALUE_NUMBER && v->count <= ROWS_NUMBERS) return numbers_item(v);
+    return text_item(v->kind == VALUE_TEXT ? v->text : NULL);
+}
+
+void rows_cell(struct session *s, const char *column, const struct value *v)
+{
+    if (jsonl_answer(s)) cell(s, column, value_item(v));
+}
+
 enum kv_status rows_value(struct session *s, const struct value *v, size_t number)
 {
     if (!jsonl_answer(s)) return KV_OK;
@@ -161,11 +172,8 @@ enum kv_status rows_value(struct session *s, const struct value *v, size_t numbe
             "That is %zu numbers, and one object gives at most %d; narrow it with indices, or export it.", v->count,
             ROWS_NUMBERS);
     if (number) fact(s, "number", jsonl_number((double)number));
-    if (v->kind != VALUE_NUMBER) {
-        fact(s, "value", text_item(v->kind == VALUE_TEXT ? v->text : NULL));
-        return KV_OK;
-    }
-    fact(s, "value", numbers_item(v));
+    fact(s, "value", value_item(v));
+    if (v->kind != VALUE_NUMBER) return KV_OK;
     if (v->names != VALUE_PLAIN) fact(s, "texts", texts_item(s, v));
     if (v->n_dim) axes(s, v);
     if (*v->unit) fact(s, "unit", cJSON_CreateString(v->unit));

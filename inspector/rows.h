@@ -15,6 +15,9 @@ void rows_flag(struct session *s, const char *column, bool yes);
 /* A token's text; bytes that are no UTF-8 are replaced. */
 void rows_token(struct session *s, const char *column, int32_t id);
 
+/* A value as nested lists; null above ROWS_NUMBERS elements. */
+void rows_cell(struct session *s, const char *column, const struct value *v);
+
 /* The unit of a column, or of a field that rows_fact wrote. */
 void rows_unit(struct session *s, const char *column, const char *unit);
 

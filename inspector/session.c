@@ -262,7 +262,7 @@ static enum kv_status apply_options(struct session *s, const struct options *o, 
         *exit_status = 2;
         return st;
     }
-    if (o->question && !o->text && !o->prompt) {
+    if (o->question && !o->text && !o->prompt && !o->for_each) {
         *exit_status = 2;
         return kv_fail(&s->err, KV_BAD_ARG, "--question needs a prompt to ask about: --prompt FILE or --text S.");
     }

@@ -194,7 +194,8 @@ struct reaction cmd_prompt(struct session *s, const char *args)
     struct reaction r = CHANGED;
     if (line_split(args, &words, &s->err)) return failed(s);
     if (!words.count) {
-        if (!s->prompt_name) return refuse(s, KV_BAD_ARG, "Argument required (FILE, or -text TEXT).");
+        if (!s->prompt_name)
+            return refuse(s, KV_BAD_ARG, "Argument required (FILE, -text TEXT, or $NAME of a text).");
         describe_prompt(s);
         return DONE;
     }

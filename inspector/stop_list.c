@@ -9,6 +9,7 @@
 #include "inspector/catch.h"
 #include "inspector/line.h"
 #include "inspector/names.h"
+#include "inspector/rows.h"
 #include "inspector/target.h"
 #include "inspector/watch.h"
 
@@ -205,6 +206,16 @@ static void show_stop(struct session *s, const struct stop *stop, int width)
     static const char *const disp[] = { "keep", "del", "dis" };
     char what[400];
     stop_what(stop, what, sizeof what);
+    rows_new(s);
+    rows_number(s, "Num", stop->number);
+    rows_text(s, "Type", stop_type(stop));
+    rows_text(s, "Disp", disp[stop->disp]);
+    rows_flag(s, "Enb", stop->enabled);
+    rows_text(s, "What", what);
+    rows_text(s, "condition", stop->condition);
+    rows_number(s, "hits", (double)stop->hits);
+    rows_number(s, "ignore", (double)stop->ignore);
+    rows_text(s, "commands", stop->commands);
     fprintf(s->out, "%-7d %-*s %-4s %-3s %s\n", stop->number, width, stop_type(stop), disp[stop->disp],
         stop->enabled ? "y" : "n", what);
     if (stop->condition) fprintf(s->out, "\tstop only if %s\n", stop->condition);

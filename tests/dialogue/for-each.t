@@ -59,6 +59,27 @@ prefill:0 embed, tick 0
 0	embed  rows 0-82 of 83  (synthetic weights)
 3 rows: 3 passed, 0 failed
 
+## for-each: the command line's question about each row's prompt
+$ printf '{"document":"some words here"}\n{"prompt":"more words"}\n' >$T/r; kvdbg -nx --for-each $T/r --question what -ex 'if $_row == 0' -ex 'prompt $document' -ex start synthetic:tiny --precision f32
+> echo 'if $_row == 0
+> prompt $document
+> end
+> start' >$T/s
+> kvdbg -nx --for-each $T/r --question what -x $T/s synthetic:tiny --precision f32
+`if' needs the lines that follow it: put them into a file (-x) or type them at the prompt.
+$T/r:1: row 0 failed.
+2 rows: 0 passed, 1 failed (row 0: `if' needs the lines that follow it: put them into a file (-x) or type them at the prompt.), 1 not run
+Prompt: $document, 15 bytes, 15 tokens (chat template), and a question
+Starting request: $document, 15 tokens and a question of 14 (chat; f32, cpu, synthetic weights: timing only)
+
+prefill:0 embed, tick 0
+0	embed  rows 0-14 of 15  (synthetic weights)
+Starting request: $T/r:2, 12 tokens and a question of 14 (chat; f32, cpu, synthetic weights: timing only)
+
+prefill:0 embed, tick 0
+0	embed  rows 0-11 of 12  (synthetic weights)
+2 rows: 2 passed, 0 failed
+
 ## for-each: rows that are wrong, gone past
 $ printf '{"prompt":"a b"}\n{"prompt":"a"\n[1]\n{"prompt":7}\n{"prompt":""}\n{"prompt":"a\\u0000b"}\n{"prompt":"\377"}\n{"prompt":"a"} x\n' >$T/r
 > printf '{"prompt":"a\0b"}\n{"id":1}\n{"prompt":"%s"}\n{"prompt":"good"}' "$(head -c 3000 /dev/zero | tr '\0' x)" >>$T/r
