@@ -136,11 +136,12 @@ static bool happened(
 {
     char *said = NULL;
     bool yes;
-    if (!near(stop, now, before)) return false;
+    bool back = stop->watch && s->backward; /* where the value was another, before the place that made it so */
+    if (!back && !near(stop, now, before)) return false;
     if (stop->event)
         yes = catch_happened(s, stop->event, now, before, quiet ? NULL : &said);
     else if (stop->watch)
-        yes = before && watch_changed(s, stop->watch, quiet ? NULL : &said);
+        yes = (before || back) && watch_changed(s, stop->watch, quiet ? NULL : &said);
     else
         yes = place_here(s, &stop->at, now, before);
     if (yes && !quiet) {

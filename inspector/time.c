@@ -62,36 +62,27 @@ static uint64_t unit_back(struct session *s, uint64_t from, enum kv_unit unit, l
 
 /* --- stops on the way back --------------------------------------------------------------------------------------------- */
 
-/* Boundaries of one pass where a stop stops, in the order of time. */
-struct hits {
-    uint64_t *tick;
-    size_t count, cap;
-};
-
-static enum kv_status add_hit(struct session *s, struct hits *h, uint64_t tick)
+/* Whether a stop may stop at a tick on the way back: by its place, or, a watched value, before the place where it
+ * changed. */
+static bool near(struct session *s, uint64_t tick)
 {
-    if (h->count == h->cap) {
-        size_t cap = h->cap ? 2 * h->cap : 64;
-        uint64_t *more = realloc(h->tick, cap * sizeof *more);
-        if (!more) return kv_fail(&s->err, KV_NO_MEMORY, "No memory to look for stops in a pass.");
-        h->tick = more;
-        h->cap = cap;
-    }
-    h->tick[h->count++] = tick;
-    return KV_OK;
+    struct kv_where after, now, before;
+    bool later = places(s, tick + 1, &after, &now);
+    const struct kv_where *from = places(s, tick, &now, &before) ? &before : NULL;
+    return stops_near(&s->stops, &now, from) || (later && stops_near(&s->stops, &after, &now));
 }
 
-/* Fills in the hits from `low` to `high`, which lie in one pass. */
-static enum kv_status find_hits(struct session *s, uint64_t low, uint64_t high, struct hits *h)
+/* The last tick from `low` to `high`, which lie in one pass, where a stop would stop; the engine is left behind it. */
+static enum kv_status last_hit(struct session *s, uint64_t low, uint64_t high, uint64_t *hit, bool *found)
 {
     enum kv_status st = KV_OK;
-    h->count = 0;
+    *found = false;
     for (uint64_t t = low; t <= high && !st; t++) {
         struct kv_where now, before;
-        const struct kv_where *from = places(s, t, &now, &before) ? &before : NULL;
-        if (!stops_near(&s->stops, &now, from)) continue;
-        st = seek(s, t);
-        if (!st && stops_would(s, &now, from)) st = add_hit(s, h, t);
+        if (!near(s, t) || (st = seek(s, t))) continue;
+        if (!stops_would(s, &now, places(s, t, &now, &before) ? &before : NULL)) continue;
+        *hit = t;
+        *found = true;
     }
     return st;
 }
@@ -100,25 +91,21 @@ static enum kv_status find_hits(struct session *s, uint64_t low, uint64_t high, 
  * Ignore counts let hits pass here, as they do on the way forward. */
 static enum kv_status back_to_stop(struct session *s, uint64_t low, uint64_t from, bool *stopped)
 {
-    struct hits h = { 0 };
     enum kv_status st = KV_OK;
     *stopped = false;
     while (from > low && s->stops.count && !st && !*stopped) {
+        struct kv_where now, before;
+        bool found;
         long one = 1;
-        uint64_t high = from - 1;
-        from = unit_back(s, from, KV_UNIT_PASS, &one);
-        if (from < low) from = low;
-        st = find_hits(s, from, high, &h);
-        for (size_t i = h.count; i-- && !st && !*stopped;) {
-            struct kv_where now, before;
-            bool first = !places(s, h.tick[i], &now, &before);
-            st = seek(s, h.tick[i]);
-            if (st) break;
+        uint64_t hit, begin = unit_back(s, from, KV_UNIT_PASS, &one);
+        if (begin < low) begin = low;
+        st = last_hit(s, begin, from - 1, &hit, &found);
+        from = found ? hit : begin;
+        if (!st && found && !(st = seek(s, hit))) {
             time_arrived(s);
-            *stopped = run_stop_here(s, &now, first ? NULL : &before);
+            *stopped = run_stop_here(s, &now, places(s, hit, &now, &before) ? &before : NULL);
         }
     }
-    free(h.tick);
     return st;
 }
 
@@ -130,8 +117,9 @@ struct reaction time_back(struct session *s, bool goes, enum kv_unit unit, long 
     uint64_t low = goes ? unit_back(s, first.tick, unit, &count) : 0;
     run_end_line(s);
     enum kv_status st = back_to_stop(s, low, first.tick, &stopped);
+    if (!st && !stopped) st = seek(s, low);
+    stops_moved(s);
     if (!st && stopped) return STEPPED;
-    if (!st) st = seek(s, low);
     if (st) return ended(s, st);
     time_arrived(s);
     kv_where(s->engine, &now);

@@ -11,13 +11,19 @@ folder=$(mktemp -d) || exit 2
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
 number=0 failed=0
+
+tiny() { # script; leaves its output in out and err
+    set -- "$1" --keep-going --precision f32 --threads 1 -p tests/dialogue/fox.txt
+    [ $((seed % 2)) = 1 ] || set -- "$@" --question 'And the dog?'
+    script=$1
+    shift
+    timeout 120 "$kvdbg" -q -nx -batch "$@" -x "$script" synthetic:tiny >"$folder/out" 2>"$folder/err"
+}
+
 for seed in $seeds; do
     number=$((number + 1))
     awk -v seed="$seed" -v commands="$commands" -f tests/time/walk.awk >"$folder/walk.kv"
-    set --
-    [ $((seed % 2)) = 1 ] || set -- --question 'And the dog?'
-    timeout 120 "$kvdbg" -q -nx -batch --keep-going --precision f32 --threads 1 -p tests/dialogue/fox.txt "$@" \
-        -x "$folder/walk.kv" synthetic:tiny >"$folder/out" 2>"$folder/err"
+    tiny "$folder/walk.kv"
     status=$?
     verdict=$(awk -f tests/time/check.awk "$folder/out") && [ $status -le 1 ]
     if [ $? = 0 ]; then
@@ -27,6 +33,23 @@ for seed in $seeds; do
         echo "not ok $number - $commands commands of seed $seed"
         printf '%s\n# exit %s; awk -v seed=%s -v commands=%s -f tests/time/walk.awk\n' "$verdict" $status "$seed" "$commands"
         tail -n 3 "$folder/err" | sed 's/^/# /'
+    fi
+done
+
+# Stops of the way forward, in the order of time, and those of the way back in the same; at tick 0 nothing goes forward.
+for seed in $seeds; do
+    number=$((number + 1))
+    awk -v seed="$seed" -f tests/time/mirror.awk >"$folder/mirror.kv"
+    tiny "$folder/mirror.kv"
+    awk '/^forth$/ || /^back$/ { way = $0 } !/^Tick [1-9]/ { next } !/, done,/ && way == "forth" && !($2 in met) { met[$2]; print $2 }' "$folder/out" | sort -n >"$folder/forth"
+    awk '/^forth$/ || /^back$/ { way = $0 } !/^Tick [1-9]/ { next } way == "back" && !($2 in met) { met[$2]; print $2 }' "$folder/out" | sort -n >"$folder/back"
+    if cmp -s "$folder/forth" "$folder/back"; then
+        echo "ok $number - breakpoints of seed $seed: $(wc -l <"$folder/forth") stops, the same on the way back"
+    else
+        failed=1
+        echo "not ok $number - breakpoints of seed $seed stop elsewhere on the way back"
+        sed -n '/^Num/,/^forth/s/^/# /p' "$folder/out"
+        diff "$folder/forth" "$folder/back" | head -n 8 | sed 's/^/# /'
     fi
 done
 echo "1..$number"
