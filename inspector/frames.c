@@ -61,7 +61,7 @@ static void request_text(struct session *s, const struct kv_where *w, char *text
     char preset[64] = "";
     struct kv_error ignored;
     kv_get(s->engine, "policy.preset", preset, sizeof preset, &ignored);
-    snprintf(text, size, "request (prompt=%.100s, tokens=%zu, policy=%s)%s", s->prompt_name, length_of(s, "tok"),
+    snprintf(text, size, "request (prompt=%.100s, tokens=%zu, policy=%.40s)%s", s->prompt_name, length_of(s, "tok"),
         preset, w->phase == KV_PHASE_done ? ", finished" : "");
 }
 

@@ -122,6 +122,10 @@ struct reaction cmd_commands(struct session *s, const char *args)
     if (!mark) return refuse(s, KV_NO_MEMORY, "No memory for the numbers.");
     enum kv_status st = chosen(s, args, mark);
     struct kv_error why = s->err;
+    if (st && !s->pending && !s->source) { /* nothing follows that would have to be read past */
+        free(mark);
+        return failed(s);
+    }
     if (!st && s->terminal && !s->place)
         fprintf(s->out, "Type commands for breakpoint(s) %s, one per line.\nEnd with a line saying just \"end\".\n",
             *args ? args : "just set");
