@@ -244,8 +244,8 @@ struct reaction run_interrupted(struct session *s)
     fprintf(s->out, "\nProgram received signal SIGINT, Interrupt.\n");
     kv_where(s->engine, &w);
     run_show_stop(s, "", &w);
-    if (!s->options->batch) return STEPPED;
-    return refuse(s, KV_STOPPED, "Interrupted.");
+    if (!s->options->batch && !s->nest && !s->place) return STEPPED;
+    return refuse(s, KV_STOPPED, "Interrupted."); /* the lines around this one do not go on */
 }
 
 static struct reaction step_failed(struct session *s, enum kv_status st)
