@@ -322,6 +322,7 @@ const struct command_pin command_pins[] = {
     { "dif", "diff" },
     { "doc", "document" },
     { "lay", "layout" },
+    { "pi", "python-interactive" },
     { "pr", "print" },
     { "pro", "prompt" },
     { "un", NULL },

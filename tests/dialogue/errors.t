@@ -104,12 +104,12 @@ catch token -- The reply has come to say a text.
 
 ## missing argument: jump
 $ kvdbg -batch --precision f32 --threads 1 -p tests/dialogue/fox.txt -ex start -ex 'jump' synthetic:tiny >/dev/null
-Undefined command: "jump".  Try "help".
+Argument required (starting address).
 [1]
 
 ## missing argument: advance
 $ kvdbg -batch --precision f32 --threads 1 -p tests/dialogue/fox.txt -ex start -ex 'advance' synthetic:tiny >/dev/null
-Undefined command: "advance".  Try "help".
+Argument required (a location).
 [1]
 
 ## no prompt
@@ -134,7 +134,7 @@ The request is not being run.
 
 ## no run: until
 $ kvdbg -batch --precision f32 --threads 1 -p tests/dialogue/fox.txt -ex 'until' synthetic:tiny
-Undefined command: "until".  Try "help".
+The request is not being run.
 [1]
 
 ## no run: backtrace

