@@ -1,4 +1,5 @@
 /* kvdbg: from the command line to an exit status. */
+#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +19,13 @@
 /* Whether a batch ends with this failure. */
 static bool fatal(struct session *s, const struct reaction *r)
 {
-    if (r->status && !s->exit) s->exit = session_exit(r);
-    return r->status && s->options->batch && (!s->options->keep_going || r->status == KV_STOPPED);
+    const struct options *o = s->options;
+    int status = s->exit ? s->exit : session_exit(r);
+    bool interrupted = r->status == KV_STOPPED;
+    if (r->status && o->on_error && o->batch && !interrupted && !s->leaving) session_do(s, o->on_error);
+    s->exit = status;
+    if (o->gdb_exit && o->batch && !interrupted) s->exit = r->status ? 1 : 0;
+    return r->status && o->batch && (!(o->keep_going || o->gdb_exit) || interrupted);
 }
 
 /* -x and -ex in their order, or the early ones, -ix and -iex; false when the session is over. */
@@ -96,6 +102,8 @@ int main(int argc, char **argv)
         options_print_help();
     else if (o.version)
         printf("kvdbg %s\n", KVDBG_VERSION);
+    else if (o.cd && chdir(o.cd))
+        fprintf(stderr, "%.300s: %s.\n", o.cd, strerror(errno)), status = 2;
     else if (o.json && jsonl_open(s, &s->err))
         fprintf(stderr, "%s\n", s->err.text), status = 1;
     else if (session_open(s, &o, &status)) {

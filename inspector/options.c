@@ -22,6 +22,9 @@ enum {
     OPT_KV,
     OPT_THREADS,
     OPT_KEEP_GOING,
+    OPT_GDB_EXIT,
+    OPT_ON_ERROR,
+    OPT_CD,
     OPT_READONLY,
     OPT_VERSION,
     OPT_HELP,
@@ -49,6 +52,9 @@ static const struct option long_options[] = {
     { "kv", required_argument, NULL, OPT_KV },
     { "threads", required_argument, NULL, OPT_THREADS },
     { "keep-going", no_argument, NULL, OPT_KEEP_GOING },
+    { "gdb-exit", no_argument, NULL, OPT_GDB_EXIT },
+    { "on-error", required_argument, NULL, OPT_ON_ERROR },
+    { "cd", required_argument, NULL, OPT_CD },
     { "readonly", no_argument, NULL, OPT_READONLY },
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, OPT_HELP },
@@ -104,6 +110,9 @@ static enum kv_status take(struct options *o, int option, const char *arg, struc
     case OPT_KV: o->kv = arg; return KV_OK;
     case OPT_THREADS: o->threads = arg; return KV_OK;
     case OPT_KEEP_GOING: o->keep_going = true; return KV_OK;
+    case OPT_GDB_EXIT: o->gdb_exit = true; return KV_OK;
+    case OPT_ON_ERROR: o->on_error = arg; return KV_OK;
+    case OPT_CD: o->cd = arg; return KV_OK;
     case OPT_READONLY: o->readonly = true; return KV_OK;
     case OPT_JSON: o->json = true; return KV_OK;
     case OPT_INTERPRETER:
@@ -120,6 +129,24 @@ static enum kv_status take(struct options *o, int option, const char *arg, struc
     case OPT_HELP: o->help = true; return KV_OK;
     default: return kv_fail(err, KV_BAD_ARG, "Unrecognized option.  Use `kvdbg --help' for a list of options.");
     }
+}
+
+/* Options that do not go together. */
+static enum kv_status check(const struct options *o, struct kv_error *err)
+{
+    if (o->core && (o->prompt || o->text || o->question))
+        return kv_fail(err, KV_BAD_ARG,
+            "A core file has its own prompt: --prompt, --text and --question need a model to run.");
+    if (o->core && o->for_each)
+        return kv_fail(err, KV_BAD_ARG, "A core file has its own prompt: --for-each needs a model to run.");
+    if (o->prompt && o->text) return kv_fail(err, KV_BAD_ARG, "Both --prompt and --text are given; choose one.");
+    if (o->shards && !o->for_each)
+        return kv_fail(err, KV_BAD_ARG, "--shard needs rows to share out: --for-each FILE.");
+    if (o->for_each && !o->n_action)
+        return kv_fail(err, KV_BAD_ARG, "--for-each needs commands to run for each row: -x FILE or -ex COMMAND.");
+    if (o->gdb_exit && (o->for_each || o->keep_going))
+        return kv_fail(err, KV_BAD_ARG, "--gdb-exit goes with neither --keep-going nor --for-each.");
+    return KV_OK;
 }
 
 enum kv_status options_parse(struct options *o, int argc, char **argv, struct kv_error *err)
@@ -145,15 +172,7 @@ enum kv_status options_parse(struct options *o, int argc, char **argv, struct kv
         enum kv_status st = take(o, option, optarg, err);
         if (st) return st;
     }
-    if (o->core && (o->prompt || o->text || o->question))
-        return kv_fail(err, KV_BAD_ARG,
-            "A core file has its own prompt: --prompt, --text and --question need a model to run.");
-    if (o->prompt && o->text) return kv_fail(err, KV_BAD_ARG, "Both --prompt and --text are given; choose one.");
-    if (o->shards && !o->for_each)
-        return kv_fail(err, KV_BAD_ARG, "--shard needs rows to share out: --for-each FILE.");
-    if (o->for_each && !o->n_action)
-        return kv_fail(err, KV_BAD_ARG, "--for-each needs commands to run for each row: -x FILE or -ex COMMAND.");
-    return KV_OK;
+    return check(o, err);
 }
 
 void options_free(struct options *o) { free(o->action); }
@@ -185,6 +204,9 @@ const struct option_row option_rows[] = {
     { "--json", "objects instead of text, one a line; --interpreter=jsonl is the same" },
     { "--for-each FILE.jsonl", "run the commands once for each row of FILE, its fields as variables" },
     { "--shard I/N", "with --for-each, only the I-th of N shares of the rows" },
+    { "--on-error COMMAND", "with -batch, run COMMAND when a command has failed" },
+    { "--gdb-exit", "with -batch, go on after a failure, and exit as GDB does: 1 if the last -x or -ex failed" },
+    { "--cd FOLDER", "change to FOLDER first" },
     { "--readonly", "refuse commands that write files or start other programs" },
     { "-q, --quiet", "do not print the greeting" },
     { "-nx", "do not read init files" },

@@ -17,8 +17,10 @@ struct options {
     int chat;                     /* -1 = where the model has a template, 0, 1 */
     struct option_action *action; /* in the order given; owned */
     int n_action;
-    bool batch, no_init, no_home_init, quiet, no_window, keep_going, readonly, help, version;
+    bool batch, no_init, no_home_init, quiet, no_window, keep_going, gdb_exit, readonly, help, version;
     bool json;            /* JSON Lines instead of the console's text */
+    const char *cd;       /* folder to go to first; NULL = stay */
+    const char *on_error; /* command to run when a command of a batch has failed, or NULL */
     const char *for_each; /* FILE of rows, each a run of the actions; NULL = none */
     long shard, shards;   /* this process's share of the rows: shard (from 1 on) of shards */
     const char *backend, *precision, *kv, *threads;

@@ -316,6 +316,9 @@ Options:
   --json                      objects instead of text, one a line; --interpreter=jsonl is the same
   --for-each FILE.jsonl       run the commands once for each row of FILE, its fields as variables
   --shard I/N                 with --for-each, only the I-th of N shares of the rows
+  --on-error COMMAND          with -batch, run COMMAND when a command has failed
+  --gdb-exit                  with -batch, go on after a failure, and exit as GDB does: 1 if the last -x or -ex failed
+  --cd FOLDER                 change to FOLDER first
   --readonly                  refuse commands that write files or start other programs
   -q, --quiet                 do not print the greeting
   -nx                         do not read init files
