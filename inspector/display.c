@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspector/examine.h"
 #include "inspector/format.h"
 #include "inspector/line.h"
 #include "inspector/rows.h"
@@ -44,6 +45,26 @@ static void row(struct session *s, const struct display *d)
     rows_text(s, "Expression", d->text);
 }
 
+/* As in GDB, /i, /s and a size make a display one of memory. */
+static bool examines(const struct format *f) { return f->letter == 'i' || f->letter == 's' || f->size; }
+
+static void print_format(struct session *s, const struct format *f)
+{
+    fputc('/', s->out);
+    if (examines(f) && f->count != 1) fprintf(s->out, "%d", f->count);
+    if (f->letter) fputc(f->letter, s->out);
+    if (f->size) fputc(f->size, s->out);
+}
+
+static void show_memory(struct session *s, const struct display *d)
+{
+    fputc('x', s->out);
+    print_format(s, &d->format);
+    fprintf(s->out, " %s\n", d->text);
+    if (examine_show(s, d->text, &d->format)) fprintf(s->out, "<error: %s>\n", s->err.text);
+    s->err = (struct kv_error){ 0 };
+}
+
 /* "1: /x E[0] = ..."; what cannot be shown says why in its place. */
 static void show(struct session *s, const struct display *d)
 {
@@ -51,6 +72,10 @@ static void show(struct session *s, const struct display *d)
     struct kv_error err = { 0 };
     struct format_how how = format_how(s, d->format.letter);
     fprintf(s->out, "%d: ", d->number);
+    if (examines(&d->format)) {
+        show_memory(s, d);
+        return;
+    }
     if (d->format.letter) fprintf(s->out, "/%c ", d->format.letter);
     fprintf(s->out, "%s = ", d->text);
     s->computed = false;
@@ -91,10 +116,11 @@ struct reaction cmd_display(struct session *s, const char *args)
     if (*args == '/') {
         args++;
         format_parse(&args, &f);
-        if (format_check(&f, "display", &s->err)) return failed(s);
+        if (!examines(&f) && format_check(&f, "display", &s->err)) return failed(s);
         if (!*args) return refuse(s, KV_BAD_ARG, "Argument required (expression to display).");
     }
-    if (check(s, args)) return failed(s);
+    if (!examines(&f) && check(s, args)) return failed(s);
+    if (examines(&f) && examine_check(s, args, &f)) return failed(s);
     struct display *list = realloc(s->displays, ((size_t)s->n_displays + 1) * sizeof *list);
     if (list) s->displays = list;
     char *text = list ? kv_strdup(args) : NULL;
@@ -153,7 +179,10 @@ struct reaction cmd_info_display(struct session *s, const char *args)
         const struct display *d = &s->displays[i];
         row(s, d);
         fprintf(s->out, "%d:   %c  ", d->number, d->enabled ? 'y' : 'n');
-        if (d->format.letter) fprintf(s->out, "/%c ", d->format.letter);
+        if (d->format.letter || d->format.size) {
+            print_format(s, &d->format);
+            fputc(' ', s->out);
+        }
         fprintf(s->out, "%s\n", d->text);
     }
     return DONE;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/look.h"
 #include "inspector/lookup.h"
 #include "inspector/session.h"
 
@@ -27,7 +28,7 @@ static const char *const time_names[] = {
     KV_PHASES(X)
 #undef X
 };
-static const char *const own_names[] = { "attn", "prob" };
+static const char *const own_names[] = { "attn", "prob", "k", "v", "pos", "hidden" };
 
 double array_number(const struct kv_array *a, size_t i)
 {
@@ -102,19 +103,91 @@ int64_t names_rows(struct session *s)
     return rows;
 }
 
-static enum kv_status attention(struct session *s, struct named *out, struct kv_error *err)
+static enum kv_status attention_rows(
+    struct session *s, const size_t *lead, size_t first, size_t n, size_t width, float *out, struct kv_error *err)
 {
+    return kv_attention(s->engine, (int)lead[0], (int)lead[1], (int)first, (int)n, out, width, err);
+}
+
+static enum kv_status key_rows(
+    struct session *s, const size_t *lead, size_t first, size_t n, size_t width, float *out, struct kv_error *err)
+{
+    (void)width;
+    return kv_cache_rows(s->engine, false, (int)lead[0], (int)lead[1], (int)first, (int)n, out, err);
+}
+
+static enum kv_status value_rows(
+    struct session *s, const size_t *lead, size_t first, size_t n, size_t width, float *out, struct kv_error *err)
+{
+    (void)width;
+    return kv_cache_rows(s->engine, true, (int)lead[0], (int)lead[1], (int)first, (int)n, out, err);
+}
+
+static enum kv_status hidden_rows(
+    struct session *s, const size_t *lead, size_t first, size_t n, size_t width, float *out, struct kv_error *err)
+{
+    (void)width;
+    return kv_hidden(s->engine, (int)lead[0], (int)first, (int)n, out, err);
+}
+
+/* All KV heads keep the same tokens. */
+static enum kv_status slot_rows(
+    struct session *s, const size_t *lead, size_t first, size_t n, size_t width, float *out, struct kv_error *err)
+{
+    int32_t *pos = kv_alloc(width, sizeof *pos);
+    (void)first;
+    if (!pos) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu positions.", width);
+    size_t used = (size_t)kv_cache_slots(s->engine, (int)lead[0], pos, (int)width);
+    for (size_t r = 0; r < n; r++)
+        for (size_t i = 0; i < width; i++) out[r * width + i] = i < used ? (float)pos[i] : -1;
+    free(pos);
+    return KV_OK;
+}
+
+/* Most tokens that a layer has read, or slots that it holds. */
+static size_t most_of(struct session *s, bool slots)
+{
+    int most = 0;
+    for (int l = 0; l < s->facts.n_layer; l++) {
+        int n = slots ? kv_cache_slots(s->engine, l, NULL, 0) : kv_cache_tokens(s->engine, l);
+        if (n > most) most = n;
+    }
+    return (size_t)most;
+}
+
+/* Arrays whose rows are made when they are asked for. */
+static enum kv_status on_demand(struct session *s, const char *name, struct named *out, struct kv_error *err)
+{
+    const struct kv_model_facts *f = &s->facts;
+    bool cache = !strcmp(name, "k") || !strcmp(name, "v"), slots = !strcmp(name, "pos"),
+         hidden = !strcmp(name, "hidden");
     struct kv_array tok;
     enum kv_status st = kv_value(s->engine, "tok", &tok, err);
     if (st) return st;
-    size_t rows = (size_t)names_rows(s);
+    if ((cache || slots) && !kv_started(s->engine))
+        return kv_fail(err, KV_NOT_NOW, "%s is not available before the request is run.", name);
+    size_t rows = cache ? most_of(s, false) : slots ? most_of(s, true) : (size_t)names_rows(s);
+    if ((cache || slots) && !rows)
+        return kv_cache_rows(s->engine, name[0] == 'v', 0, 0, 0, 1, NULL, err); /* its sentence */
     s->computed = true;
-    out->kind = NAMED_ATTENTION;
-    out->array = (struct kv_array){ .type = KV_F32,
-        .n_dim = 4,
-        .unit = "",
-        .dim = { (size_t)s->facts.n_layer, (size_t)s->facts.n_head, rows, rows },
-        .axis = { "layer", "head", "row", "position" } };
+    *out = (struct named){ .kind = NAMED_ROWS };
+    if (cache)
+        out->array =
+            (struct kv_array){ KV_F32, 4, { (size_t)f->n_layer, (size_t)f->n_kv_head, rows, (size_t)f->head_dim },
+                NULL, "", { "layer", "KV head", "position", "channel" } };
+    else if (slots)
+        out->array = (struct kv_array){ KV_I32, 3, { (size_t)f->n_layer, (size_t)f->n_kv_head, rows }, NULL, "",
+            { "layer", "KV head", "slot" } };
+    else if (hidden)
+        out->array = (struct kv_array){ KV_F32, 3, { (size_t)f->n_layer, rows, (size_t)f->hidden }, NULL, "",
+            { "layer", "row", "channel" } };
+    else
+        out->array = (struct kv_array){ KV_F32, 4, { (size_t)f->n_layer, (size_t)f->n_head, rows, rows }, NULL, "",
+            { "layer", "head", "row", "position" } };
+    out->rows = cache    ? (name[0] == 'k' ? key_rows : value_rows)
+                : slots  ? slot_rows
+                : hidden ? hidden_rows
+                         : attention_rows;
     return KV_OK;
 }
 
@@ -171,7 +244,9 @@ enum kv_status names_find(struct session *s, const char *name, struct named *out
 {
     *out = (struct named){ .kind = NAMED_ARRAY };
     if (!strncmp(name, "run(", 4)) return of_run(s, name, out, err);
-    if (!strcmp(name, "attn")) return attention(s, out, err);
+    static const char *const made[] = { "attn", "k", "v", "pos", "hidden" };
+    for (size_t i = 0; i < KV_COUNT(made); i++)
+        if (!strcmp(name, made[i])) return on_demand(s, name, out, err);
     if (!strcmp(name, "prob")) return probabilities(s, out, err);
     if (!strncmp(name, "mem.", 4)) {
         struct kv_memory memory;

@@ -4,11 +4,13 @@
 
 #include "inspector/expr.h"
 
-/* What is behind a name: an array that may be indexed before it is copied, attention rows made on demand, or a finished
- * value. */
+/* What is behind a name: an array that may be indexed before it is copied, rows made on demand, or a finished value. */
 struct named {
-    enum { NAMED_ARRAY, NAMED_ATTENTION, NAMED_VALUE } kind;
-    struct kv_array array; /* ATTENTION: dims [layer][head][row][position], no data */
+    enum { NAMED_ARRAY, NAMED_ROWS, NAMED_VALUE } kind;
+    struct kv_array array; /* ROWS: [lead]...[row][column], no data */
+    /* ROWS: n rows from `first` under the leading indices, out[n][width] */
+    enum kv_status (*rows)(struct session *s, const size_t *lead, size_t first, size_t n, size_t width, float *out,
+        struct kv_error *err);
     enum value_names names;
     struct value value; /* owned by whoever got it */
 };
@@ -32,6 +34,9 @@ void names_each(struct session *s, void (*visit)(struct session *s, const char *
 /* Rows that attention can be asked for: the tokens read so far, of prompt, question and reply (its last one is not read
  * yet); 0 without a prompt. */
 int64_t names_rows(struct session *s);
+
+/* What a value means, in one phrase; NULL for settings and the like. */
+const char *names_meaning(const char *name);
 
 /* Names for completion; NULL behind the last. */
 const char *names_at(int index);

@@ -15,6 +15,7 @@
 #include "inspector/core.h"
 #include "inspector/define.h"
 #include "inspector/display.h"
+#include "inspector/examine.h"
 #include "inspector/hash.h"
 #include "inspector/help.h"
 #include "inspector/jsonl.h"
@@ -314,6 +315,7 @@ void session_close(struct session *s)
     free(s->history);
     stops_free(&s->stops);
     display_free(s);
+    examine_free(s);
     marks_forget(s);
     define_free(s);
     logging_free(s);

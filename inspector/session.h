@@ -96,7 +96,8 @@ struct session {
     bool confirm, trace; /* ask before something is lost; show commands before they run */
 
     int print_elements, print_repeats;
-    char print_letter; /* of the last /FMT, which a / alone repeats */
+    char print_letter;       /* of the last /FMT, which a / alone repeats */
+    struct examine *examine; /* what x shows next, NULL = nothing yet; owned */
     struct display *displays;
     int n_displays, last_display; /* how many; the last one's number */
 

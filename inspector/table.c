@@ -3,6 +3,7 @@
 #include "inspector/command.h"
 #include "inspector/core.h"
 #include "inspector/display.h"
+#include "inspector/examine.h"
 #include "inspector/define.h"
 #include "inspector/events.h"
 #include "inspector/export.h"
@@ -24,6 +25,8 @@
 #include "inspector/stop_commands.h"
 #include "inspector/stop_list.h"
 #include "inspector/table_groups.h"
+#include "inspector/threads.h"
+#include "inspector/whatis.h"
 #include "inspector/time.h"
 
 const char *const command_group_name[GROUP_COUNT] = { "running", "stops", "looking", "changing", "session",
@@ -175,6 +178,17 @@ const struct command command_table[] = {
         FORMATS "\n" EXPRESSIONS, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_display, NULL },
     { "undisplay", NULL, GROUP_LOOKING, "[N]...", "Cancel some displays, or all", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_NONE, cmd_undisplay, NULL },
+    { "x", NULL, GROUP_LOOKING, "[/NFU] [EXPR]", "Examine the elements of an array from one on, or tokens",
+        "N how many, F a format letter, s the text of tokens or i a line about each, U a size b h w g.  EXPR is "
+        "an\n"
+        "element (E[3], kept[0][137]), @POS or \"text\"; without it, what follows the last.\n" FORMATS,
+        REPEAT_BARE, NEEDS_PROMPT, COMPLETE_VALUE, cmd_x, NULL },
+    { "whatis", NULL, GROUP_LOOKING, "[EXPR]", "Print type, shape, unit and bytes of an expression", NULL,
+        REPEAT_SAME, NEEDS_NOTHING, COMPLETE_VALUE, cmd_whatis, NULL },
+    { "ptype", NULL, GROUP_LOOKING, "[EXPR]", "Print the type of an expression, and what its value means", NULL,
+        REPEAT_SAME, NEEDS_NOTHING, COMPLETE_VALUE, cmd_ptype, NULL },
+    { "thread", "t", GROUP_LOOKING, "[N]", "Switch the focus to a KV head of its layer, or print which it is", NULL,
+        REPEAT_SAME, NEEDS_RUN, COMPLETE_COMMAND, cmd_thread, thread_table },
     { "backtrace", "bt where", GROUP_LOOKING, "[N]", "Print the frames: stage, layer, pass, phase, request",
         "N innermost ones, or the outermost ones with a negative N.", REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE,
         cmd_backtrace, NULL },

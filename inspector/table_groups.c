@@ -9,6 +9,7 @@
 #include "inspector/frames.h"
 #include "inspector/help.h"
 #include "inspector/info.h"
+#include "inspector/info_frame.h"
 #include "inspector/init.h"
 #include "inspector/judge.h"
 #include "inspector/logging.h"
@@ -19,6 +20,8 @@
 #include "inspector/run.h"
 #include "inspector/script.h"
 #include "inspector/set.h"
+#include "inspector/threads.h"
+#include "inspector/whatis.h"
 #include "inspector/stop_list.h"
 #include "inspector/time.h"
 
@@ -58,6 +61,20 @@ const struct command info_table[] = {
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_record, NULL },
     { "checkpoints", NULL, GROUP_RUNNING, "", "All checkpoints; a star where the request stands", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_info_checkpoints, NULL },
+    { "args", "ar", GROUP_LOOKING, "", "The policy in force", NULL, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE,
+        cmd_info_args, NULL },
+    { "locals", "lo", GROUP_LOOKING, "", "Values of the selected frame: of its layer, pass, phase or request", NULL,
+        REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE, cmd_info_locals, NULL },
+    { "registers", "r reg", GROUP_LOOKING, "[NAME]...", "Numbers of the focused layer", NULL, REPEAT_SAME,
+        NEEDS_RUN, COMPLETE_NONE, cmd_info_registers, NULL },
+    { "threads", "th", GROUP_LOOKING, "", "The KV heads of the focused layer", NULL, REPEAT_SAME, NEEDS_RUN,
+        COMPLETE_NONE, cmd_info_threads, NULL },
+    { "scope", "sc", GROUP_LOOKING, "", "Every value by name, with its type, or when it will be there", NULL,
+        REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_scope, NULL },
+    { "line", "li", GROUP_LOOKING, "", "The ticks of the pass under way", NULL, REPEAT_SAME, NEEDS_RUN,
+        COMPLETE_NONE, cmd_info_line, NULL },
+    { "source", NULL, GROUP_LOOKING, "", "The prompt: file, lines, bytes, tokens", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_info_source, NULL },
     { "frame", "f", GROUP_LOOKING, "", "All about the selected frame", NULL, REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE,
         cmd_info_frame, NULL },
     { "settings", NULL, GROUP_LOOKING, "", "Every setting with its value, meaning and legal values", NULL,
@@ -80,6 +97,14 @@ const struct command save_table[] = {
     { "breakpoints", NULL, GROUP_STOPS, "[-f] FILE", "Write all breakpoints as a script that sets them again",
         "A file that this session did not write is only overwritten with -f.", REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_FILE, cmd_save_breakpoints, NULL },
+    { 0 },
+};
+
+const struct command thread_table[] = {
+    { "apply", NULL, GROUP_LOOKING, "all|LIST [-ascending] [-q|-c|-s] COMMAND",
+        "Apply a command to several KV heads",
+        "-q: no headers; -c: go on behind an error; -s: say nothing of those that fail.", REPEAT_NEVER, NEEDS_RUN,
+        COMPLETE_COMMAND, cmd_thread_apply, NULL },
     { 0 },
 };
 

@@ -6,6 +6,7 @@
 
 extern const struct command info_table[], set_table[], show_table[], export_table[], maint_table[];
 extern const struct command catch_table[], save_table[];
+extern const struct command thread_table[];
 extern const struct command delete_table[], enable_table[], disable_table[], record_table[];
 
 #define LOCATIONS                                                                                                  \
@@ -23,7 +24,8 @@ extern const struct command delete_table[], enable_table[], disable_table[], rec
 #define TOKENS "TOKENS is a position, A..B, @POS, or \"text\" that the prompt says."
 #define EXPRESSIONS                                                                                                \
     "Values: entropy E entropy_q columns score rank reason kept weight budget.req budget.app budget.used tok\n"    \
-    "question reply logit prob attn kl full other, mem.* and time.*, settings by name, history ($1, $, $$) and\n"  \
+    "question reply logit prob attn k v pos hidden kl full other, mem.* and time.*, settings by name, history "    \
+    "($1, $, $$) and\n"                                                                                            \
     "convenience variables (show convenience); run(2).NAME is the twin's.  All of C's operators, also\n"           \
     "assignment to $NAME and to settings.  Functions: sum mean min max std norm argmax argmin count any all len\n" \
     "abs sqrt log log2 exp rank(X) topk(X, K) dot cos kl js overlap(X, Y) text(IDS) id(\"TEXT\") and\n"            \
