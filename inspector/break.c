@@ -8,6 +8,7 @@
 #include "inspector/line.h"
 #include "inspector/lookup.h"
 #include "inspector/place.h"
+#include "inspector/reads.h"
 #include "inspector/table_groups.h"
 #include "inspector/watch.h"
 
@@ -143,19 +144,36 @@ struct reaction cmd_clear(struct session *s, const char *args)
 
 /* --- values and events ------------------------------------------------------------------------------------------------ */
 
-struct reaction cmd_watch(struct session *s, const char *args)
+/* The keys' fate is the value that an access watchpoint compares. */
+static enum kv_status open_watch(struct session *s, struct stop *stop, const char *text)
 {
-    struct stop stop = stop_new(STOP_WATCH);
+    char kept[sizeof s->command];
+    if (stop->kind == STOP_WATCH) return watch_open(s, text, &stop->watch);
+    enum kv_status st = reads_open(s, text, &stop->reads);
+    if (st || stop->kind == STOP_READ) return st;
+    reads_kept(stop->reads, kept, sizeof kept);
+    st = watch_open(s, kept, &stop->watch);
+    if (st) reads_free(stop->reads);
+    return st;
+}
+
+static struct reaction set_watch(struct session *s, const char *args, enum stop_kind kind)
+{
+    struct stop stop = stop_new(kind);
     size_t length = strlen(args);
     const char *condition = find_if(args, &length);
     char text[sizeof s->command], what[300];
     if (condition && !*condition) return refuse(s, KV_BAD_ARG, "Argument required (condition after \"if\").");
     snprintf(text, sizeof text, "%.*s", (int)length, args);
-    if (watch_open(s, text, &stop.watch) || stops_add(&s->stops, &stop, condition, &s->err)) return failed(s);
+    if (open_watch(s, &stop, text) || stops_add(&s->stops, &stop, condition, &s->err)) return failed(s);
     stop_what(&stop, what, sizeof what);
-    fprintf(s->out, "Hardware watchpoint %d: %s\n", s->stops.last_number, what);
+    fprintf(s->out, "%s %d: %s\n", stop_word(kind), s->stops.last_number, what);
     return CHANGED;
 }
+
+struct reaction cmd_watch(struct session *s, const char *args) { return set_watch(s, args, STOP_WATCH); }
+struct reaction cmd_rwatch(struct session *s, const char *args) { return set_watch(s, args, STOP_READ); }
+struct reaction cmd_awatch(struct session *s, const char *args) { return set_watch(s, args, STOP_ACCESS); }
 
 static struct reaction set_catch(struct session *s, enum catch_event event, const char *args, bool once)
 {

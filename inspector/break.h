@@ -9,6 +9,8 @@ struct reaction cmd_tbreak(struct session *s, const char *args);
 struct reaction cmd_rbreak(struct session *s, const char *args);
 struct reaction cmd_clear(struct session *s, const char *args);
 struct reaction cmd_watch(struct session *s, const char *args);
+struct reaction cmd_rwatch(struct session *s, const char *args);
+struct reaction cmd_awatch(struct session *s, const char *args);
 #define X(name, typed, usage, help) struct reaction cmd_catch_##name(struct session *s, const char *args);
 CATCH_EVENTS(X)
 #undef X

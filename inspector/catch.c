@@ -8,6 +8,7 @@
 #include "inspector/line.h"
 #include "inspector/names.h"
 #include "inspector/place.h"
+#include "inspector/reads.h"
 #include "inspector/run.h"
 #include "inspector/tokens.h"
 
@@ -39,6 +40,7 @@ static const struct {
     [CATCH_compress] = { "compress", false, false },
     [CATCH_evict] = { "evict", true, false },
     [CATCH_evict_all] = { "evict-all", true, false },
+    [CATCH_read_miss] = { "read-miss", false, false },
     [CATCH_sink_loss] = { "sink-loss", true, false },
     [CATCH_clamp] = { "clamp", true, false },
     [CATCH_empty] = { "empty", true, false },
@@ -98,7 +100,8 @@ static enum kv_status read_args(struct session *s, struct catch *c)
     switch (c->event) {
     case CATCH_phase: return read_phase(s, c);
     case CATCH_evict:
-    case CATCH_evict_all: return read_tokens(s, c);
+    case CATCH_evict_all:
+    case CATCH_read_miss: return read_tokens(s, c);
     case CATCH_collapse: return read_bound(s, c, 0, 100, "An entropy in nats");
     case CATCH_diverge: return read_bound(s, c, 0, 1000, "A KL in nats");
     case CATCH_repeat:
@@ -175,7 +178,7 @@ void catch_title(const struct catch *c, char *text, size_t size)
 void catch_reset(struct session *s, struct catch *c)
 {
     struct kv_error keep = s->err;
-    if (c->event == CATCH_evict || c->event == CATCH_evict_all) read_tokens(s, c);
+    if (c->event == CATCH_evict || c->event == CATCH_evict_all || c->event == CATCH_read_miss) read_tokens(s, c);
     c->step = -2;
     s->err = keep;
 }
@@ -192,6 +195,11 @@ static bool pass_begins(const struct kv_where *now, const struct kv_where *befor
     return phase_begins(now, before) || before->pass != now->pass;
 }
 
+static bool reading(const struct kv_where *now)
+{
+    return now->phase == KV_PHASE_ask || now->phase == KV_PHASE_decode;
+}
+
 bool catch_near(const struct catch *c, const struct kv_where *now, const struct kv_where *before)
 {
     bool selected = now->phase == KV_PHASE_compress && now->stage == KV_STAGE_gather;
@@ -204,6 +212,7 @@ bool catch_near(const struct catch *c, const struct kv_where *now, const struct 
         return pass_begins(now, before) || selected ||
                (now->phase == KV_PHASE_prefill && now->stage == KV_STAGE_oproj);
     case CATCH_oom: return false;
+    case CATCH_read_miss: return now->stage == KV_STAGE_observe && reading(now);
     case CATCH_diverge: return pass_begins(now, before) && now->phase >= KV_PHASE_decode;
     default: return events[c->event].in_compress ? selected : before && pass_begins(now, before);
     }
@@ -213,7 +222,8 @@ enum kv_unit catch_unit(const struct catch *c, const struct kv_where *now)
 {
     if (events[c->event].in_compress) return now->phase == KV_PHASE_compress ? KV_UNIT_STAGE : KV_UNIT_PASS;
     bool stages = now->phase == KV_PHASE_prefill || now->phase == KV_PHASE_compress;
-    return c->event == CATCH_nan && stages ? KV_UNIT_STAGE : KV_UNIT_PASS;
+    if (c->event == CATCH_read_miss) stages = reading(now);
+    return (c->event == CATCH_nan || c->event == CATCH_read_miss) && stages ? KV_UNIT_STAGE : KV_UNIT_PASS;
 }
 
 /* --- what ----------------------------------------------------------------------------------------------------------- */
@@ -250,7 +260,7 @@ static void tell_more(FILE *f, int count)
 
 static bool in_list(const struct catch *c, int position)
 {
-    if (!c->list) return true;
+    if (!*c->args) return true;
     for (int i = 0; i < c->n; i++)
         if (c->list[i] == position) return true;
     return false;
@@ -466,6 +476,7 @@ static bool told(struct session *s, struct catch *c, const struct kv_where *now,
     case CATCH_compress: fprintf(f, "compress:%d", now->pass); return true;
     case CATCH_evict:
     case CATCH_evict_all: return evicted(s, c, now, f);
+    case CATCH_read_miss: return (c->list || !*c->args) && reads_missed(s, c->list, c->n, now, f);
     case CATCH_sink_loss: return lost_sinks(s, now, f);
     case CATCH_clamp: return clamped(s, f);
     case CATCH_empty: return emptied(s, now, f);

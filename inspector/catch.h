@@ -10,6 +10,8 @@
     X(compress, "compress", "", "Compress begins")                                                                 \
     X(evict, "evict", "[TOKENS]", "A layer evicts tokens, or one of those named")                                  \
     X(evict_all, "evict-all", "[TOKENS]", "Every layer has evicted a token, or one of those named")                \
+    X(read_miss, "read-miss", "[TOKENS]",                                                                          \
+        "A layer of ask or decode would read an evicted token, above kv read-floor, had it kept all")              \
     X(sink_loss, "sink-loss", "", "A layer keeps not all of the first tokens (policy.sinks, at least one)")        \
     X(clamp, "clamp", "", "A layer's budget is at policy.floor or policy.cap, not what its weight asks for")       \
     X(empty, "empty", "", "A layer keeps no token")                                                                \

@@ -312,7 +312,7 @@ static int assign_node(struct parser *x, enum expr_op op, int left, int right, b
 /* ++ or -- at p: EXPR_ADD, EXPR_SUB, or 0. */
 static enum expr_op increment_at(const char *p)
 {
-    return p[0] != p[1] ? 0 : *p == '+' ? EXPR_ADD : *p == '-' ? EXPR_SUB : 0;
+    return !*p || p[0] != p[1] ? 0 : *p == '+' ? EXPR_ADD : *p == '-' ? EXPR_SUB : 0;
 }
 
 static int unary(struct parser *x)

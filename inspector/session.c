@@ -24,6 +24,7 @@
 #include "inspector/lookup.h"
 #include "inspector/marks.h"
 #include "inspector/progress.h"
+#include "inspector/reads.h"
 #include "inspector/stop_commands.h"
 
 #define DEFAULT_MODEL "models/smollm2-135m-instruct-q4_1.gguf"
@@ -240,6 +241,7 @@ static void set_defaults(struct session *s, const struct options *o)
     s->print_elements = 200;
     s->print_repeats = 10;
     s->kl_mean = NAN;
+    s->read_floor = READ_FLOOR;
     s->list_next = -1;
 }
 

@@ -61,6 +61,7 @@ struct session {
     bool backward;                      /* exec-direction reverse */
     struct marks *marks;                /* checkpoints and stops visited; NULL = none yet */
     unsigned events_stop, events_print; /* bits: which events (events.c) `handle` has changed */
+    double read_floor;                  /* attention of a row above it is a read of a key: set kv read-floor */
     char stop_reason[32];               /* of the last stop, for expect-stop: "breakpoint 2", "step", "done", ... */
     double kl_mean;                     /* of the last diff, nats a token; NaN = none yet */
     size_t streamed;                    /* reply tokens already printed */

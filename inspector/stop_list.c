@@ -266,7 +266,7 @@ static void save_one(FILE *f, const struct stop *stop)
     if (stop->event)
         fprintf(f, "%scatch %s%s%s\n", once ? "t" : "", catch_name(stop->event),
             *catch_args(stop->event) ? " " : "", catch_args(stop->event));
-    else if (stop->watch)
+    else if (stop->watch || stop->reads)
         fprintf(f, "%swatch %s\n", stop->kind == STOP_READ ? "r" : stop->kind == STOP_ACCESS ? "a" : "", what);
     else
         fprintf(f, "%sbreak %s\n", once ? "t" : "", what);

@@ -7,6 +7,7 @@
 #include "inspector/catch.h"
 #include "inspector/line.h"
 #include "inspector/place.h"
+#include "inspector/reads.h"
 #include "inspector/run.h"
 #include "inspector/stop_commands.h"
 #include "inspector/session.h"
@@ -22,6 +23,7 @@ struct stop stop_new(enum stop_kind kind)
 void stop_free(struct stop *stop)
 {
     watch_free(stop->watch);
+    reads_free(stop->reads);
     catch_free(stop->event);
     free(stop->condition);
     free(stop->parsed);
@@ -104,11 +106,20 @@ const char *stop_type(const struct stop *stop)
     return type[stop->kind];
 }
 
+const char *stop_word(enum stop_kind kind)
+{
+    static const char *const word[] = { "Breakpoint", "Hardware watchpoint", "Hardware read watchpoint",
+        "Hardware access (read/write) watchpoint", "Catchpoint" };
+    return word[kind];
+}
+
 void stop_what(const struct stop *stop, char *text, size_t size)
 {
     char place[160];
     if (stop->event) {
         catch_title(stop->event, text, size);
+    } else if (stop->reads) {
+        snprintf(text, size, "%s", reads_text(stop->reads));
     } else if (stop->watch) {
         snprintf(text, size, "%s", watch_text(stop->watch));
     } else {
@@ -126,6 +137,8 @@ void stop_what(const struct stop *stop, char *text, size_t size)
 static bool near(const struct stop *stop, const struct kv_where *now, const struct kv_where *before)
 {
     if (stop->event) return catch_near(stop->event, now, before);
+    if (stop->reads && reads_near(stop->reads, now)) return true;
+    if (stop->reads && !stop->watch) return false;
     if (stop->watch) return watch_near(stop->watch, now, before);
     return place_near(&stop->at, now, before);
 }
@@ -140,7 +153,12 @@ static bool happened(
     if (!back && !near(stop, now, before)) return false;
     if (stop->event)
         yes = catch_happened(s, stop->event, now, before, quiet ? NULL : &said);
-    else if (stop->watch)
+    else if (stop->reads && reads_near(stop->reads, now) && (!stop->watch || !s->backward))
+        yes = reads_happened(s, stop->reads, now, quiet ? NULL : &said);
+    else if (stop->reads && watch_void(stop->watch)) { /* a kept set that appears has evicted nothing */
+        watch_reset(s, stop->watch);
+        yes = false;
+    } else if (stop->watch)
         yes = (before || back) && watch_changed(s, stop->watch, quiet ? NULL : &said);
     else
         yes = place_here(s, &stop->at, now, before);
@@ -157,6 +175,8 @@ enum kv_unit stops_unit(const struct stops *s, const struct kv_where *now)
     for (int i = 0; i < s->count && unit > KV_UNIT_STAGE; i++) {
         const struct stop *stop = &s->list[i];
         if (!stop->enabled) continue;
+        if (stop->reads && reads_unit(now) < unit) unit = reads_unit(now);
+        if (stop->reads && !stop->watch) continue;
         enum kv_unit own = stop->event   ? catch_unit(stop->event, now)
                            : stop->watch ? watch_unit(stop->watch, now)
                                          : location_unit(&stop->at, now);
@@ -202,8 +222,6 @@ struct stop *stops_check(struct session *s, const struct kv_where *now, const st
 /* GDB's words for one reason; true when no further one is to be told. */
 static bool show_one(struct session *s, const struct stop *stop, char *why, size_t size)
 {
-    static const char *const word[] = { "", "Hardware watchpoint", "Hardware read watchpoint",
-        "Hardware access (read/write) watchpoint" };
     bool once = stop->disp == STOP_DELETE;
     char what[300];
     if (stop->kind == STOP_BREAK) {
@@ -216,7 +234,7 @@ static bool show_one(struct session *s, const struct stop *stop, char *why, size
         return false;
     }
     stop_what(stop, what, sizeof what);
-    fprintf(s->out, "\n%s %d: %s\n\n%s", word[stop->kind], stop->number, what, stop->said ? stop->said : "");
+    fprintf(s->out, "\n%s %d: %s\n\n%s", stop_word(stop->kind), stop->number, what, stop->said ? stop->said : "");
     return false;
 }
 
@@ -277,6 +295,7 @@ void stops_moved(struct session *s)
         struct stop *stop = &s->stops.list[i];
         if (stop->watch) watch_reset(s, stop->watch);
         if (stop->event) catch_reset(s, stop->event);
+        if (stop->reads) reads_reset(s, stop->reads);
     }
 }
 

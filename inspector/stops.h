@@ -55,6 +55,7 @@ void stops_free(struct stops *s);
 
 /* "hw watchpoint", as info breakpoints calls it; and what stands in its last column. */
 const char *stop_type(const struct stop *stop);
+const char *stop_word(enum stop_kind kind); /* "Hardware watchpoint" */
 void stop_what(const struct stop *stop, char *text, size_t size);
 
 /* The longest step that cannot run past an enabled stop. */

@@ -135,6 +135,15 @@ const struct command command_table[] = {
         "Arrays are compared element by element.  With -l, indices keep the values that they have "
         "now.\n" EXPRESSIONS,
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_watch, NULL },
+    { "rwatch", "rw", GROUP_STOPS, "KEYS [> FLOOR] [if EXPR]",
+        "Stop when a row gives keys more attention than a floor",
+        "KEYS are \"TEXT\", @POS, A..B or attn[L][H][*][J].  It is looked at behind attend in the layers named, of "
+        "every\n"
+        "pass; FLOOR is kv read-floor unless given.  A token's look at itself is no read.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_rwatch, NULL },
+    { "awatch", "aw", GROUP_STOPS, "KEYS [> FLOOR] [if EXPR]",
+        "Stop when keys are read, as rwatch does, or evicted", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE,
+        cmd_awatch, NULL },
     { "catch", "cat", GROUP_STOPS, "EVENT", "Stop when something happens", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_COMMAND, NULL, catch_table },
     { "tcatch", NULL, GROUP_STOPS, "EVENT [ARGUMENT]", "Stop when something happens, once", NULL, REPEAT_NEVER,

@@ -17,6 +17,7 @@
 #include "inspector/picture.h"
 #include "inspector/print.h"
 #include "inspector/prompt.h"
+#include "inspector/reads.h"
 #include "inspector/run.h"
 #include "inspector/script.h"
 #include "inspector/set.h"
@@ -210,7 +211,15 @@ static const struct command show_auto_load_table[] = {
     { 0 },
 };
 
+static const struct command set_kv_table[] = {
+    { "read-floor", NULL, GROUP_STOPS, "NUMBER", "Attention of a row above which a key counts as read",
+        "In [0, 1); 0.05 unless set.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_read_floor, NULL },
+    { 0 },
+};
+
 const struct command set_table[] = {
+    { "kv", NULL, GROUP_STOPS, "SUBCOMMAND", "Settings of the cache's debugger", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_COMMAND, NULL, set_kv_table },
     { "policy", NULL, GROUP_CHANGING, "PRESET [NAME VALUE]...", "Choose a compression policy by its preset",
         "It takes effect at the next compress: see recompress.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_SETTING,
         cmd_set_policy, NULL },
@@ -237,7 +246,15 @@ const struct command set_table[] = {
     { 0 },
 };
 
+static const struct command show_kv_table[] = {
+    { "read-floor", NULL, GROUP_STOPS, "", "The attention above which a key counts as read", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_read_floor, NULL },
+    { 0 },
+};
+
 const struct command show_table[] = {
+    { "kv", NULL, GROUP_STOPS, "SUBCOMMAND", "Settings of the cache's debugger", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_COMMAND, NULL, show_kv_table },
     { "policy", NULL, GROUP_CHANGING, "", "The policy in force, setting by setting", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_show_policy, NULL },
     { "convenience", "conv", GROUP_SESSION, "", "Convenience variables and their values", NULL, REPEAT_SAME,

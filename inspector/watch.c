@@ -269,16 +269,4 @@ bool watch_changed(struct session *s, struct watch *w, char **said)
     return true;
 }
 
-char *watch_value(struct session *s, const struct watch *w)
-{
-    struct value v;
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return NULL;
-    value_now(s, w, &v);
-    print_to(s, f, "Value = ", &v);
-    fclose(f);
-    value_free(&v);
-    return text;
-}
+bool watch_void(const struct watch *w) { return w->old.kind == VALUE_VOID; }

@@ -23,7 +23,7 @@ enum kv_unit watch_unit(const struct watch *w, const struct kv_where *now);
  * the one to compare with. said NULL: just asking. */
 bool watch_changed(struct session *s, struct watch *w, char **said);
 
-/* "Value = ..." of now, for a read. */
-char *watch_value(struct session *s, const struct watch *w);
+/* Whether there was no value to compare with. */
+bool watch_void(const struct watch *w);
 
 #endif

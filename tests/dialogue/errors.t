@@ -91,6 +91,7 @@ catch phase -- A phase begins.
 catch compress -- Compress begins.
 catch evict -- A layer evicts tokens, or one of those named.
 catch evict-all -- Every layer has evicted a token, or one of those named.
+catch read-miss -- A layer of ask or decode would read an evicted token, above kv read-floor, had it kept all.
 catch sink-loss -- A layer keeps not all of the first tokens (policy.sinks, at least one).
 catch clamp -- A layer's budget is at policy.floor or policy.cap, not what its weight asks for.
 catch empty -- A layer keeps no token.

@@ -56,3 +56,14 @@ mine
 break L1
 break L2
 
+## Watched keys come back, too
+$ kvdbg -q -nx -batch synthetic:tiny --precision f32 --threads 1 -p tests/dialogue/fox.txt -ex 'rwatch "fox" > 0.2' -ex 'awatch attn[1][*][*][4..9]' -ex "save breakpoints $T/stops" -ex 'delete' -ex "source $T/stops" -ex 'info watchpoints'
+Hardware read watchpoint 1: "fox" > 0.2
+Hardware access (read/write) watchpoint 2: attn[1][*][*][4..9]
+Saved to file '$T/stops'.
+Hardware read watchpoint 3: "fox" > 0.2
+Hardware access (read/write) watchpoint 4: attn[1][*][*][4..9]
+Num     Type            Disp Enb What
+3       read watchpoint keep y   "fox" > 0.2
+4       acc watchpoint  keep y   attn[1][*][*][4..9]
+

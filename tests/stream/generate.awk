@@ -4,7 +4,14 @@
 # What would leave the folder, end the run or rightly never end is left out: the shell, pipes, quit, and loops that the
 # grammar did not make.
 
-function pick(list,    words, n) { n = split(list, words, " "); return words[1 + int(rand() * n)] }
+# One of the words; a blank behind a backslash does not end one.
+function pick(list,    words, n, word) {
+    gsub(/\\ /, "\001", list)
+    n = split(list, words, " ")
+    word = words[1 + int(rand() * n)]
+    gsub(/\001/, " ", word)
+    return word
+}
 function maybe(text) { return rand() < 0.5 ? text : "" }
 function number() { return pick("0 1 2 3 -1 4 7 12 99 1000 4294967296 -5 last 0x10 1e9 nan $i") }
 function position() { return pick("0 1 5 @3 @12 -1 2..6 9..3 \"the\" \"fox\" \"x\" @99999 0..last") }
@@ -29,6 +36,9 @@ function location() {
     return pick("compress decode prefill ask done L1 L2.attend .select .observe decode:2 decode:1:L1.ffn prefill:0 compress:0 " \
         "*10 *40 *9999 @5 \"fox\" nowhere L99 .nostage decode: : *x compress:0:L1.gather .sample")
 }
+function key() {
+    return pick("5 @3 \"fox\" \"x\" 3..9 attn[0][1][*][4] attn[*][*][*][\"fox\"] attn[][][*][] kv[1][0..2][5] kv[0] attn[9][0][*][0] E[0] " position())
+}
 function setting() {
     return pick("policy.ratio policy.preset policy.selector policy.allocator policy.sinks policy.recent policy.window policy.rows " \
         "policy.tokens policy.bytes policy.floor policy.cap policy.pool policy.reduce decode.tokens decode.temperature " \
@@ -39,15 +49,15 @@ function what() { return pick("entropy score kept budget attn attn\\ layer\\ 1\\
 
 function command(    r) {
     r = int(rand() * 64)
-    if (r < 4) return pick("run start starti")
+    if (r < 4) return pick("run start starti run start kill detach set\\ kv\\ read-floor\\ 0.5")
     if (r < 12) return pick("step next stepi nexti s n si ni continue c finish until u fin") " " maybe(pick("1 2 3 5 0 -1 x"))
     if (r < 16) return pick("reverse-step reverse-next reverse-stepi reverse-continue reverse-finish rs rn rc rsi back forward when") " " maybe(pick("1 2"))
     if (r == 16) return "record goto " pick("start end 0 5 30 77 9999 x")
     if (r == 17) return pick("checkpoint restart\\ 1 restart\\ 2 info\\ checkpoints delete\\ checkpoint\\ 1 info\\ record")
     if (r < 21) return pick("break tbreak advance until clear jump") " " location() " " maybe("if " expr(0))
-    if (r == 21) return pick("watch rwatch awatch") " " expr(1) " " maybe("if " expr(1))
-    if (r == 22) return pick("catch tcatch") " " pick("phase\\ decode evict evict\\ \"fox\" nan empty sink-loss clamp collapse\\ 1.0 diverge\\ 0.1 eos compress nothing")
-    if (r == 23) return pick("delete enable disable ignore condition undisplay") " " maybe(pick("1 2 3 1-3 99 x")) " " maybe(expr(1))
+    if (r == 21) return rand() < 0.6 ? "watch " maybe("-l ") expr(1) " " maybe("if " expr(1)) : pick("rwatch awatch") " " key() " " maybe("> " pick("0 0.3 0.9 2 x")) " " maybe("if " expr(1))
+    if (r == 22) return rand() < 0.2 ? pick("handle info\\ signals") " " maybe(pick("NAN CLAMP EOS all nope")) " " maybe(pick("stop nostop print noprint x")) : pick("catch tcatch") " " pick("phase\\ decode evict evict-all evict\\ \"fox\" evict\\ " position() " read-miss nan empty sink-loss clamp collapse\\ 1.0 diverge\\ 0.1 eos oom repeat\\ 2 token\\ \"e\" compress nothing")
+    if (r == 23) return pick("delete enable enable\\ once enable\\ delete enable\\ count\\ 2 disable ignore condition undisplay info\\ breakpoints") " " maybe(pick("1 2 3 1-3 99 $bpnum x")) " " maybe(expr(1))
     if (r == 24) return "rbreak " pick("at.* [ x .")
     if (r < 31) return pick("print p output whatis ptype call display assert x/4dw x/2s x/3i p/x p/d p/f p/c p/t p/z p/q") " " expr(0)
     if (r == 31) return "printf \"" pick("%d %s %5.2f%% %x %n %*d %") "\\n\"" maybe(", " expr(0)) maybe(", " expr(0))
