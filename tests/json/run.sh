@@ -4,6 +4,7 @@ set -u
 kvdbg=${KVDBG:-build/kvdbg}
 case $kvdbg in /*) ;; *) kvdbg=$PWD/$kvdbg ;; esac
 here=tests/json
+top=$PWD
 export TERM=dumb LC_ALL=C.UTF-8 OMP_WAIT_POLICY=passive
 T=$(mktemp -d) || exit 2
 export T
@@ -187,6 +188,32 @@ cmp "$T/out" "$T/shards" >"$T/why" 2>&1
 ok $? "rows of data: shares concatenate to the whole, byte for byte"
 is "rows of data: one line of summary" "$(sed -n 1p "$T/sums")" \
     '6 rows: 4 passed, 2 failed (rows 2, 5; row 2: Assertion failed: $n != 3.)'
+
+# --- random commands --------------------------------------------------------------------------------------------------
+
+mkdir "$T/random"
+cp tests/dialogue/*.txt tests/dialogue/*.kv "$T/random"
+for seed in $(seq 101 $((100 + ${JSON_SEEDS:-3}))); do
+    (
+        cd "$T/random" || exit
+        awk -v seed="$seed" -v lines=300 -f "$top/tests/stream/generate.awk" ./*.kv | tr -d '\000-\010' >script
+        # As one whole script, then line by line, each with its token.
+        OMP_NUM_THREADS=1 timeout 120 "$kvdbg" --json -nx -batch --keep-going --precision f32 -p fox.txt -x script synthetic:tiny >"$T/out" 2>"$T/err"
+        echo $? >"$T/status"
+        python3 -c 'import json, sys
+for number, line in enumerate(sys.stdin.buffer):
+    line = line.decode("utf-8", "replace").rstrip("\n")
+    print(json.dumps({"token": number, "cmd": line}))' <script >requests
+        OMP_NUM_THREADS=1 timeout 120 "$kvdbg" --json -nx --precision f32 -p fox.txt synthetic:tiny <requests >"$T/out2" 2>>"$T/err"
+        echo $? >"$T/status2"
+    )
+    check "300 random commands of seed $seed" session "$(cat "$T/status")"
+    cp "$T/out2" "$T/out"
+    check "the same, line by line" session "$(cat "$T/status2")"
+    # quit is a command, too
+    is "the same: an answer for each token" "$(values token <"$T/out" | sort -n | uniq | wc -l)" \
+        "$(($(values token <"$T/out" | tail -1) + 1))"
+done
 
 # --- interrupt --------------------------------------------------------------------------------------------------------
 
