@@ -8,6 +8,7 @@
 
 #include "inspector/info.h"
 #include "inspector/picture.h"
+#include "inspector/rows.h"
 #include "render/cells.h"
 
 #define MOST_ROWS 36
@@ -40,6 +41,11 @@ static struct reaction heat_budget(struct session *s, const struct cells_out *ou
     for (int l = 0; !st && l < s->facts.n_layer; l++) {
         char label[16];
         snprintf(label, sizeof label, s->facts.n_layer > 10 ? "L%-2d" : "L%d", l);
+        rows_new(s);
+        rows_number(s, "layer", l);
+        rows_number(s, "requested", req[l]);
+        rows_number(s, "applied", app[l]);
+        rows_number(s, "used", used[l]);
         const struct cells_bar bar = { label, req[l], app[l], used[l], most, NULL };
         st = cells_bar(out, &bar, view, &s->err);
     }
@@ -48,6 +54,29 @@ static struct reaction heat_budget(struct session *s, const struct cells_out *ou
     free(app);
     free(used);
     return st ? failed(s) : DONE;
+}
+
+/* The numbers behind the picture, before pooling and scale; a large one has none. */
+static enum kv_status heat_value(struct session *s, const struct picture_source *src)
+{
+    struct value v = { 0 };
+    const struct matrix *m = &src->matrix;
+    size_t count;
+    if (!s->json || __builtin_mul_overflow(m->rows, m->cols, &count) || count > ROWS_NUMBERS) return KV_OK;
+    float *row = kv_alloc(m->cols, sizeof *row);
+    enum kv_status st = row ? value_array(&v, 2, (size_t[]){ m->rows, m->cols }, &s->err)
+                            : kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu numbers.", m->cols);
+    for (size_t i = 0; !st && i < m->rows; i++) {
+        st = matrix_row(m, i, row, &s->err);
+        for (size_t j = 0; !st && j < m->cols; j++) v.number[i * m->cols + j] = row[j];
+    }
+    if (!st) {
+        snprintf(v.unit, sizeof v.unit, "%s", src->unit);
+        st = rows_value(s, &v, 0);
+    }
+    value_free(&v);
+    free(row);
+    return st;
 }
 
 struct reaction cmd_heat(struct session *s, const char *args)
@@ -77,7 +106,8 @@ struct reaction cmd_heat(struct session *s, const char *args)
         view.col_prefix = p.what == PICTURE_ENTROPY ? "H" : "";
         view.row_first = p.what == PICTURE_ATTN ? (size_t)p.first : 0;
         view.col_first = p.what == PICTURE_ATTN ? (size_t)p.left : 0;
-        st = cells_heat(&out, &src.matrix, &view, &s->err);
+        st = heat_value(s, &src);
+        if (!st) st = cells_heat(&out, &src.matrix, &view, &s->err);
     }
     picture_close(&src);
     return st ? failed(s) : DONE;

@@ -310,6 +310,7 @@ static void answer_command(struct session *s, const struct jsonl_request *reques
 {
     struct line_source src = { .read = plain_line, .ctx = stdin };
     const char *command = request->command + strspn(request->command, " \t\r");
+    session_interrupted(); /* meant for nothing: none ran */
     if (strchr(command, '\n')) {
         answer_lines(s, command);
     } else if (*command && *command != '#') {
