@@ -68,7 +68,7 @@ static void request_text(struct session *s, const struct kv_where *w, char *text
 void frames_text(struct session *s, int frame, char *text, size_t size)
 {
     struct kv_where w;
-    char what[200], more[160];
+    char what[320], more[160];
     kv_where(s->engine, &w);
     run_pass_text(s, &w, more, sizeof more);
     switch (frame) {

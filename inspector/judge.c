@@ -14,7 +14,6 @@
 
 #define DIFF_ROWS    12 /* steps shown from the beginning, and around the first that differs */
 #define LIST_COLUMNS 72
-#define LIST_LINES   10
 
 /* --- diff ------------------------------------------------------------------------------------------------------------ */
 
@@ -317,75 +316,4 @@ struct reaction cmd_why(struct session *s, const char *args)
     fate_close(&f);
     free(list);
     return st ? failed(s) : DONE;
-}
-
-/* --- list ------------------------------------------------------------------------------------------------------------ */
-
-/* In how many layers each position survived, as a mark: '#' all, 9..1 tenths, '.' none; '\0' before compress. */
-static void survival(struct session *s, const double *kept, size_t n, size_t position, char *mark)
-{
-    int layers = 0;
-    *mark = '\0';
-    if (!kept || position >= n) return;
-    for (int l = 0; l < s->facts.n_layer; l++) layers += kept[(size_t)l * n + position] != 0;
-    int tenths = layers * 10 / s->facts.n_layer;
-    *mark = !layers ? '.' : layers == s->facts.n_layer ? '#' : (char)('0' + (tenths ? tenths : 1));
-}
-
-/* Prints one line of text and its marks from token `from`; returns the token after it. */
-static int list_line(struct session *s, const int32_t *ids, int count, int from, const double *kept, size_t n)
-{
-    char text[LIST_COLUMNS * 5], marks[LIST_COLUMNS + 1];
-    size_t bytes = 0, columns = 0;
-    int t = from;
-    for (; t < count; t++) {
-        char visible[80], mark;
-        size_t length;
-        const char *token = kv_token_bytes(s->engine, ids[t], &length);
-        bool newline = token && memchr(token, '\n', length);
-        utf8_visible(token ? token : "", token ? length : 0, visible, sizeof visible);
-        size_t width = utf8_width(visible);
-        if (t > from && columns + width > LIST_COLUMNS) break;
-        if (width > LIST_COLUMNS) width = LIST_COLUMNS;
-        survival(s, kept, n, (size_t)t, &mark);
-        if (bytes + strlen(visible) + 1 > sizeof text) break;
-        memcpy(text + bytes, visible, strlen(visible) + 1);
-        bytes += strlen(visible);
-        for (size_t c = 0; c < width; c++) marks[columns + c] = c || !mark ? ' ' : mark;
-        columns += width;
-        if (newline) {
-            t++;
-            break;
-        }
-    }
-    marks[columns] = '\0';
-    fprintf(s->out, "%7d  %s\n", from, text);
-    if (kept) fprintf(s->out, "%7s  %s\n", "", marks);
-    return t;
-}
-
-struct reaction cmd_list(struct session *s, const char *args)
-{
-    int32_t *list = NULL;
-    int count = 0, n = 0, places, from = s->list_next >= 0 ? s->list_next : s->token, to = -1;
-    struct kv_array shape = { 0 };
-    if (!tokens_prompt(s, &count)) return failed(s);
-    if (*args) {
-        if (tokens_read(s, args, &list, &n, &places)) return failed(s);
-        from = list[0] > 20 && n < 40 ? list[0] - 20 : list[0];
-        if (n >= 40) to = list[n - 1];
-        free(list);
-    }
-    if (from >= count)
-        return refuse(s, KV_BAD_ARG, "Token %d out of range; the prompt has %d (0-%d).", from, count, count - 1);
-    double *kept = kv_started(s->engine) ? info_copy(s, "kept", &shape) : NULL;
-    const int32_t *ids = tokens_prompt(s, &count);
-    for (int line = 0; ids && from < count && (to < 0 ? line < LIST_LINES : from <= to); line++)
-        from = list_line(s, ids, count, from, kept, shape.dim[1]);
-    if (kept)
-        fprintf(s->out, "(marks: kept in # all, 9-1 tenths, . none of %d layers; %s)\n", s->facts.n_layer,
-            session_mode(s));
-    s->list_next = from;
-    free(kept);
-    return DONE;
 }

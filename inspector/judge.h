@@ -6,6 +6,5 @@
 
 struct reaction cmd_diff(struct session *s, const char *args);
 struct reaction cmd_why(struct session *s, const char *args);
-struct reaction cmd_list(struct session *s, const char *args);
 
 #endif

@@ -56,6 +56,7 @@ struct session {
     int layer, head, token; /* the focus */
     int frame;              /* the selected one: enum frame */
     int list_next;          /* where `list` goes on; -1 = at the focus */
+    int list_first;         /* and where the lines that it showed begin */
     bool computed;          /* the last expression read something that the model computed */
     struct stops stops;
     bool backward;                      /* exec-direction reverse */
@@ -98,6 +99,7 @@ struct session {
 
     int print_elements, print_repeats;
     char print_letter;       /* of the last /FMT, which a / alone repeats */
+    unsigned context;        /* panes shown at every stop, a bit each */
     struct examine *examine; /* what x shows next, NULL = nothing yet; owned */
     struct display *displays;
     int n_displays, last_display; /* how many; the last one's number */

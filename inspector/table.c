@@ -2,6 +2,8 @@
 #include "inspector/break.h"
 #include "inspector/command.h"
 #include "inspector/core.h"
+#include "inspector/context.h"
+#include "inspector/disassemble.h"
 #include "inspector/display.h"
 #include "inspector/examine.h"
 #include "inspector/define.h"
@@ -13,6 +15,7 @@
 #include "inspector/info.h"
 #include "inspector/init.h"
 #include "inspector/judge.h"
+#include "inspector/list.h"
 #include "inspector/marks.h"
 #include "inspector/picture.h"
 #include "inspector/print.h"
@@ -209,8 +212,15 @@ const struct command command_table[] = {
         NEEDS_RUN, COMPLETE_NONE, cmd_down, NULL },
     { "heat", NULL, GROUP_LOOKING, "WHAT", "Draw a heat map in the terminal", PICTURES, REPEAT_SAME, NEEDS_RUN,
         COMPLETE_HEAT, cmd_heat, NULL },
-    { "list", "l", GROUP_LOOKING, "[TOKENS]", "Print the prompt's text with marks for what survived", TOKENS,
+    { "list", "l", GROUP_LOOKING, "[TOKENS | A,B | -]", "Print the prompt's text with marks for what survived",
+        TOKENS "\nA, prints ten lines from token A on, ,B those up to B, - those before the last ones.",
         REPEAT_BARE, NEEDS_PROMPT, COMPLETE_NONE, cmd_list, NULL },
+    { "disassemble", "disas", GROUP_LOOKING, "[layer N]",
+        "Print the stages of the pass: bytes, FLOPs and the time they took", NULL, REPEAT_SAME, NEEDS_RUN,
+        COMPLETE_NONE, cmd_disassemble, NULL },
+    { "context", NULL, GROUP_LOOKING, "[entropy] [budget] [tokens]", "Print the panes that a stop may show",
+        "\"set kv context\" has them printed at every stop.", REPEAT_SAME, NEEDS_PROMPT, COMPLETE_NONE, cmd_context,
+        NULL },
     { "why", NULL, GROUP_LOOKING, "TOKENS [layer N]", "Say why tokens were kept or evicted, layer by layer", TOKENS,
         REPEAT_SAME, NEEDS_COMPRESSED, COMPLETE_NONE, cmd_why, NULL },
     { "diff", NULL, GROUP_LOOKING, "[steps N]", "Decode over the full cache beside this run, and compare",

@@ -2,6 +2,7 @@
 #include "inspector/table_groups.h"
 
 #include "inspector/break.h"
+#include "inspector/context.h"
 #include "inspector/display.h"
 #include "inspector/define.h"
 #include "inspector/events.h"
@@ -214,6 +215,8 @@ static const struct command show_auto_load_table[] = {
 static const struct command set_kv_table[] = {
     { "read-floor", NULL, GROUP_STOPS, "NUMBER", "Attention of a row above which a key counts as read",
         "In [0, 1); 0.05 unless set.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_read_floor, NULL },
+    { "context", NULL, GROUP_SESSION, "PANE[,PANE]...|off", "Panes to print at every stop: entropy, budget, tokens",
+        NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_kv_context, NULL },
     { 0 },
 };
 
@@ -249,6 +252,8 @@ const struct command set_table[] = {
 static const struct command show_kv_table[] = {
     { "read-floor", NULL, GROUP_STOPS, "", "The attention above which a key counts as read", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_show_read_floor, NULL },
+    { "context", NULL, GROUP_SESSION, "", "Panes that are printed at every stop", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_show_kv_context, NULL },
     { 0 },
 };
 

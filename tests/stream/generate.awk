@@ -27,10 +27,13 @@ function expr(depth,    r) {
     r = rand()
     if (depth > 3 || r < 0.25) return number()
     if (r < 0.6) return name() maybe(index_())
-    if (r < 0.75) return pick("sum mean min max std argmax count any all len abs sqrt log exp norm topk cos nosuch") "(" expr(depth + 1) maybe(", " expr(depth + 1)) ")"
+    if (r < 0.75) return pick("sum mean min max std argmax count any all len abs sqrt log exp norm topk rank dot cos kl js overlap text id kept $_isvoid nosuch") "(" expr(depth + 1) maybe(", " expr(depth + 1)) ")"
     if (r < 0.9) return expr(depth + 1) " " pick("+ - * / % == != < <= > >= && || @ & | ^ << >>") " " expr(depth + 1)
     if (r < 0.95) return "(" expr(depth + 1) " ? " expr(depth + 1) " : " expr(depth + 1) ")"
     return pick("- ! ~ (") expr(depth + 1) maybe(")")
+}
+function assignment() {
+    return pick("$i $j $k $x policy.ratio decode.tokens $1 $layer 3") " " pick("= += -= *= /= %= <<= >>= |= &= ^=") " " expr(2)
 }
 function location() {
     return pick("compress decode prefill ask done L1 L2.attend .select .observe decode:2 decode:1:L1.ffn prefill:0 compress:0 " \
@@ -73,6 +76,10 @@ function command(    r) {
     if (r < 53) return "recompress"
     if (r == 53) return "kv " maybe("layer " layer()) " " maybe("head " layer()) " " maybe("token " number())
     if (r == 54) return "set var $" pick("i j k") " = " expr(0)
+    if (r == 54 && rand() < 0.5) return pick("print set\\ var call") " " assignment()
+    if (r == 55 && rand() < 0.5) return pick("bt\\ 2 up\\ 9 down\\ 2 frame\\ layer thread\\ apply\\ all\\ -s\\ print\\ $head info\\ scope info\\ source info\\ frame " \
+        "x/3i\\ @4 x/-2 x/4dw\\ tok[1] x/3gx\\ E set\\ kv\\ context\\ tokens,budget set\\ kv\\ context\\ off set\\ print\\ elements\\ 3 list\\ - list\\ 3,9 " \
+        "list\\ ,x display/2i\\ @3 ptype\\ k whatis\\ attn[0][0][1..3] print\\ $x++ info\\ line disassemble\\ L1 print\\ -elements\\ 2\\ --\\ tok")
     if (r == 55) return pick("backtrace up down frame\\ 0 frame\\ 9 disassemble thread\\ 1 context")
     if (r == 56) return pick("help apropos complete") " " pick("run info b watch x nosuch set\\ policy policy i\\ ")
     if (r == 57) return "with " setting() " " value() " -- " command()
