@@ -32,14 +32,22 @@ static struct reaction target_done(struct session *s, struct target *t, const ch
     return DONE;
 }
 
+/* Takes an option off the line's beginning. */
+static bool option(const char **args, const char *name)
+{
+    size_t n = strlen(name);
+    if (strncmp(*args, name, n) != 0 || ((*args)[n] != ' ' && (*args)[n] != '\t')) return false;
+    *args += n + strspn(*args + n, " \t");
+    return true;
+}
+
 /* Reads [-f] FILE; *rest is what follows in the line. */
 static enum kv_status read_file(struct session *s, const char *args, char *path, bool *force, const char **rest)
 {
     struct line_words words;
     size_t n = 0;
     enum kv_status st = KV_OK;
-    *force = !strncmp(args, "-f ", 3);
-    if (*force) args += 3 + strspn(args + 3, " \t");
+    *force = option(&args, "-f");
     bool quoted = *args == '"' || *args == '\'';
     n = quoted ? strcspn(args + 1, *args == '"' ? "\"" : "'") + 2 : strcspn(args, " \t");
     if (n > strlen(args)) n = strlen(args);
@@ -59,14 +67,16 @@ struct reaction cmd_export_png(struct session *s, const char *args)
     struct target t;
     struct line_words words;
     struct picture p;
-    bool force;
+    bool force, early = option(&args, "-f"), raw = option(&args, "-raw16");
     if (read_file(s, args, path, &force, &args) || line_split(args, &words, &s->err) ||
-        picture_read(s, &words, 0, &p) || target_open(s, path, force || p.force, &t))
+        picture_read(s, &words, 0, &p) || (raw && picture_raw16(s, &p)) ||
+        target_open(s, path, early || force || p.force, &t))
         return failed(s);
     struct png_recipe recipe;
     if (figures_draw(s, &p, t.fresh)) return failed(s);
     if (png_recipe_read(t.fresh, &recipe, &s->err)) return failed(s);
-    snprintf(what, sizeof what, "PNG of %zux%zu with its recipe", recipe.width, recipe.height);
+    snprintf(
+        what, sizeof what, "%sPNG of %zux%zu with its recipe", raw ? "16-bit " : "", recipe.width, recipe.height);
     png_recipe_free(&recipe);
     return target_done(s, &t, what);
 }

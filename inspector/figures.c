@@ -130,6 +130,19 @@ static enum kv_status draw_map(
     return st;
 }
 
+static enum kv_status draw_raw16(
+    struct session *s, const struct picture *p, const char *path, struct figure_view *view)
+{
+    struct picture_source src;
+    char unit[64];
+    enum kv_status st = picture_open(s, p, &src);
+    snprintf(unit, sizeof unit, "%s (%s)", src.quantity, src.unit);
+    view->unit = unit;
+    if (!st) st = figure_raw16(path, &src.matrix, view, &s->err);
+    picture_close(&src);
+    return st;
+}
+
 /* "SmolLM2 135M Instruct; 1254 tokens; f32, cpu; policy seed, ratio 0.25" */
 static void subtitle(struct session *s, const struct picture *p, char *text, size_t size)
 {
@@ -155,9 +168,12 @@ enum kv_status figures_draw(struct session *s, const struct picture *p, const ch
         .map = *p->map ? p->map : NULL,
         .scale = p->scale,
         .pool = p->pool,
+        .max_side = p->side,
         .notes = recipe.note,
         .note_count = recipe.count };
-    if (!st && p->what == PICTURE_KEPT)
+    if (!st && p->raw16)
+        st = draw_raw16(s, p, path, &view);
+    else if (!st && p->what == PICTURE_KEPT)
         st = draw_kept(s, path, &view);
     else if (!st && p->what == PICTURE_BUDGET)
         st = draw_budget(s, path, &view);

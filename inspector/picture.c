@@ -8,6 +8,7 @@
 #include "inspector/names.h"
 #include "render/color.h"
 
+#define SIDE_MOST  4096
 #define BLOCK_ROWS 64 /* attention rows asked for at once: memory stays rows x n whatever n is */
 
 const char *const picture_name[PICTURE_COUNT] = { "entropy", "score", "kept", "budget", "attn" };
@@ -58,13 +59,13 @@ static enum kv_status read_option(
     if (!strcmp(word, "-rank")) return p->scale.kind = SCALE_RANK, KV_OK;
     if (!strcmp(word, "-f")) return p->force = true, KV_OK;
     *taken = 2;
-    static const char *const with_value[] = { "-clip", "pool", "map", "layer", "head", "rows", "cols" };
+    static const char *const with_value[] = { "-clip", "pool", "map", "side", "layer", "head", "rows", "cols" };
     bool known = false;
     for (size_t i = 0; i < KV_COUNT(with_value); i++) known = known || !strcmp(word, with_value[i]);
     if (!known)
         return kv_fail(&s->err, KV_BAD_ARG,
             "\"%.40s\" is none of layer L, head H, rows A..B, cols A..B, -log, -rank, -clip P, pool mean|max, map "
-            "NAME, -f.",
+            "NAME, side CELLS, -f.",
             word);
     if (!value) return kv_fail(&s->err, KV_BAD_ARG, "Argument required (value of %s).", word);
     if (!strcmp(word, "-clip")) {
@@ -84,6 +85,12 @@ static enum kv_status read_option(
     if (!strcmp(word, "map")) {
         enum kv_status st = color_map(value, &map, &s->err);
         if (!st) snprintf(p->map, sizeof p->map, "%s", map->name);
+        return st;
+    }
+    if (!strcmp(word, "side")) {
+        long long side;
+        enum kv_status st = line_integer(value, 1, SIDE_MOST, "a number of cells a side", &side, &s->err);
+        if (!st) p->side = (size_t)side;
         return st;
     }
     if (!attention)
@@ -119,6 +126,17 @@ enum kv_status picture_read(struct session *s, const struct line_words *words, i
     return st;
 }
 
+enum kv_status picture_raw16(struct session *s, struct picture *p)
+{
+    if (p->what == PICTURE_BUDGET)
+        return kv_fail(&s->err, KV_BAD_ARG, "Budgets are a table and no matrix: \"export csv FILE budget\".");
+    if (p->scale.kind != SCALE_LINEAR || p->scale.clip_low > 0 || p->pool != POOL_MEAN || *p->map || p->side)
+        return kv_fail(
+            &s->err, KV_BAD_ARG, "-raw16 writes the values as they are: no -log, -rank, -clip, pool, map or side.");
+    p->raw16 = true;
+    return KV_OK;
+}
+
 void picture_text(const struct picture *p, char *text, size_t size)
 {
     size_t at = (size_t)snprintf(text, size, "%s", picture_name[p->what]);
@@ -128,7 +146,8 @@ void picture_text(const struct picture *p, char *text, size_t size)
     if (p->scale.kind == SCALE_LOG) at += (size_t)snprintf(text + at, size - at, " -log");
     if (p->scale.kind == SCALE_RANK) at += (size_t)snprintf(text + at, size - at, " -rank");
     if (p->scale.clip_low > 0) at += (size_t)snprintf(text + at, size - at, " -clip %g", p->scale.clip_low);
-    at += (size_t)snprintf(text + at, size - at, " pool %s", pool_name(p->pool));
+    if (!p->raw16) at += (size_t)snprintf(text + at, size - at, " pool %s", pool_name(p->pool));
+    if (p->side) at += (size_t)snprintf(text + at, size - at, " side %zu", p->side);
     if (*p->map) snprintf(text + at, size - at, " map %s", p->map);
 }
 

@@ -1,7 +1,7 @@
 /* What is to be drawn: read once from words, drawn in the terminal by heat and into a file by export.
  *
  *   WHAT := entropy | score | kept | budget | attn [layer L] [head H] [rows A..B] [cols A..B]
- *   then, in any order: -log | -rank | -clip P, pool mean|max, map NAME */
+ *   then, in any order: -log | -rank | -clip P, pool mean|max, map NAME, side CELLS */
 #ifndef KV_PICTURE_H
 #define KV_PICTURE_H
 
@@ -20,11 +20,16 @@ struct picture {
     struct scale_view scale;
     enum pool_kind pool;
     char map[16]; /* "" = the default */
+    size_t side;  /* cells a side at most; 0 = the figure's own */
+    bool raw16;   /* export: the values themselves as 16-bit grey */
     bool force;   /* -f: overwrite (export) */
 };
 
 /* Reads words[at..]; defaults come from the focus. */
 enum kv_status picture_read(struct session *s, const struct line_words *words, int at, struct picture *out);
+
+/* Makes it one of values alone (-raw16); KV_BAD_ARG for what has none or bends them. */
+enum kv_status picture_raw16(struct session *s, struct picture *p);
 
 /* The words that give the same picture again, focus and defaults spelled out. */
 void picture_text(const struct picture *p, char *text, size_t size);

@@ -96,11 +96,12 @@ enum kv_status recipe_make(struct session *s, const struct picture *p, struct re
 {
     struct kv_where w;
     struct kv_array tok;
-    char command[200] = "export png FILE ", described[400], where[64];
+    char command[200], described[400], where[64];
     *r = (struct recipe){ 0 };
     enum kv_status st = recipe_hashes(s);
     if (st) return st;
-    picture_text(p, command + strlen(command), sizeof command - strlen(command));
+    int at = snprintf(command, sizeof command, "export png %sFILE ", p->raw16 ? "-raw16 " : "");
+    picture_text(p, command + at, sizeof command - (size_t)at);
     kv_where(s->engine, &w);
     location_where(&w, where, sizeof where);
     kv_describe(s->engine, described, sizeof described);

@@ -8,6 +8,7 @@
 
 #include "inspector/define.h"
 #include "inspector/line.h"
+#include "inspector/rerun.h"
 
 /* --- where lines come from ------------------------------------------------------------------------------------------- */
 
@@ -258,6 +259,11 @@ struct reaction cmd_source(struct session *s, const char *args)
 {
     struct line_words words;
     if (line_split(args, &words, &s->err)) return failed(s);
+    if (words.count && !strcmp(words.word[0], "-png")) {
+        if (words.count != 2 && words.count != 3)
+            return refuse(s, KV_BAD_ARG, "Argument required (PNG file with a recipe, and where to draw it again).");
+        return rerun_picture(s, words.word[1], words.count == 3 ? words.word[2] : NULL);
+    }
     bool loud = words.count && !strcmp(words.word[0], "-v"), trace = s->trace;
     if (words.count != 1 + loud) return refuse(s, KV_BAD_ARG, "Argument required (file of commands to run).");
     s->trace = trace || loud;

@@ -264,8 +264,12 @@ const struct command command_table[] = {
         COMPLETE_COMMAND, cmd_complete, NULL },
     { "echo", NULL, GROUP_SESSION, "TEXT", "Print text; \\n is a newline", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_NONE, cmd_echo, NULL },
-    { "source", "so", GROUP_SESSION, "FILE", "Read commands from a file", NULL, REPEAT_NEVER, NEEDS_NOTHING,
-        COMPLETE_FILE, cmd_source, NULL },
+    { "source", "so", GROUP_SESSION, "FILE | -png FILE [TO]",
+        "Read commands from a file, or draw a picture again by its recipe",
+        "-v shows each command before it runs.\n-png starts the request as the recipe in a PNG file says, goes to "
+        "its "
+        "tick, draws the picture again (to TO, or\nonly to compare) and says whether the bytes are the same.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_source, NULL },
     { "if", NULL, GROUP_SESSION, "EXPR", "Run the lines up to else or end once if an expression holds",
         "The lines between else and end run if it does not.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_VALUE, cmd_if,
         NULL },

@@ -294,8 +294,11 @@ const struct command show_table[] = {
 };
 
 const struct command export_table[] = {
-    { "png", NULL, GROUP_LOOKING, "[-f] FILE WHAT", "Write a picture, with the recipe that made it inside",
-        PICTURES "\nA file that neither this session nor the same recipe wrote is only overwritten with -f.",
+    { "png", NULL, GROUP_LOOKING, "[-f] [-raw16] FILE WHAT", "Write a picture, with the recipe that made it inside",
+        PICTURES "\n-raw16 writes the values themselves, a 16-bit grey pixel each: 0 is no data, 1 to 65535 go in "
+                 "equal steps "
+                 "from the\nnote kvdbg:raw16-min to kvdbg:raw16-max.\nA file that neither this session nor the "
+                 "same recipe wrote is only overwritten with -f.",
         REPEAT_NEVER, NEEDS_RUN, COMPLETE_FILE, cmd_export_png, NULL },
     { "npy", NULL, GROUP_LOOKING, "[-f] FILE EXPR",
         "Write an array for numpy: an expression, or attn layer L head H", EXPRESSIONS, REPEAT_NEVER, NEEDS_PROMPT,

@@ -80,3 +80,25 @@ prefill:0 embed, tick 0
 reason is not available before compress has selected in every layer (now in prefill:0).
 [1]
 
+## a picture drawn again by its recipe, from other settings and past a breakpoint
+$ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex 'set policy.ratio 0.5 decode.tokens 2' -ex run -ex 'set policy uniform policy.ratio 0.3' -ex recompress -ex continue -ex "export png $T/k.png kept" >/dev/null; kvdbg -q -batch synthetic:tiny --precision fast -p tests/dialogue/fox.txt -ex 'break compress' -ex "source -png $T/k.png" -ex 'expect-stop goto' -ex 'print policy.preset' -ex "source -png $T/k.png $T/again.png" | sed 's/sha256.*/sha256/'; cmp $T/k.png $T/again.png && ls $T
+Breakpoint 1 at compress
+Starting request: tests/dialogue/fox.txt, 93 tokens (chat; f32, cpu, synthetic weights: timing only)
+$T/k.png: the same bytes again, sha256
+$1 = "uniform"
+Starting request: tests/dialogue/fox.txt, 93 tokens (chat; f32, cpu, synthetic weights: timing only)
+$T/k.png: the same bytes again, sha256
+again.png
+k.png
+
+## values as they are: no colors, no pooling
+$ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt --keep-going -ex 'set decode.tokens 2' -ex run -ex "export png -raw16 $T/a.png entropy -log" -ex "export png -raw16 $T/a.png budget" -ex "export png -f -raw16 $T/a.png score" -ex "source -png" -ex "source -png $T/none.png" | sed 's/sha256.*/sha256/'
+-raw16 writes the values as they are: no -log, -rank, -clip, pool, map or side.
+Budgets are a table and no matrix: "export csv FILE budget".
+Argument required (PNG file with a recipe, and where to draw it again).
+Cannot read $T/none.png: No such file or directory.
+Starting request: tests/dialogue/fox.txt, 93 tokens (chat; f32, cpu, synthetic weights: timing only)
+e�
+[Request finished: 2 reply tokens, cut by decode.tokens or by the context; f32, cpu, synthetic weights: timing only]
+$T/a.png: 16-bit PNG of 93x3 with its recipe, 1,986 bytes, sha256
+
