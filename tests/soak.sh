@@ -1,55 +1,78 @@
 #!/bin/sh
-# Long runs that make test has no time for, under ASan and UBSan: every fuzz target for SOAK_SECONDS (600), and
-# SOAK_COMMANDS (100000) random commands.
-# usage: soak.sh            writes tests/soak.log; exit 0: no finding. Needs clang with libFuzzer (libfuzzer-14-dev).
+# Long runs that make test has no time for, under ASan and UBSan: every fuzz target for SOAK_SECONDS (600), as many at a
+# time as there are cores, then SOAK_COMMANDS (100000) random commands and SOAK_WALKS (40) walks through time.
+# usage: soak.sh [TARGET...]   writes tests/soak.log; exit 0: no finding. Needs clang with libFuzzer (libfuzzer-14-dev).
 set -u
 seconds=${SOAK_SECONDS:-600}
+commands=${SOAK_COMMANDS:-100000}
+walks=${SOAK_WALKS:-40}
 build=build/soak
 log=tests/soak.log
-mkdir -p "$build"
-flags="-std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas -I. -DKV_HAVE_PCRE2"
-libs="-lm $(pkg-config --libs libpcre2-8 libcjson)"
-common="kernels/base.c kernels/types.c"
+cores=$(nproc)
+sanitize="address,undefined -fno-sanitize-recover=undefined"
 failed=0
-jobs=
+export OMP_THREAD_LIMIT=1
+verdict() { if [ "$1" = 0 ]; then echo "no finding"; else echo "FINDING, see $2"; fi; }
+mkdir -p "$build"
 
-start() { # name, sources
-    name=$1
-    shift
+# --- fuzz targets ----------------------------------------------------------------------------------------------------
+
+# The inspector, the renderer and the engine are watched and steer the fuzzer; the kernels are gcc's, from build/.
+objects=$(for source in inspector/*.c render/*.c engine/*.c engine/*/*.c tests/fuzz/tiny.c; do
+    [ "$source" = inspector/main.c ] || echo "$build/${source%.c}.o"
+done)
+# shellcheck disable=SC2086
+make -j"$cores" --no-print-directory BUILD="$build" CC=clang \
+    CFLAGS="-std=c11 -g -O1 -fsanitize=fuzzer-no-link,$sanitize -Wno-unknown-pragmas" $objects || exit 2
+
+prepare() { # target: its program and its first corpus
     # shellcheck disable=SC2086
-    clang $flags -o "$build/$name" "tests/fuzz/$name.c" "$@" $common $libs || { failed=1; return; }
-    mkdir -p "$build/$name.corpus"
-    (cd "$build" && exec "./$name" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -print_final_stats=1 \
-        "$name.corpus" >"$name.log" 2>&1) &
-    jobs="$jobs $name:$!"
+    clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -fsanitize=fuzzer,$sanitize -o "$build/$1" "tests/fuzz/$1.c" $objects \
+        build/libengine.a -lm -ldl -lgomp $(pkg-config --libs libpng freetype2 libedit libcrypto libcjson libpcre2-8) || return 1
+    corpus=$build/$1.corpus
+    mkdir -p "$corpus"
+    [ ! -f "tests/fuzz/$1.lines" ] || awk -v to="$corpus" '{ printf "%s", $0 >(to "/line" NR) }' "tests/fuzz/$1.lines"
+    [ ! -f "tests/fuzz/$1.seeds" ] || awk -v to="$corpus" 'BEGIN { n = 1 } /^%%$/ { n++; next } { print >(to "/seed" n) }' "tests/fuzz/$1.seeds"
+    [ "$1" != fuzz_script ] || cp tests/dialogue/*.kv "$corpus"
+    maker=tests/fuzz/${1#fuzz_}_seeds.c
+    [ ! -f "$maker" ] || { make --no-print-directory "build/${maker%.c}" && "build/${maker%.c}" "$corpus"; }
 }
 
-gcc -std=c11 -D_GNU_SOURCE -I. -o "$build/gguf_seeds" tests/fuzz/gguf_seeds.c tests/lib/gguf_writer.c kernels/base.c kernels/types.c && mkdir -p "$build/fuzz_gguf.corpus" &&
-    "$build/gguf_seeds" "$build/fuzz_gguf.corpus" || failed=1
-start fuzz_gguf engine/model/*.c
-start fuzz_tokenizer engine/text/*.c
-start fuzz_jsonl inspector/jsonl_read.c inspector/line.c
-
-# Random command streams at a kvdbg with both sanitizers.
-commands=${SOAK_COMMANDS:-100000}
-stream() {
-    make -j2 --no-print-directory BUILD=build/asan OPT='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' build/asan/kvdbg >"$build/stream.build" 2>&1 &&
-        KVDBG=build/asan/kvdbg STREAM_COMMANDS=$commands tests/stream/run.sh >"$build/stream.log" 2>&1
+fuzz() { # target
+    (cd "$build" || exit 1; rm -f "$1.status"; "./$1" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=4096 -max_len=8192 -print_final_stats=1 \
+        "$OLDPWD/$build/$1.corpus" >"$1.log" 2>&1
+    echo $? >"$1.status")
 }
-stream &
-stream_job=$!
+
+[ $# -gt 0 ] || set -- $(basename -s .c tests/fuzz/fuzz_*.c)
+for target in "$@"; do prepare "$target" || failed=1; done
+running=0
+for target in "$@"; do
+    fuzz "$target" &
+    running=$((running + 1))
+    [ $((running % cores)) != 0 ] || wait
+done
+wait
 
 {
     echo "kvdbg soak: each target $seconds s, clang $(clang -dumpversion), ASan + UBSan, commit $(git rev-parse --short HEAD), $(date -u +%F)"
-    for job in $jobs; do
-        name=${job%%:*}
-        if wait "${job##*:}"; then verdict="no finding"; else verdict="FINDING, see $build/$name.log"; fi
-        printf '%s: %s; %s\n' "$name" "$verdict" \
+    for name in "$@"; do
+        printf '%s: %s; %s\n' "$name" "$(verdict "$(cat "$build/$name.status")" "$build/$name.log")" \
             "$(sed -n 's/^stat:://p' "$build/$name.log" | awk '{ printf "%s%s %s", n++ ? ", " : "", $1, $2 }' | tr -d :)"
     done
-    if wait "$stream_job"; then verdict="no finding"; else verdict="FINDING, see $build/stream.log"; fi
-    echo "command streams: $verdict; $commands commands, $(grep -c '^ok' "$build/stream.log") scripts passed"
 } >"$log"
+
+# --- random commands and walks at a kvdbg with both sanitizers ---------------------------------------------------------
+
+make -j"$cores" --no-print-directory BUILD=build/asan \
+    OPT="-O1 -g -fsanitize=$sanitize -fno-omit-frame-pointer" build/asan/kvdbg >"$build/asan.build" 2>&1 || exit 2
+export KVDBG=build/asan/kvdbg
+{
+    STREAM_COMMANDS=$commands tests/stream/run.sh >"$build/stream.log" 2>&1
+    echo "command streams: $(verdict $? "$build/stream.log"); $commands commands, $(grep -c '^ok' "$build/stream.log") scripts passed"
+    TIME_SEEDS=$(seq -s ' ' "$walks") tests/time/run.sh >"$build/time.log" 2>&1
+    echo "walks through time: $(verdict $? "$build/time.log"); $(grep -c '^ok' "$build/time.log") passed"
+} >>"$log"
 cat "$log"
 grep -q FINDING "$log" && failed=1
 exit $failed

@@ -183,14 +183,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s SECONDS SEED [FILE|FOLDER]...\n", argv[0]);
         return 2;
     }
-    double until = now() + strtod(argv[1], NULL);
     unsigned long tried = 0;
     for (int i = 3; i < argc; i++) add_path(argv[i]);
     if (!n_seed) add_seed((const uint8_t *)"", 0);
     if (getenv("FUZZ_INPUT")) show_inputs(getenv("FUZZ_INPUT"));
     for (size_t i = 0; i < n_seed; i++, tried++) try(seeds[i].data, seeds[i].size);
     state = strtoull(argv[2], NULL, 10) * 0x9e3779b97f4a7c15u + 1;
-    for (; now() < until; tried++) {
+    for (double until = now() + strtod(argv[1], NULL); now() < until; tried++) {
         static uint8_t data[LIMIT];
         const struct seed *from = &seeds[below(n_seed)];
         size_t size = from->size < LIMIT ? from->size : LIMIT;

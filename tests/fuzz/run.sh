@@ -11,7 +11,7 @@ build=$(dirname "$kvdbg")/tests/fuzz
 folder=$(mktemp -d) || exit 2
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
-export OMP_NUM_THREADS=1 FUZZ_INPUT="$folder/input"
+export OMP_THREAD_LIMIT=1 FUZZ_INPUT="$folder/input"
 number=0 failed=0
 for source in tests/fuzz/fuzz_*.c; do
     name=$(basename "$source" .c)

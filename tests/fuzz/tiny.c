@@ -49,6 +49,7 @@ void tiny_open(struct session *s)
     DEMAND(!session_open(s, &options, &status));
     s->out = nowhere;
     session_catch_signals(s);
+    DEMAND(!session_line(s, "set decode.tokens 5").status); /* quick */
 }
 
 void tiny_patience(int milliseconds)
@@ -69,8 +70,11 @@ struct reaction tiny_line(struct session *s, const char *line)
 
 bool tiny_forbidden(const char *text)
 {
-    static const char *const words[] = { "/dev", "/proc", "/sys", "synthetic:", "huggingface", ".gguf" };
+    static const char *const words[] = { "/dev", "/proc", "/sys", ".gguf" };
+    static const char made[] = "synthetic:", tiny[] = "synthetic:tiny";
     for (size_t i = 0; i < KV_COUNT(words); i++)
         if (strstr(text, words[i])) return true;
+    for (const char *p = text; (p = strstr(p, made)); p++)
+        if (strncmp(p, tiny, sizeof tiny - 1)) return true;
     return false;
 }
