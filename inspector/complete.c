@@ -53,7 +53,11 @@ static void settings(const struct wanted *w, const char *args)
 static void values(const struct wanted *w)
 {
     for (int i = 0; names_at(i); i++) offer(w, names_at(i));
-    for (int i = 0; expr_function(i); i++) offer(w, expr_function(i));
+    for (int i = 0; expr_function(i); i++) { /* kept and rank are values, too */
+        int k = 0;
+        while (names_at(k) && strcmp(names_at(k), expr_function(i))) k++;
+        if (!names_at(k)) offer(w, expr_function(i));
+    }
 }
 
 /* Phases, or behind a dot or an L its stages. */
@@ -84,7 +88,9 @@ bool complete_line(
         size_t n = strcspn(at, " \t");
         if (!at[n]) break;
         const struct command *found;
-        if (lookup_row(table, "", table == session_table(s) ? command_pins : NULL, at, n, &found, &ignored)) break;
+        size_t bare = kv_min(n, strcspn(at, "/")); /* without its /FMT */
+        if (lookup_row(table, "", table == session_table(s) ? command_pins : NULL, at, bare, &found, &ignored))
+            break;
         row = found;
         at += n + strspn(at + n, " \t");
         if (!row->sub) break;
@@ -94,7 +100,7 @@ bool complete_line(
     word = word ? word + 1 : at;
     if (row && row->complete == COMPLETE_VALUE) /* a name may follow any operator */
         for (const char *p = word; *p; p++)
-            if (strchr("([+-*/<>=!&|,", *p)) word = p + 1;
+            if (strchr("([+-*/<>=!&|^~%?:,", *p)) word = p + 1;
     *start = (size_t)(word - line);
     const struct wanted w = { word, strlen(word), visit, ctx };
     if ((!row || row->sub) && word == at) rows(&w, table);

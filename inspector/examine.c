@@ -7,6 +7,7 @@
 #include "inspector/expr_eval.h"
 #include "inspector/line.h"
 #include "inspector/names.h"
+#include "inspector/rows.h"
 #include "inspector/tokens.h"
 
 struct examine {
@@ -101,6 +102,15 @@ static int32_t token_at(struct session *s, const struct value *v, size_t i)
     return ids && v->at[0][i] < (size_t)n ? ids[v->at[0][i]] : -1;
 }
 
+static void row(struct session *s, const struct examine *x, const struct value *v, size_t i)
+{
+    char address[280];
+    snprintf(address, sizeof address, "%s[%zu]", x->label, v->at[0][i]);
+    rows_new(s);
+    rows_text(s, "address", address);
+    rows_number(s, "value", v->number[i]);
+}
+
 static enum kv_status show_tokens(struct session *s, const struct examine *x, const struct value *v, char letter)
 {
     char quoted[256];
@@ -110,6 +120,8 @@ static enum kv_status show_tokens(struct session *s, const struct examine *x, co
             return kv_fail(&s->err, KV_BAD_ARG,
                 "Format letter \"%c\" needs tokens: an array over positions, such as tok, kept[0] or score[0].",
                 letter);
+        row(s, x, v, i);
+        rows_token(s, "text", id);
         if (letter == 'i' && v->axis[0] && !strcmp(v->axis[0], "position"))
             token_line(s, id, v->at[0][i]);
         else {
@@ -134,6 +146,7 @@ static enum kv_status show_numbers(
     if (width && (v->integral || width >= 4)) v->width = width; /* a real is a float or a double, no less */
     for (size_t i = 0; i < v->count; i++) {
         if (i % line == 0) fprintf(s->out, "%s[%zu]:", x->label, v->at[0][i]);
+        row(s, x, v, i);
         fprintf(s->out, "\t%s", format_number(s, v, i, letter, text, sizeof text));
         if (i % line == line - 1 || i + 1 == v->count) end_line(s);
     }

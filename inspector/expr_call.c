@@ -1,5 +1,6 @@
 /* Functions of expressions. A NaN counts as the least of all numbers. */
 #include <math.h>
+#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -255,6 +256,20 @@ static enum kv_status call_streq(struct session *s, struct value *arg, struct va
     return st ? st : value_scalar(out, !strcmp(arg[0].text, arg[1].text), true, "", err);
 }
 
+static enum kv_status call_regex(struct session *s, struct value *arg, struct value *out, struct kv_error *err)
+{
+    regex_t pattern;
+    (void)s;
+    enum kv_status st = need_text("$_regex", &arg[0], err);
+    if (!st) st = need_text("$_regex", &arg[1], err);
+    if (st) return st;
+    if (regcomp(&pattern, arg[1].text, REG_EXTENDED | REG_NOSUB))
+        return kv_fail(err, KV_BAD_ARG, "\"%.60s\" is no regular expression.", arg[1].text);
+    bool matches = !regexec(&pattern, arg[0].text, 0, NULL, 0);
+    regfree(&pattern);
+    return value_scalar(out, matches, true, "", err);
+}
+
 static enum kv_status call_setting(struct session *s, struct value *arg, struct value *out, struct kv_error *err)
 {
     struct named named = { 0 };
@@ -309,6 +324,7 @@ static const struct function {
     { "$_isvoid", 1, .any = call_isvoid },
     { "$_strlen", 1, .any = call_strlen },
     { "$_streq", 2, .any = call_streq },
+    { "$_regex", 2, .any = call_regex },
     { "$_gdb_setting", 1, .any = call_setting },
 };
 

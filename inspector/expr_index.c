@@ -249,6 +249,7 @@ static enum kv_status index_named(struct session *s, const struct expr *e, struc
     size_t dim[VALUE_DIMS];
     int n_dim = 0;
     enum kv_status st = drop_head(s, e, a, r->part, &r->n, err);
+    if (!st && r->n && !a->n_dim) st = kv_fail(err, KV_BAD_ARG, "A single number has no elements.");
     if (!st && r->n > a->n_dim)
         st = kv_fail(
             err, KV_BAD_ARG, "Too many indices: this has %d dimension%s.", a->n_dim, a->n_dim == 1 ? "" : "s");

@@ -128,27 +128,32 @@ static int character(struct parser *x)
     } else {
         p += *p != '\0';
     }
-    if (*p != '\'' || p == x->p + 1) return fail(x, "Unmatched single quote.");
+    if (p == x->p + 1 || !*p) return fail(x, "Unmatched single quote.");
+    if (*p != '\'') return fail(x, "Invalid character constant.");
     x->p = p + 1;
     return number_node(x, value, true);
 }
 
+/* "..." and what follows at once in quotes, as in C. */
 static int string(struct parser *x)
 {
     char text[EXPR_POOL];
     size_t n = 0;
-    const char *open = x->p;
-    for (x->p++; *x->p && *x->p != '"'; x->p++) {
-        char c = *x->p;
-        if (c == '\\' && x->p[1]) c = *++x->p == 'n' ? '\n' : *x->p;
-        if (n == sizeof text) return fail(x, "The string is too long.");
-        text[n++] = c;
-    }
-    if (!*x->p) {
-        x->p = open;
-        return fail(x, "Unterminated string in expression.");
-    }
-    x->p++;
+    do {
+        const char *open = x->p;
+        for (x->p++; *x->p && *x->p != '"'; x->p++) {
+            char c = *x->p;
+            if (c == '\\' && x->p[1]) c = *++x->p == 'n' ? '\n' : *x->p;
+            if (n == sizeof text) return fail(x, "The string is too long.");
+            text[n++] = c;
+        }
+        if (!*x->p) {
+            x->p = open;
+            return fail(x, "Unterminated string in expression.");
+        }
+        x->p++;
+        blanks(x);
+    } while (*x->p == '"');
     return text_node(x, EXPR_TEXT, text, n);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "inspector/rows.h"
+#include "inspector/rows.h"
 #include "inspector/run.h"
 
 static const char *const names[FRAME_COUNT] = { "stage", "layer", "pass", "phase", "request" };

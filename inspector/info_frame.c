@@ -10,6 +10,7 @@
 #include "inspector/line.h"
 #include "inspector/names.h"
 #include "inspector/print.h"
+#include "inspector/rows.h"
 
 /* "NAME = VALUE" where the expression has one now; false where not. */
 static bool show_value(struct session *s, const char *text)
@@ -77,6 +78,10 @@ static void show_register(struct session *s, const char *name, double x, const c
     fprintf(s->out, "%-14s %s", name, text);
     if (*unit) fprintf(s->out, "%*s%s", (int)(19 - strlen(text)), "", unit);
     fprintf(s->out, "%s\n", session_mark(s));
+    rows_new(s);
+    rows_text(s, "name", name);
+    rows_number(s, "value", x);
+    rows_text(s, "unit", *unit ? unit : NULL);
 }
 
 /* Values that have one number a layer, and what its cache holds. */

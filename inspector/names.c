@@ -321,13 +321,12 @@ static enum kv_status history(
     const char *digits = name + back;
     *is = digits[strspn(digits, "0123456789")] == '\0';
     if (!*is) return KV_OK;
-    size_t n = strtoul(digits, NULL, 10), wanted;
-    if (*digits && !back)
-        wanted = n;
-    else {
+    size_t n = strtoul(digits, NULL, 10), wanted = n;
+    if (!*digits || back) {
         size_t steps = *digits ? n : back ? 1 : 0;
-        if (!s->n_history) return kv_fail(err, KV_NOT_FOUND, "The history is empty.");
-        wanted = s->n_history > steps ? s->n_history - steps : 1;
+        if (!s->n_history && !steps) return kv_fail(err, KV_NOT_FOUND, "The history is empty.");
+        if (steps >= s->n_history) return kv_fail(err, KV_NOT_FOUND, "History does not go back to $$%zu.", steps);
+        wanted = s->n_history - steps;
     }
     if (wanted < 1 || wanted > s->n_history)
         return kv_fail(err, KV_NOT_FOUND, "History has not yet reached $%zu.", wanted);

@@ -1,6 +1,7 @@
 /* Values as text. */
 #include "inspector/print.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,10 +137,21 @@ struct reaction cmd_show_convenience(struct session *s, const char *args)
     return DONE;
 }
 
+/* Ten values around number N, or the last ten. */
 struct reaction cmd_show_values(struct session *s, const char *args)
 {
-    (void)args;
-    for (size_t i = s->n_history > 10 ? s->n_history - 10 : 0; i < s->n_history; i++) {
+    struct value v = { 0 };
+    size_t first = s->n_history > 10 ? s->n_history - 10 : 0;
+    if (*args) {
+        enum kv_status st = expr_text(s, args, &v, &s->err);
+        if (!st && (v.kind != VALUE_NUMBER || v.n_dim))
+            st = kv_fail(&s->err, KV_BAD_ARG, "The number of a value must be one number, not %.60s.", args);
+        double at = st ? 0 : v.number[0] - 6;
+        value_free(&v);
+        if (st) return failed(s);
+        first = at > 0 ? (size_t)fmin(at, (double)s->n_history) : 0;
+    }
+    for (size_t i = first; i < s->n_history && i < first + 10; i++) {
         rows_new(s);
         rows_number(s, "number", (double)i + 1);
         rows_cell(s, "value", &s->history[i]);

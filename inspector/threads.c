@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "inspector/location.h"
+#include "inspector/rows.h"
 
 #define LIST_MOST 64 /* numbers of one LIST */
 
@@ -45,6 +46,11 @@ struct reaction cmd_info_threads(struct session *s, const char *args)
         title(s, t, what, sizeof what);
         place(s, t, where, sizeof where);
         fprintf(s->out, "%c %-4d %-40s %s\n", t == current(s) ? '*' : ' ', t, what, where);
+        rows_new(s);
+        rows_number(s, "Id", t);
+        rows_text(s, "Target Id", what);
+        rows_text(s, "Frame", where);
+        rows_flag(s, "current", t == current(s));
     }
     return DONE;
 }

@@ -137,7 +137,9 @@ static void calls(void)
         { "overlap(v, w)", 1 }, { "overlap(v > 1, v < 3)", 1. / 3 }, { "overlap(v > 9, v > 9)", 1 },
         { "sum(topk(v, 2) == topk(w, 2)) == 0", 0 }, { "topk(v, 1)", 2 }, { "sum(rank(v) + rank(w))", 6 },
         { "rank(w)", 0 }, { "argmax(w)", 0 }, { "max(0./0)", NAN }, { "$_isvoid($u)", 1 }, { "$_isvoid(1)", 0 },
-        { "$_streq(\"a\", \"a\")", 1 }, { "$_strlen(\"abc\")", 3 }, { "len(\"abc\")", 3 }, { "len(v)", 3 } };
+        { "$_streq(\"a\", \"a\")", 1 }, { "$_strlen(\"abc\")", 3 }, { "len(\"abc\")", 3 },
+        { "len(\"abc\" \"d\")", 4 }, { "$_regex(\"abc\", \"a.c$\")", 1 }, { "$_regex(\"abcd\", \"a.c$\")", 0 },
+        { "len(v)", 3 } };
     for (size_t i = 0; i < KV_COUNT(cases); i++) {
         double x = worth(cases[i].text);
         CHECK(x == cases[i].x || (isnan(x) && isnan(cases[i].x)), "%s is %.17g (%s)", cases[i].text, x, err.text);
@@ -159,7 +161,8 @@ static void refusals(void)
         { "1e19 | 1", "Integer-only operation on floating point number." },
         { "20000000000000000000 | 1", "That number has more bits than the 64 that & | ^ ~ << >> work on." },
         { "1 ? 2", "A syntax error in expression, near `'." }, { "1 +", "A syntax error in expression, near `'." },
-        { "'ab'", "Unmatched single quote." }, { "''", "Unmatched single quote." },
+        { "'ab'", "Invalid character constant." }, { "'a", "Unmatched single quote." },
+        { "''", "Unmatched single quote." },
         { "v + (v, 1) + topk(w, 2)", "The arrays on both sides of an operator must have the same shape." },
         { "topk(v, 4)", "topk takes an array and how many, from 1 to the 3 there are." },
         { "dot(v, 1)", "dot needs two arrays of one size, not of 3 and 1 numbers." },
