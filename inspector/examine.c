@@ -1,6 +1,7 @@
 /* An address is an expression and the elements behind it: E[3] + 2 is E[5]. */
 #include "inspector/examine.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,19 +76,25 @@ static void token_line(struct session *s, int32_t id, size_t position)
     char quoted[64];
     struct kv_array a;
     struct kv_error ignored;
+    rows_new(s);
+    rows_number(s, "position", (double)position);
+    rows_number(s, "id", id);
+    rows_token(s, "text", id);
     fprintf(s->out, "%s@%zu:\t%d %s", (int)position == s->token ? "=> " : "   ", position, id,
         tokens_quote(s, id, quoted, sizeof quoted));
     if (!kv_value(s->engine, "kept", &a, &ignored) && position < a.dim[1]) {
         size_t kept = 0;
         for (size_t l = 0; l < a.dim[0]; l++) kept += array_number(&a, l * a.dim[1] + position) != 0;
         fprintf(s->out, "\tkept %.2f", (double)kept / (double)a.dim[0]);
+        rows_number(s, "kept in layers", (double)kept);
         s->computed = true;
     }
     const char *const names[] = { "score", "rank" };
     for (size_t i = 0; i < KV_COUNT(names); i++)
         if (!kv_value(s->engine, names[i], &a, &ignored) && position < a.dim[1]) {
             double x = array_number(&a, (size_t)s->layer * a.dim[1] + position);
-            if (!i || x >= 0) fprintf(s->out, "  %s %.4g", names[i], x); /* forced tokens have no rank */
+            rows_number(s, names[i], !i || x >= 0 ? x : NAN); /* forced tokens have no rank */
+            if (!i || x >= 0) fprintf(s->out, "  %s %.4g", names[i], x);
         }
     end_line(s);
 }
@@ -184,6 +191,7 @@ static enum kv_status show(struct session *s, struct examine *x, const struct fo
     bool tokens = f->letter == 'i' || (f->letter == 's' && token_at(s, &v, 0) >= 0);
     long long first = (long long)v.at[0][0], shown = (long long)v.count;
     st = tokens ? show_tokens(s, x, &v, f->letter) : show_numbers(s, x, &v, f);
+    if (!st) st = rows_value(s, &v, 0);
     if (!st) st = remember(s, &v);
     value_free(&v);
     if (f->count > 0) x->offset += shown;

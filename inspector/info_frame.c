@@ -21,6 +21,10 @@ static bool show_value(struct session *s, const char *text)
     if (expr_text(s, text, &v, &ignored)) return false;
     bool there = v.kind != VALUE_VOID && (v.kind != VALUE_NUMBER || v.count);
     if (there) {
+        rows_new(s);
+        rows_text(s, "name", text);
+        rows_cell(s, "value", &v);
+        rows_text(s, "unit", *v.unit ? v.unit : NULL);
         fprintf(s->out, "%s = ", text);
         print_value(s, &v);
         fprintf(s->out, "%s\n", s->computed ? session_mark(s) : "");
@@ -75,6 +79,10 @@ static void show_register(struct session *s, const char *name, double x, const c
 {
     char text[32] = "nan";
     if (!isnan(x)) snprintf(text, sizeof text, "%.7g", x);
+    rows_new(s);
+    rows_text(s, "name", name);
+    rows_number(s, "value", x);
+    rows_text(s, "unit", *unit ? unit : NULL);
     fprintf(s->out, "%-14s %s", name, text);
     if (*unit) fprintf(s->out, "%*s%s", (int)(19 - strlen(text)), "", unit);
     fprintf(s->out, "%s\n", session_mark(s));

@@ -20,6 +20,7 @@ struct jsonl {
     uint64_t seq;
     long row; /* of --for-each, -1 = none */
     cJSON *token;
+    cJSON *reasons; /* of the next stop, NULL = none yet */
     struct jsonl_frame *frame;
     unsigned stops;                                /* so many were said */
     char told[sizeof((struct kv_error *)0)->text]; /* the last failure that a command was answered with */
@@ -141,6 +142,19 @@ void jsonl_reply(struct session *s, const int32_t *ids, size_t n, size_t first)
     }
 }
 
+void jsonl_reason(struct session *s, int number, const char *type, const char *what, const char *said)
+{
+    struct jsonl *j = s->json;
+    if (!j) return;
+    if (!j->reasons) j->reasons = cJSON_CreateArray();
+    cJSON *reason = cJSON_CreateObject();
+    put_number(reason, "number", number);
+    put_text(reason, "type", type);
+    put_text(reason, "what", what);
+    if (said) put_text(reason, "said", said);
+    if (!cJSON_AddItemToArray(j->reasons, reason)) cJSON_Delete(reason);
+}
+
 void jsonl_stop(struct session *s)
 {
     struct kv_where w;
@@ -154,6 +168,8 @@ void jsonl_stop(struct session *s)
     bool numbered = word && s->stop_reason[word] && s->stop_reason[word - 1] == ' ';
     put(object, "reason", jsonl_text(s->stop_reason, numbered ? word - 1 : strlen(s->stop_reason)));
     if (numbered) put_number(object, "number", strtod(s->stop_reason + word, NULL));
+    if (s->json->reasons) put(object, "stops", s->json->reasons);
+    s->json->reasons = NULL;
     cJSON *where = cJSON_AddObjectToObject(object, "where");
     put_text(where, "phase", kv_phase_name[w.phase]);
     put_number(where, "pass", w.pass);
@@ -273,6 +289,7 @@ void jsonl_close(struct session *s)
     if (!s->json) return;
     fclose(s->json->out);
     cJSON_Delete(s->json->token);
+    cJSON_Delete(s->json->reasons);
     free(s->json);
     s->json = NULL;
 }

@@ -32,6 +32,10 @@ void jsonl_end(struct session *s, struct jsonl_frame *frame, const struct reacti
 /* The object that the command in hand will be answered with; NULL = nobody wants one. Borrowed. */
 cJSON *jsonl_answer(struct session *s);
 
+/* One of the reasons of the stop that jsonl_stop will say next: a breakpoint's number and kind, its place or expression,
+ * and what it had to say (NULL = nothing). */
+void jsonl_reason(struct session *s, int number, const char *type, const char *what, const char *said);
+
 /* The request stands still. Said once a stop, by whoever sees it first. */
 void jsonl_stop(struct session *s);
 /* Tokens of the reply, from number `first` on. */

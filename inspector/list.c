@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "inspector/info.h"
+#include "inspector/rows.h"
 #include "inspector/tokens.h"
 #include "render/utf8.h"
 
@@ -41,6 +42,18 @@ static char survival(struct session *s, const struct listing *l, size_t position
     for (int i = 0; i < s->facts.n_layer; i++) layers += l->kept[(size_t)i * l->n + position] != 0;
     int tenths = layers * 10 / s->facts.n_layer;
     return !layers ? '.' : layers == s->facts.n_layer ? '#' : (char)('0' + (tenths ? tenths : 1));
+}
+
+static void token_row(struct session *s, const struct listing *l, int position)
+{
+    int layers = 0;
+    rows_new(s);
+    rows_number(s, "position", position);
+    rows_number(s, "id", l->ids[position]);
+    rows_token(s, "text", l->ids[position]);
+    if (!l->kept || (size_t)position >= l->n) return;
+    for (int i = 0; i < s->facts.n_layer; i++) layers += l->kept[(size_t)i * l->n + (size_t)position] != 0;
+    rows_number(s, "kept in layers", layers);
 }
 
 /* One line from token `from`, up to `end` at most, and below it the marks; shown or only measured. Returns the token
@@ -146,6 +159,7 @@ struct reaction cmd_list(struct session *s, const char *args)
     if (!st) s->list_first = from;
     int end = to < 0 ? l.count : to + 1;
     for (int i = 0; !st && from < end && (to >= 0 || i < LIST_LINES); i++) from = line(s, &l, from, end, true);
+    for (int t = s->list_first; !st && t < from; t++) token_row(s, &l, t);
     if (!st && l.kept)
         fprintf(s->out, "(marks: kept in # all, 9-1 tenths, . none of %d layers; %s)\n", s->facts.n_layer,
             session_mode(s));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "inspector/catch.h"
+#include "inspector/jsonl.h"
 #include "inspector/line.h"
 #include "inspector/place.h"
 #include "inspector/reads.h"
@@ -241,7 +242,7 @@ static bool show_one(struct session *s, const struct stop *stop, char *why, size
 void stops_show(struct session *s, const struct kv_where *now)
 {
     static const char *const reason[] = { "breakpoint", "watchpoint", "watchpoint", "watchpoint", "catchpoint" };
-    char why[64] = "";
+    char why[64] = "", what[300];
     bool first = true, last = false;
     run_hook_stop(s);
     s->silent = stop_commands_silent(s);
@@ -254,6 +255,8 @@ void stops_show(struct session *s, const struct kv_where *now)
             run_end_line(s);
         }
         first = false;
+        stop_what(stop, what, sizeof what);
+        jsonl_reason(s, stop->number, stop_type(stop), what, stop->said);
         if (!s->silent) last = show_one(s, stop, why, sizeof why);
         if (stop->head >= 0) s->head = stop->head;
     }

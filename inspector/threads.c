@@ -45,6 +45,11 @@ struct reaction cmd_info_threads(struct session *s, const char *args)
     for (int t = 0; t < s->facts.n_kv_head; t++) {
         title(s, t, what, sizeof what);
         place(s, t, where, sizeof where);
+        rows_new(s);
+        rows_number(s, "Id", t);
+        rows_text(s, "Target Id", what);
+        rows_text(s, "Frame", where);
+        rows_flag(s, "current", t == current(s));
         fprintf(s->out, "%c %-4d %-40s %s\n", t == current(s) ? '*' : ' ', t, what, where);
         rows_new(s);
         rows_number(s, "Id", t);

@@ -6,6 +6,7 @@
 
 #include "inspector/expr_eval.h"
 #include "inspector/names.h"
+#include "inspector/rows.h"
 
 static const char *element_name(const struct value *v)
 {
@@ -50,6 +51,7 @@ static struct reaction show_type(struct session *s, const char *args, bool expla
     if (st) return failed(s);
     type_text(&v, where, text, sizeof text);
     fprintf(s->out, "type = %s\n", text);
+    rows_fact_text(s, "value_type", text);
     value_free(&v);
     if (!explain || !*args) return DONE;
     const struct expr_node *root = &e.node[e.root];
@@ -76,6 +78,10 @@ struct reaction cmd_info_scope(struct session *s, const char *args)
         if (!names_meaning(name) || expr_parse_all(name, &e, &err)) continue;
         enum kv_status st = expr_shape(s, &e, &v, &where, &err);
         if (!st) type_text(&v, where, text, sizeof text);
+        rows_new(s);
+        rows_text(s, "name", name);
+        rows_flag(s, "there", !st);
+        rows_text(s, "type", st ? err.text : text);
         fprintf(
             s->out, "Symbol %s %s%s%s\n", name, st ? "is not there: " : "is ", st ? err.text : text, st ? "" : ".");
         value_free(&v);
