@@ -49,8 +49,8 @@ enum kv_status kv_policy_get(const struct kv_engine *e, enum kv_policy_of of, co
 /* "seed", or "seed (edited)" where tokens or budgets were edited or settings differ from the preset, its total (ratio,
  * tokens, bytes) and the question's part apart. Returns text. */
 const char *kv_policy_title(const struct kv_engine *e, enum kv_policy_of of, char *text, size_t size);
-/* The edits of one layer: pin [n] (enum kv_edit; NULL = not wanted) and its fixed budget. False where there are none.
- */
+/* The edits of one layer: pin [n] (enum kv_edit; NULL = not wanted) and its fixed budget. False when that
+ * policy has no edits in any layer. */
 bool kv_policy_edits(const struct kv_engine *e, enum kv_policy_of of, int layer, int8_t *pin, int *budget);
 
 /* Settings policy.* and edits of one moment, to come back to. Copies belong to their engine. */

@@ -163,16 +163,7 @@ void run_drop_caches(struct run *r);
 enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err);
 enum kv_status compress_select(struct kv_engine *e, int layer, struct kv_error *err);
 enum kv_status compress_gather(struct kv_engine *e, int layer, struct kv_error *err);
-/* Bounds of every layer's budget under a policy and pins, fixed budgets apart; lo, hi [n_layer]. */
-enum kv_status compress_bounds(const struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
-    int32_t *lo, int32_t *hi, struct kv_error *err);
-/* Tokens to share out over all layers: the policy's total within the sums of the bounds. */
-int64_t compress_total(const struct kv_engine *e, const struct kv_policy *p, const int32_t *lo, const int32_t *hi);
-/* Works budgets out from the prefill's statistics: fills the arrays by layer and the totals, changes nothing else. */
-enum kv_status compress_solve(struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
-    struct selection *out, struct kv_error *err);
-size_t compress_bytes_per_token(const struct kv_engine *e); /* K and V of one layer; 0: not started */
-/* Puts pins in force (taken over); a change behind the frontier is noted. engine/run/edit.c */
+/* Puts pins in force (taken over); a change behind the frontier is noted. */
 void edit_take(struct kv_engine *e, struct pins *next);
 
 /* --- engine/run/twin.c, score.c --- */

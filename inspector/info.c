@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/edit.h"
 #include "inspector/line.h"
 #include "inspector/rows.h"
 #include "inspector/run.h"
@@ -141,10 +142,11 @@ struct reaction cmd_info_mem(struct session *s, const char *args)
 struct reaction cmd_info_program(struct session *s, const char *args)
 {
     struct kv_where w;
-    char where[64], next[256];
+    char where[64], next[256], title[64];
     (void)args;
     kv_where(s->engine, &w);
     location_where(&w, where, sizeof where);
+    kv_policy_title(s->engine, KV_POLICY_COMPRESSED, title, sizeof title);
     run_next_text(s, &w, next, sizeof next);
     rows_fact(s, "request", 1);
     rows_fact_text(s, "prompt", s->prompt_name);
@@ -153,6 +155,8 @@ struct reaction cmd_info_program(struct session *s, const char *args)
     rows_fact_text(s, "stopped_by", *s->stop_reason ? s->stop_reason : NULL);
     fprintf(s->out, "\tRequest 1 (%s; %s).\nIt stands at %s, tick %llu, branch %d; next: %s\n", s->prompt_name,
         session_mode(s), where, (unsigned long long)w.tick, w.branch, next);
+    rows_fact_text(s, "policy", title);
+    if (strchr(title, '(')) fprintf(s->out, "Policy: %s.\n", title);
     if (*s->stop_reason) fprintf(s->out, "It stopped by: %s.\n", s->stop_reason);
     return DONE;
 }

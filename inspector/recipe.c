@@ -7,6 +7,7 @@
 
 #include "engine/history.h"
 #include "inspector/hash.h"
+#include "inspector/policy.h"
 #include "inspector/progress.h"
 #include "inspector/set.h"
 
@@ -61,9 +62,28 @@ static bool allocated(const struct kv_where *w)
     return w->phase > KV_PHASE_compress || (w->phase == KV_PHASE_compress && w->stage != KV_STAGE_allocate);
 }
 
+/* Edits as commands, if there are any. */
+static enum kv_status add_edits(struct session *s, struct recipe *r, enum kv_policy_of of)
+{
+    char *text = policy_edits_text(s, of);
+    if (!text) return kv_fail(&s->err, KV_NO_MEMORY, "No memory for the picture's recipe.");
+    size_t n = strlen(text), at = 0;
+    char *line = kv_alloc(2 * n + 1, 1); /* lines joined by "; " */
+    for (size_t i = 0; line && i + 1 < n; i++) {
+        line[at++] = text[i] == '\n' ? ';' : text[i];
+        if (text[i] == '\n') line[at++] = ' ';
+    }
+    enum kv_status st = !line ? kv_fail(&s->err, KV_NO_MEMORY, "No memory for the picture's recipe.")
+                        : n   ? add(s, r, "kvdbg:edits", line)
+                              : KV_OK;
+    free(line);
+    free(text);
+    return st;
+}
+
 void recipe_note_policy(struct session *s)
 {
-    char preset[40] = "", ratio[40] = "";
+    char title[64], ratio[40] = "";
     struct kv_error ignored;
     struct kv_history h;
     struct kv_where far;
@@ -72,9 +92,9 @@ void recipe_note_policy(struct session *s)
         return; /* the policy of then runs again */
     free(s->policy);
     s->policy = settings_json(s, "policy.");
-    kv_get(s->engine, "policy.preset", preset, sizeof preset, &ignored);
     kv_get(s->engine, "policy.ratio", ratio, sizeof ratio, &ignored);
-    snprintf(s->policy_title, sizeof s->policy_title, "policy %s, ratio %s", preset, ratio);
+    kv_policy_title(s->engine, KV_POLICY_NOW, title, sizeof title);
+    snprintf(s->policy_title, sizeof s->policy_title, "policy %s, ratio %s", title, ratio);
 }
 
 enum kv_status recipe_hashes(struct session *s)
@@ -119,6 +139,7 @@ enum kv_status recipe_make(struct session *s, const struct picture *p, struct re
         st = add_number(s, r, "kvdbg:prompt-tokens", (long long)tok.dim[0]);
     bool made = s->policy && allocated(&w);
     if (!st) st = made ? add(s, r, "kvdbg:policy", s->policy) : add_settings(s, r, "kvdbg:policy", "policy.");
+    if (!st) st = add_edits(s, r, made ? KV_POLICY_COMPRESSED : KV_POLICY_NOW);
     if (!st) st = add_settings(s, r, "kvdbg:engine", "engine.");
     if (!st) st = add_settings(s, r, "kvdbg:decode", "decode.");
     if (!st) st = add(s, r, "kvdbg:backend", described);

@@ -15,6 +15,7 @@
 #include "inspector/core.h"
 #include "inspector/define.h"
 #include "inspector/display.h"
+#include "inspector/edits.h"
 #include "inspector/examine.h"
 #include "inspector/hash.h"
 #include "inspector/help.h"
@@ -84,6 +85,7 @@ void session_take(struct session *s, struct kv_model *model, struct kv_engine *e
 {
     interruptible = engine;
     marks_forget(s);
+    edits_forget(s);
     kv_engine_close(s->engine);
     kv_model_close(s->model);
     s->model = model;
@@ -165,6 +167,7 @@ enum kv_status session_prompt(
         free(ask);
         return st;
     }
+    edits_forget(s);
     memcpy(copy, text, bytes);
     free(s->prompt);
     free(s->prompt_name);
@@ -306,6 +309,7 @@ enum kv_status session_again(struct session *s, int *exit_status)
 
 void session_close(struct session *s)
 {
+    edits_forget(s);
     interruptible = NULL;
     for (struct variable *v = s->variables, *next; v; v = next) {
         next = v->next;
@@ -334,6 +338,13 @@ void session_close(struct session *s)
 
 /* --- how results were obtained -------------------------------------------------------------------------------------- */
 
+/* Whether the user's edits had a part in what compress decided. */
+static bool mode_edited(struct session *s)
+{
+    int ignored;
+    return kv_started(s->engine) && kv_policy_edits(s->engine, KV_POLICY_COMPRESSED, 0, NULL, &ignored);
+}
+
 const char *session_mode(struct session *s)
 {
     static char text[160];
@@ -342,8 +353,8 @@ const char *session_mode(struct session *s)
     kv_describe(s->engine, described, sizeof described);
     if (kv_get(s->engine, "engine.precision", precision, sizeof precision, &ignored)) precision[0] = '\0';
     if (kv_started(s->engine))
-        snprintf(text, sizeof text, "%s, %.*s%s", precision, (int)strcspn(described, " ;"), described,
-            s->facts.synthetic ? ", synthetic weights: timing only" : "");
+        snprintf(text, sizeof text, "%s, %.*s%s%s", precision, (int)strcspn(described, " ;"), described,
+            mode_edited(s) ? ", edited" : "", s->facts.synthetic ? ", synthetic weights: timing only" : "");
     else
         snprintf(
             text, sizeof text, "%s%s", precision, s->facts.synthetic ? ", synthetic weights: timing only" : "");
@@ -404,7 +415,9 @@ static struct reaction run_row(struct session *s, const struct command *row, con
         r = refuse(s, KV_UNSUPPORTED, "%s is not allowed with --readonly.", path);
     if (!r.status) r = define_hook(s, "hook", path);
     if (r.status) return r;
+    struct edits_watch watch = edits_before(s);
     r = run(s, args);
+    edits_after(s, &watch, path, args);
     if (r.flags & REACT_QUIT) {
         s->leaving = true;
         s->exit_code = r.exit;

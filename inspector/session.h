@@ -71,6 +71,8 @@ struct session {
     struct value *history; /* $1 is history[0] */
     size_t n_history;
     struct variable *variables;
+    struct edit_log *edits;             /* every change of policy; NULL = none yet */
+    unsigned prompts;                   /* how many there were */
     char *policy;                       /* settings that compress ran with, as JSON; NULL before it */
     char policy_title[96];              /* "policy seed, ratio 0.25" of the same */
     char *written;                      /* names of files exported in this session, each ended by a newline */
@@ -145,7 +147,8 @@ void session_complain(struct session *s);
 /* GDB's question: yes without asking where confirm is off, said and answered where nobody can be asked. */
 bool session_ask(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* "f32, cpu" or "fast, cpu, synthetic weights: timing only": how a result was obtained. Borrowed until the next call. */
+/* "f32, cpu" or "fast, cpu, edited, synthetic weights: timing only": how a result was obtained; edited = the user
+ * decided over tokens or budgets of the cache. Borrowed until the next call. */
 const char *session_mode(struct session *s);
 /* "" or " (synthetic weights)". */
 const char *session_mark(const struct session *s);

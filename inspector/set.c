@@ -111,13 +111,6 @@ struct reaction cmd_show(struct session *s, const char *args)
     return DONE;
 }
 
-struct reaction cmd_show_policy(struct session *s, const char *args)
-{
-    (void)args;
-    show_room(s, "policy.");
-    return DONE;
-}
-
 struct reaction cmd_info_settings(struct session *s, const char *args)
 {
     (void)args;

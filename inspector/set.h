@@ -10,7 +10,6 @@ struct reaction cmd_set_confirm(struct session *s, const char *args);
 struct reaction cmd_set_trace(struct session *s, const char *args);
 struct reaction cmd_show_trace(struct session *s, const char *args);
 struct reaction cmd_show(struct session *s, const char *args);
-struct reaction cmd_show_policy(struct session *s, const char *args);
 struct reaction cmd_show_confirm(struct session *s, const char *args);
 struct reaction cmd_show_version(struct session *s, const char *args);
 struct reaction cmd_info_settings(struct session *s, const char *args);

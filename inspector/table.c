@@ -8,6 +8,7 @@
 #include "inspector/examine.h"
 #include "inspector/define.h"
 #include "inspector/events.h"
+#include "inspector/edits.h"
 #include "inspector/export.h"
 #include "inspector/go.h"
 #include "inspector/frames.h"
@@ -18,6 +19,7 @@
 #include "inspector/list.h"
 #include "inspector/marks.h"
 #include "inspector/picture.h"
+#include "inspector/policy.h"
 #include "inspector/print.h"
 #include "inspector/printf.h"
 #include "inspector/prompt.h"
@@ -31,6 +33,7 @@
 #include "inspector/threads.h"
 #include "inspector/whatis.h"
 #include "inspector/time.h"
+#include "inspector/why.h"
 
 const char *const command_group_name[GROUP_COUNT] = { "running", "stops", "looking", "changing", "session",
     "user-defined", "aliases", "hidden" };
@@ -171,8 +174,8 @@ const struct command command_table[] = {
     { "handle", NULL, GROUP_STOPS, "EVENT... [no]stop [no]print", "Say what an event of the engine does",
         "Events are listed by \"info signals\".  Stop means stop the request, and implies print.", REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_handle, NULL },
-    { "save", NULL, GROUP_STOPS, "breakpoints", "Write breakpoints as a script", NULL, REPEAT_NEVER, NEEDS_NOTHING,
-        COMPLETE_COMMAND, NULL, save_table },
+    { "save", NULL, GROUP_STOPS, "breakpoints|policy", "Write breakpoints or the policy as a script", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_COMMAND, NULL, save_table },
 
     { "info", "i inf", GROUP_LOOKING, "SUBCOMMAND", "Tables about model, engine, cache and request", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_COMMAND, NULL, info_table },
@@ -221,8 +224,10 @@ const struct command command_table[] = {
     { "context", NULL, GROUP_LOOKING, "[entropy] [budget] [tokens]", "Print the panes that a stop may show",
         "\"set kv context\" has them printed at every stop.", REPEAT_SAME, NEEDS_PROMPT, COMPLETE_NONE, cmd_context,
         NULL },
-    { "why", NULL, GROUP_LOOKING, "TOKENS [layer N]", "Say why tokens were kept or evicted, layer by layer", TOKENS,
-        REPEAT_SAME, NEEDS_COMPRESSED, COMPLETE_NONE, cmd_why, NULL },
+    { "why", "whynot", GROUP_LOOKING, "TOKENS [layer R] [head N] | budget [L]",
+        "Say why tokens were kept or evicted, or how layers got their budgets",
+        TOKENS "\nOne token in one layer is told in full.  The margin is (score - cut-off) / cut-off.", REPEAT_SAME,
+        NEEDS_PREFILL, COMPLETE_NONE, cmd_why, NULL },
     { "diff", NULL, GROUP_LOOKING, "[steps N]", "Decode over the full cache beside this run, and compare",
         "Both are fed the leader's tokens (judge.leader); KL is in nats a reply token.  The values kl, full and "
         "other\n"
@@ -243,8 +248,12 @@ const struct command command_table[] = {
         NEEDS_NOTHING, COMPLETE_SETTING, cmd_set, set_table },
     { "show", "sho", GROUP_CHANGING, "[NAME]", "Print settings", NULL, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_SETTING,
         cmd_show, show_table },
-    { "kv", NULL, GROUP_CHANGING, "[layer N] [head M] [token T]", "Move the focus, or print it", NULL, REPEAT_SAME,
-        NEEDS_NOTHING, COMPLETE_NONE, cmd_kv, NULL },
+    { "policy", NULL, GROUP_CHANGING, "[undo|redo]", "Print the policy, or undo and redo changes of it",
+        "Undone and done again are settings of the policy, set budget, kv pin, evict and unpin: see info edits.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_policy, policy_table },
+    { "kv", NULL, GROUP_CHANGING, "[layer N] [head M] [token T]",
+        "Move the focus, or print it; pin or evict tokens", NULL, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_kv,
+        kv_table },
     { "prompt", NULL, GROUP_CHANGING, "FILE | -text TEXT | $NAME",
         "Choose the prompt; a running request is dropped", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE,
         cmd_prompt, NULL },
@@ -358,6 +367,7 @@ const struct command_pin command_pins[] = {
     { "di", NULL },
     { "dif", "diff" },
     { "doc", "document" },
+    { "po", "print-object" },
     { "lay", "layout" },
     { "pi", "python-interactive" },
     { "pr", "print" },

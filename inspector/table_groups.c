@@ -6,6 +6,7 @@
 #include "inspector/display.h"
 #include "inspector/define.h"
 #include "inspector/events.h"
+#include "inspector/edits.h"
 #include "inspector/export.h"
 #include "inspector/frames.h"
 #include "inspector/help.h"
@@ -16,6 +17,7 @@
 #include "inspector/logging.h"
 #include "inspector/marks.h"
 #include "inspector/picture.h"
+#include "inspector/policy.h"
 #include "inspector/print.h"
 #include "inspector/prompt.h"
 #include "inspector/reads.h"
@@ -79,6 +81,8 @@ const struct command info_table[] = {
         COMPLETE_NONE, cmd_info_source, NULL },
     { "frame", "f", GROUP_LOOKING, "", "All about the selected frame", NULL, REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE,
         cmd_info_frame, NULL },
+    { "edits", NULL, GROUP_CHANGING, "", "Every change of the policy, with its tick and place; what was undone",
+        NULL, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_edits, NULL },
     { "settings", NULL, GROUP_LOOKING, "", "Every setting with its value, meaning and legal values", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_settings, NULL },
     { "png", NULL, GROUP_LOOKING, "FILE", "The recipe inside a picture", NULL, REPEAT_NEVER, NEEDS_NOTHING,
@@ -99,6 +103,31 @@ const struct command save_table[] = {
     { "breakpoints", NULL, GROUP_STOPS, "[-f] FILE", "Write all breakpoints as a script that sets them again",
         "A file that this session did not write is only overwritten with -f.", REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_FILE, cmd_save_breakpoints, NULL },
+    { "policy", NULL, GROUP_CHANGING, "[-f] FILE",
+        "Write the policy and its edits as a script that makes them again",
+        "Edits belong to the prompt.  A file that this session did not write is only overwritten with -f.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_save_policy, NULL },
+    { 0 },
+};
+
+const struct command policy_table[] = {
+    { "undo", NULL, GROUP_CHANGING, "", "Take back the last change of the policy", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_policy_undo, NULL },
+    { "redo", NULL, GROUP_CHANGING, "", "Do again what was undone last", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_policy_redo, NULL },
+    { 0 },
+};
+
+const struct command kv_table[] = {
+    { "pin", NULL, GROUP_CHANGING, "TOKENS [layer R]", "Keep tokens whatever their score",
+        TOKENS "\nR is a layer or A..B; without it, all.  A layer's budget rises to hold its pins.", REPEAT_NEVER,
+        NEEDS_PROMPT, COMPLETE_NONE, cmd_kv_pin, NULL },
+    { "evict", NULL, GROUP_CHANGING, "TOKENS [layer R]",
+        "Drop tokens whatever their score, sinks and recent ones too",
+        TOKENS "\nR is a layer or A..B; without it, all.", REPEAT_NEVER, NEEDS_PROMPT, COMPLETE_NONE, cmd_kv_evict,
+        NULL },
+    { "unpin", NULL, GROUP_CHANGING, "[TOKENS [layer R]]", "Leave tokens to the policy again, or all", TOKENS,
+        REPEAT_NEVER, NEEDS_PROMPT, COMPLETE_NONE, cmd_kv_unpin, NULL },
     { 0 },
 };
 
@@ -226,6 +255,10 @@ const struct command set_table[] = {
     { "policy", NULL, GROUP_CHANGING, "PRESET [NAME VALUE]...", "Choose a compression policy by its preset",
         "It takes effect at the next compress: see recompress.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_SETTING,
         cmd_set_policy, NULL },
+    { "budget", NULL, GROUP_CHANGING, "L N|+N|-N|auto [L N]... | auto",
+        "Fix budgets of layers; the others share what is left of the same total",
+        "+N and -N count from what the layer would get.  auto gives a layer, or all, back to the policy.",
+        REPEAT_NEVER, NEEDS_PROMPT, COMPLETE_NONE, cmd_set_budget, NULL },
     { "var", "variable", GROUP_CHANGING, "$NAME = EXPR", "Give a convenience variable a value", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_VALUE, cmd_set_var, NULL },
     { "exec-direction", NULL, GROUP_RUNNING, "forward|reverse", "Which way step, next and continue go", NULL,
@@ -260,8 +293,9 @@ static const struct command show_kv_table[] = {
 const struct command show_table[] = {
     { "kv", NULL, GROUP_STOPS, "SUBCOMMAND", "Settings of the cache's debugger", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_COMMAND, NULL, show_kv_table },
-    { "policy", NULL, GROUP_CHANGING, "", "The policy in force, setting by setting", NULL, REPEAT_SAME,
-        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_policy, NULL },
+    { "policy", NULL, GROUP_CHANGING, "[-diff]", "The policy in force, setting by setting, and its edits",
+        "With -diff, what differs from the preset and from what compress ran with.", REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_show_policy, NULL },
     { "convenience", "conv", GROUP_SESSION, "", "Convenience variables and their values", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_show_convenience, NULL },
     { "values", NULL, GROUP_SESSION, "", "The last ten values of the history", NULL, REPEAT_SAME, NEEDS_NOTHING,

@@ -7,6 +7,7 @@
 extern const struct command info_table[], set_table[], show_table[], export_table[], maint_table[];
 extern const struct command catch_table[], save_table[];
 extern const struct command thread_table[];
+extern const struct command policy_table[], kv_table[];
 extern const struct command delete_table[], enable_table[], disable_table[], record_table[];
 
 #define LOCATIONS                                                                                                  \

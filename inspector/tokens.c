@@ -102,3 +102,67 @@ enum kv_status tokens_read(struct session *s, const char *what, int32_t **out, i
     for (int i = 0; i < *n; i++) (*out)[i] = (int32_t)from + i;
     return KV_OK;
 }
+
+/* ---- where: [layer R] [head N] ------------------------------------------------------------------------------- */
+
+/* "12", "L12", "3..5" below limit. */
+static enum kv_status read_range(
+    struct session *s, const char *word, const char *what, int limit, int *first, int *last)
+{
+    char *end;
+    const char *digits = word + (*word == 'L' && *what == 'l');
+    long from = strtol(digits, &end, 10), to = from;
+    bool good = end != digits;
+    if (good && !strncmp(end, "..", 2)) {
+        const char *second = end + 2;
+        bool end_word = !strcmp(second, "last");
+        to = end_word ? limit - 1 : strtol(second, &end, 10);
+        good = end_word || end != second;
+        if (end_word) end = (char *)second + 4;
+    }
+    if (!good || *end) return kv_fail(&s->err, KV_BAD_ARG, "\"%.40s\" is no %s: a number, or A..B.", word, what);
+    if (from < 0 || from >= limit || to < 0 || to >= limit || to < from)
+        return kv_fail(&s->err, KV_BAD_ARG, "%c%s %.40s out of range; model has %d (0-%d).", what[0] - 'a' + 'A',
+            what + 1, word, limit, limit - 1);
+    *first = (int)from;
+    *last = (int)to;
+    return KV_OK;
+}
+
+/* Where the words behind TOKENS begin. */
+static const char *behind_tokens(const char *args)
+{
+    const char *p = args;
+    if (*p == '"') {
+        for (p++; *p && *p != '"'; p++)
+            if (*p == '\\' && p[1]) p++;
+        return *p ? p + 1 : p;
+    }
+    for (; *p; p++)
+        if (!strncmp(p, " layer ", 7) || !strncmp(p, " head ", 6)) return p;
+    return p;
+}
+
+enum kv_status tokens_scope(struct session *s, const char *args, struct tokens_scope *out)
+{
+    struct line_words words;
+    const char *rest = behind_tokens(args);
+    *out = (struct tokens_scope){ .first = 0, .last = s->facts.n_layer - 1, .head = -1 };
+    snprintf(out->what, sizeof out->what, "%.*s", (int)(rest - args), args);
+    enum kv_status st = line_split(rest, &words, &s->err);
+    for (int i = 0; i < words.count && !st; i += 2) {
+        const char *word = words.word[i], *value = i + 1 < words.count ? words.word[i + 1] : NULL;
+        bool layer = !strcmp(word, "layer"), head = !strcmp(word, "head");
+        int last;
+        if (!layer && !head)
+            st = kv_fail(&s->err, KV_BAD_ARG, "\"%.40s\" is neither layer nor head.", word);
+        else if (!value)
+            st = kv_fail(&s->err, KV_BAD_ARG, "Argument required (number of the %s).", word);
+        else if (layer)
+            st = read_range(s, value, "layer", s->facts.n_layer, &out->first, &out->last);
+        else if (!(st = read_range(s, value, "head", s->facts.n_head, &out->head, &last)) && last != out->head)
+            st = kv_fail(&s->err, KV_BAD_ARG, "One head, not %.40s.", value);
+        out->layers |= layer;
+    }
+    return st;
+}

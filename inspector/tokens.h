@@ -19,4 +19,13 @@ enum kv_status tokens_find(struct session *s, const char *text, int32_t **out, i
 /* What a user calls tokens: 137, -1, 120..140, @137, "text". Same results as tokens_find. */
 enum kv_status tokens_read(struct session *s, const char *what, int32_t **out, int *n, int *places);
 
+/* "TOKENS [layer R] [head N]" taken apart; R is a layer or A..B. */
+struct tokens_scope {
+    char what[1024]; /* TOKENS */
+    int first, last; /* layers; all of the model's when none were named */
+    bool layers;     /* some were */
+    int head;        /* -1 = none was named */
+};
+enum kv_status tokens_scope(struct session *s, const char *args, struct tokens_scope *out);
+
 #endif

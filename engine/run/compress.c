@@ -1,5 +1,5 @@
 /* Phase compress: budgets for the layers, then per layer the kept set and its compact cache. */
-#include "engine/state.h"
+#include "engine/run/compress.h"
 
 #include "engine/policy/allocate.h"
 #include "engine/policy/score.h"
@@ -107,11 +107,18 @@ enum kv_status compress_bounds(const struct kv_engine *e, const struct kv_policy
     return status;
 }
 
-int64_t compress_total(const struct kv_engine *e, const struct kv_policy *p, const int32_t *lo, const int32_t *hi)
+int64_t compress_total(const struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
+    const int32_t *lo, const int32_t *hi)
 {
     int n_layer = e->model->shape.n_layer;
     int64_t total = policy_total(p, e->n, n_layer, compress_bytes_per_token(e)), least = 0, most = 0;
-    for (int l = 0; l < n_layer; l++) least += lo[l], most += hi[l];
+    int32_t policy_lo = 0, policy_hi = 0;
+    policy_bounds(p, 0, e->n, NULL, &policy_lo, &policy_hi, NULL); /* without pins it cannot fail */
+    for (int l = 0; l < n_layer; l++) {
+        bool fixed = pins_budget(pins, l) >= 0;
+        least += fixed ? policy_lo : lo[l];
+        most += fixed ? policy_hi : hi[l];
+    }
     return total < least ? least : total > most ? most : total;
 }
 
@@ -142,7 +149,7 @@ enum kv_status compress_solve(struct kv_engine *e, const struct kv_policy *p, co
     int8_t *row = kv_alloc((size_t)e->n, 1);
     int64_t asked = policy_total(p, e->n, n_layer, compress_bytes_per_token(e));
     const struct policy_problem problem = { n_layer, out->weight, out->lo, out->hi, fixed,
-        compress_total(e, p, out->lo, out->hi) };
+        compress_total(e, p, pins, out->lo, out->hi) };
     struct policy_solution solution = { .request = out->request, .bound = out->rule };
     if (fixed && row) {
         fixed_budgets(e, pins, fixed, row);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/policy/allocate.h"
-#include "engine/state.h"
+#include "engine/run/compress.h"
 
 struct kv_policy_copy {
     struct kv_policy policy;
@@ -63,7 +63,7 @@ static bool find_room(
     size_t bytes = compress_bytes_per_token(e);
     struct kv_error ignored;
     if ((p->bytes && !bytes) || policy_check(p, e->n, n_layer, bytes, &ignored)) return false;
-    *room = (struct room){ .total = compress_total(e, p, lo, hi) };
+    *room = (struct room){ .total = compress_total(e, p, pins, lo, hi) };
     for (int l = 0; l < n_layer; l++) {
         int32_t fixed = pins_budget(pins, l);
         room->least += fixed < 0 ? lo[l] : fixed;
@@ -90,11 +90,17 @@ static enum kv_status refuse_room(
         return kv_fail(err, KV_BAD_ARG, "All budgets are fixed, and their sum is %lld; %lld tokens are shared out.",
             (long long)r->least, total);
     long long sum = 0;
+    int last = 0;
+    char others[40];
     for (int l = 0; l < e->model->shape.n_layer; l++)
-        if (pins_budget(pins, l) >= 0) sum += pins_budget(pins, l);
-    return kv_fail(err, KV_BAD_ARG,
-        "The fixed budgets leave %lld of %lld tokens for the other %d layers, which need %lld to %lld.",
-        total - sum, total, r->free, (long long)r->least - sum, (long long)r->most - sum);
+        if (pins_budget(pins, l) >= 0)
+            sum += pins_budget(pins, l);
+        else
+            last = l;
+    snprintf(others, sizeof others, r->free == 1 ? "layer %d, which needs" : "the other %d layers, which need",
+        r->free == 1 ? last : r->free);
+    return kv_fail(err, KV_BAD_ARG, "The fixed budgets leave %lld of %lld tokens for %s %lld to %lld.", total - sum,
+        total, others, (long long)r->least - sum, (long long)r->most - sum);
 }
 
 /* By how many tokens the total would have to give way. */
