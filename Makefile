@@ -7,7 +7,7 @@ OPT    ?= -O2 -g
 
 # Libraries: the inspector and the renderer need theirs; the engine takes PCRE2 where it is (without it prompts are
 # token ids only) and cJSON (without it there are no core files), so that it builds beside nothing but gcc.
-PKGS   := libpng freetype2 libedit libcrypto libcjson
+PKGS   := libpng freetype2 libedit ncursesw libcrypto libcjson
 have    = $(shell pkg-config --exists $(1) 2>/dev/null && echo 1)
 HAVE_PCRE2 ?= $(call have,libpcre2-8)
 HAVE_CJSON ?= $(call have,libcjson)
@@ -23,7 +23,7 @@ Q := $(if $(V),,@)
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 ENGINE := $(call obj,$(wildcard kernels/*.c kernels/cpu/*.c engine/*.c engine/*/*.c))
 SIMD   := $(foreach isa,avx2 avx512,$(patsubst %.c,$(BUILD)/%.$(isa).o,$(wildcard kernels/cpu/simd/*.c)))
-TOP    := $(call obj,$(wildcard render/*.c inspector/*.c))
+TOP    := $(call obj,$(wildcard render/*.c inspector/*.c inspector/*/*.c))
 exe = $(patsubst %.c,$(BUILD)/%,$(1))
 UNIT   := $(call exe,$(wildcard tests/unit/*.c))
 FUZZ   := $(call exe,$(wildcard tests/fuzz/fuzz_*.c tests/fuzz/*_seeds.c))

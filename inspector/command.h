@@ -16,6 +16,7 @@ enum command_group {
     GROUP_STOPS,
     GROUP_LOOKING,
     GROUP_CHANGING,
+    GROUP_SCREEN,
     GROUP_SESSION,
     GROUP_USER,    /* made by define */
     GROUP_ALIASES, /* made by alias */

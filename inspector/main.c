@@ -15,6 +15,7 @@
 #include "inspector/script.h"
 #include "inspector/session.h"
 #include "inspector/set.h"
+#include "inspector/tui/tui.h"
 
 /* Whether a batch ends with this failure. */
 static bool fatal(struct session *s, const struct reaction *r)
@@ -59,10 +60,34 @@ static bool run_all(struct session *s)
 
 static void run_row(struct session *s) { run_all(s); }
 
+/* The screen where the terminal can show one, else the prompt; the user may change between them. */
+static void interact(struct session *s)
+{
+    bool screen = s->terminal && !s->options->no_window;
+    int ignored;
+    while (!s->leaving) {
+        if (screen && tui_main(s, &ignored)) {
+            fprintf(stderr, "%s\n", s->err.text);
+        } else if (screen && s->leaving) {
+            return;
+        }
+        s->want_tui = false;
+        prompt_loop(s);
+        if (!s->want_tui) return;
+        screen = true;
+    }
+}
+
 /* The first failure counts where nobody was there to see it; a person has seen it. */
 static int run(struct session *s)
 {
+    int status = 0;
     if (s->options->for_each) return for_each_row(s, run_row);
+    if (s->options->keys) {
+        if (!tui_script(s, s->options->keys, &status)) return status;
+        fprintf(stderr, "%s\n", s->err.text);
+        return 2;
+    }
     jsonl_ready(s);
     if (!s->options->quiet && !s->options->batch && !s->json)
         fprintf(s->out, "kvdbg %s: GDB for the KV cache.  Type \"help\" for a list of commands.\n", KVDBG_VERSION);
@@ -70,7 +95,7 @@ static int run(struct session *s)
         if (s->json)
             jsonl_loop(s);
         else
-            prompt_loop(s);
+            interact(s);
     }
     if (s->leaving) return s->exit_code;
     return s->terminal ? 0 : s->exit ? s->exit : events_exit(s);

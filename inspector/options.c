@@ -17,6 +17,7 @@ enum {
     OPT_NX,
     OPT_NH,
     OPT_NW,
+    OPT_KEYS,
     OPT_BACKEND,
     OPT_PRECISION,
     OPT_KV,
@@ -46,6 +47,7 @@ static const struct option long_options[] = {
     { "nx", no_argument, NULL, OPT_NX },
     { "nh", no_argument, NULL, OPT_NH },
     { "nw", no_argument, NULL, OPT_NW },
+    { "keys", required_argument, NULL, OPT_KEYS },
     { "quiet", no_argument, NULL, 'q' },
     { "backend", required_argument, NULL, OPT_BACKEND },
     { "precision", required_argument, NULL, OPT_PRECISION },
@@ -105,6 +107,7 @@ static enum kv_status take(struct options *o, int option, const char *arg, struc
     case OPT_NX: o->no_init = true; return KV_OK;
     case OPT_NH: o->no_home_init = true; return KV_OK;
     case OPT_NW: o->no_window = true; return KV_OK;
+    case OPT_KEYS: o->keys = arg; return KV_OK;
     case OPT_BACKEND: o->backend = arg; return KV_OK;
     case OPT_PRECISION: o->precision = arg; return KV_OK;
     case OPT_KV: o->kv = arg; return KV_OK;
@@ -212,6 +215,7 @@ const struct option_row option_rows[] = {
     { "-nx", "do not read init files" },
     { "-nh", "do not read the init file of the home folder" },
     { "-nw", "use the plain prompt" },
+    { "--keys FILE", "draw the screen nowhere: keys come from FILE, which says when to print it" },
     { "--backend auto|cpu|cuda", "what computes" },
     { "--precision fast|f32|int8", "f32 is the reference" },
     { "--kv f16|f32|bf16", "element type of K and V" },

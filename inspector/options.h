@@ -24,6 +24,7 @@ struct options {
     const char *for_each; /* FILE of rows, each a run of the actions; NULL = none */
     long shard, shards;   /* this process's share of the rows: shard (from 1 on) of shards */
     const char *backend, *precision, *kv, *threads;
+    const char *keys;    /* script of keys for a screen that is nowhere; NULL = none */
     const char *program; /* argv[0] */
 };
 

@@ -126,7 +126,7 @@ static void terminal_loop(struct session *s)
     rl_attempted_completion_function = attempt;
     rl_completer_word_break_characters = " \t()[]+-*/<>=!&|,";
     s->source = &src;
-    while (!s->leaving) {
+    while (!s->leaving && !s->want_tui) {
         char *line = readline(PROMPT);
         if (session_interrupted()) { /* Ctrl-C drops the line, as in GDB */
             fputs("Quit\n", s->out);

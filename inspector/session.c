@@ -63,6 +63,8 @@ static void on_interrupt(int signal_number)
     if (busy && interruptible) kv_stop(interruptible);
 }
 
+void session_interrupt(void) { on_interrupt(SIGINT); }
+
 bool session_interrupted(void)
 {
     bool was = interrupted;
@@ -553,6 +555,14 @@ bool session_ask(struct session *s, const char *fmt, ...)
     if (!s->confirm) return true;
     va_list args;
     va_start(args, fmt);
+    if (s->ask) {
+        char question[512];
+        size_t n = (size_t)vsnprintf(question, sizeof question - 16, fmt, args);
+        va_end(args);
+        if (n > sizeof question - 17) n = sizeof question - 17;
+        memcpy(question + n, "(y or n) ", 10);
+        return s->ask(s->ask_ctx, question);
+    }
     vfprintf(s->out, fmt, args);
     va_end(args);
     fprintf(s->out, "(y or n) ");

@@ -32,6 +32,7 @@ enum script_flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE };
 struct line_source;
 struct block_line;
 struct user_commands;
+struct tui;
 struct jsonl;
 struct logging;
 
@@ -93,9 +94,13 @@ struct session {
     char *safe_path;                  /* folders whose init files may run, between colons; NULL: none */
     struct user_commands *user;       /* define and alias; NULL: none yet */
 
-    char command[1024];  /* the line being run, for recipes */
-    char path[96];       /* its command's full name */
-    char repeat[1024];   /* what an empty line does, "" = nothing */
+    char command[1024];                           /* the line being run, for recipes */
+    char path[96];                                /* its command's full name */
+    char repeat[1024];                            /* what an empty line does, "" = nothing */
+    struct tui *tui;                              /* the screen, where there is one */
+    bool want_tui;                                /* the prompt is to hand over to it */
+    bool (*ask)(void *ctx, const char *question); /* NULL = on the terminal */
+    void *ask_ctx;
     bool dont_repeat;    /* an empty line does nothing after this command */
     bool confirm, trace; /* ask before something is lost; show commands before they run */
 
@@ -155,6 +160,8 @@ const char *session_mark(const struct session *s);
 
 /* SIGINT: sets a flag and stops the engine at the next boundary. */
 void session_catch_signals(struct session *s);
+/* What SIGINT does, from another thread. */
+void session_interrupt(void);
 bool session_interrupted(void); /* reads and clears the flag */
 
 /* The engine's value, or the sentence for a name that is not one. */

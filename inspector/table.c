@@ -30,13 +30,14 @@
 #include "inspector/stop_commands.h"
 #include "inspector/stop_list.h"
 #include "inspector/table_groups.h"
+#include "inspector/tui/tui.h"
 #include "inspector/threads.h"
 #include "inspector/whatis.h"
 #include "inspector/time.h"
 #include "inspector/why.h"
 
-const char *const command_group_name[GROUP_COUNT] = { "running", "stops", "looking", "changing", "session",
-    "user-defined", "aliases", "hidden" };
+const char *const command_group_name[GROUP_COUNT] = { "running", "stops", "looking", "changing", "screen",
+    "session", "user-defined", "aliases", "hidden" };
 const char *const command_group_title[GROUP_COUNT] = { "Running the request",
     "Making the request stop at certain points", "Looking at what is there", "Changing policy, prompt and model",
     "Session, scripts and help", "User-defined commands", "User-defined aliases of other commands", "Maintenance" };
@@ -324,6 +325,16 @@ const struct command command_table[] = {
 
     { "end", NULL, GROUP_HIDDEN, "", "Ends a block of lines", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE,
         cmd_end, NULL },
+    { "layout", "lay", GROUP_SCREEN, "NAME|next|prev", "Choose which windows the screen shows", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_layout, NULL },
+    { "focus", "fs", GROUP_SCREEN, "WINDOW|next|prev", "Choose the window that keys go to", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_focus, NULL },
+    { "refresh", NULL, GROUP_SCREEN, "", "Draw the screen again", NULL, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE,
+        cmd_refresh, NULL },
+    { "winheight", "wh", GROUP_SCREEN, "WINDOW [+|-]ROWS", "Give a window another height", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_winheight, NULL },
+    { "tui", NULL, GROUP_SCREEN, "SUBCOMMAND", "The screen on and off, and layouts of one's own", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_COMMAND, NULL, tui_table },
     { "maintenance", "maint mt", GROUP_HIDDEN, "", "Pages made from the command table", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, NULL, maint_table },
     { 0 },

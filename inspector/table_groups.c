@@ -24,6 +24,7 @@
 #include "inspector/run.h"
 #include "inspector/script.h"
 #include "inspector/set.h"
+#include "inspector/tui/tui.h"
 #include "inspector/threads.h"
 #include "inspector/whatis.h"
 #include "inspector/stop_list.h"
@@ -85,6 +86,8 @@ const struct command info_table[] = {
         NULL, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_edits, NULL },
     { "settings", NULL, GROUP_LOOKING, "", "Every setting with its value, meaning and legal values", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_settings, NULL },
+    { "win", NULL, GROUP_SCREEN, "", "The windows that the screen shows", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_info_win, NULL },
     { "png", NULL, GROUP_LOOKING, "FILE", "The recipe inside a picture", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_FILE, cmd_info_png, NULL },
     { 0 },
@@ -340,6 +343,17 @@ const struct command export_table[] = {
     { "csv", NULL, GROUP_LOOKING, "[-f] FILE budget|EXPR",
         "Write a table: the budgets, or an expression element by element", EXPRESSIONS, REPEAT_NEVER, NEEDS_PROMPT,
         COMPLETE_FILE, cmd_export_csv, NULL },
+    { 0 },
+};
+
+const struct command tui_table[] = {
+    { "enable", NULL, GROUP_SCREEN, "", "Show the screen", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE,
+        cmd_tui_enable, NULL },
+    { "disable", NULL, GROUP_SCREEN, "", "Go back to the plain prompt", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_tui_disable, NULL },
+    { "new-layout", NULL, GROUP_SCREEN, "NAME WINDOW WEIGHT...", "Make a layout",
+        "{-horizontal WINDOW WEIGHT...} WEIGHT stands for a window and puts its windows side by side.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_tui_new_layout, NULL },
     { 0 },
 };
 

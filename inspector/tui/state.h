@@ -1,0 +1,70 @@
+/* What the screen holds; shared by the files of inspector/tui/ but not by the views. */
+#ifndef KV_TUI_STATE_H
+#define KV_TUI_STATE_H
+
+#include "inspector/tui/keys.h"
+#include "inspector/tui/layout.h"
+#include "inspector/tui/view.h"
+#include "inspector/tui/worker.h"
+
+#define TUI_VIEWS   16
+#define TUI_LAYOUTS 24
+
+struct tui_window {
+    const struct view_ops *ops;
+    void *self;
+    struct pane pane; /* where it was drawn last; no rows = not shown */
+};
+
+struct tui {
+    struct session *s;
+    struct worker worker;
+    struct screen screen;
+    struct view_look look;
+    struct tui_window window[TUI_VIEWS];
+    int n_window;
+    struct layout layouts[TUI_LAYOUTS]; /* built in, then the user's */
+    int n_layouts, layout;              /* the one in force */
+    int focus;                          /* window number */
+    int zoomed;                         /* window that has the whole screen, -1 = none */
+    bool chord;                         /* C-x was typed */
+    bool single;                        /* SingleKey mode */
+    bool once;                          /* in it, the prompt is open for one command */
+    bool help;                          /* the help of the focused window lies over everything */
+    bool dirty;                         /* to be drawn again */
+    bool redraw;                        /* the terminal is to be cleared first */
+    bool plain;                         /* leave for the plain prompt, not for good */
+    char bar[400];                      /* top line */
+    char wish[256];                     /* what a command asked of the screen: "layout heat"; "" = nothing */
+    uint64_t seen;                      /* commands whose results the views show */
+    char say[256];                      /* bottom line; "" = the keys */
+    int click_row, click_col;
+    bool leaving;
+};
+
+/* The command window. */
+void command_log(struct tui *t, const char *text);
+/* Echoes a line that a key ran; moves of the focus in a row are one line. */
+void command_echo(struct tui *t, const char *line, bool move);
+bool command_key(struct tui *t, int key);
+bool command_empty(const struct tui *t);
+void command_ask(struct tui *t, const char *question);
+
+/* --- tui.c --- */
+enum kv_status tui_open(struct tui *t, struct session *s, bool threaded, struct kv_error *err);
+void tui_close(struct tui *t);
+void tui_resize(struct tui *t, int rows, int cols);
+void tui_key_press(struct tui *t, int key);
+/* Takes what commands have said and done since, and draws where something is new. */
+void tui_refresh(struct tui *t);
+void tui_draw(struct tui *t);
+void tui_zoom(struct tui *t);
+void tui_focus_next(struct tui *t, int by);
+struct tui_window *tui_window_named(struct tui *t, const char *name);
+bool tui_layout(struct tui *t, const char *name);
+
+/* --- tui_keys.c, commands.c --- */
+extern const struct view_key tui_keys[]; /* of every window, for the help */
+void tui_wishes(struct tui *t);          /* does what a command asked for */
+
+#endif

@@ -1,0 +1,304 @@
+/* Windows, focus, drawing. Keys are in tui_keys.c, the commands of the screen in commands.c. */
+#include "inspector/tui/tui.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspector/line.h"
+#include "inspector/tui/state.h"
+
+const struct view_ops *const view_all[] = { &view_heat, &view_stages, &view_command, NULL };
+
+/* --- windows ------------------------------------------------------------------------------------------------------ */
+
+struct tui_window *tui_window_named(struct tui *t, const char *name)
+{
+    for (int i = 0; i < t->n_window; i++)
+        if (!strcmp(t->window[i].ops->name, name)) return &t->window[i];
+    return NULL;
+}
+
+static struct tui_window *window_of(const struct tui *t, const void *self)
+{
+    for (int i = 0; i < t->n_window; i++)
+        if (t->window[i].self == self) return (struct tui_window *)&t->window[i];
+    return NULL;
+}
+
+struct pane tui_pane(const struct tui *t, const void *self) { return window_of(t, self)->pane; }
+
+static bool known(const char *view)
+{
+    for (int i = 0; view_all[i]; i++)
+        if (!strcmp(view_all[i]->name, view)) return true;
+    return false;
+}
+
+static void least(const char *view, int *rows, int *cols)
+{
+    for (int i = 0; view_all[i]; i++)
+        if (!strcmp(view_all[i]->name, view)) *rows = view_all[i]->min_rows + 1, *cols = view_all[i]->min_cols;
+}
+
+/* --- layouts ------------------------------------------------------------------------------------------------------ */
+
+static void place(struct tui *t)
+{
+    struct layout *l = &t->layouts[t->layout];
+    for (int i = 0; i < t->n_window; i++) t->window[i].pane = (struct pane){ .screen = &t->screen };
+    int rows = t->screen.rows - 2, cols = t->screen.cols;
+    if (t->zoomed >= 0) {
+        t->window[t->zoomed].pane = (struct pane){ &t->screen, 2, 0, rows - 1, cols };
+        return;
+    }
+    layout_place(l, 1, 0, rows, cols, least);
+    for (int i = 0; i < l->count; i++) {
+        const struct layout_node *n = &l->node[i];
+        struct tui_window *w = n->shown && *n->view ? tui_window_named(t, n->view) : NULL;
+        bool edge = n->left + n->cols >= cols; /* else a column divides it from its neighbor */
+        if (w) w->pane = (struct pane){ &t->screen, n->top + 1, n->left, n->rows - 1, n->cols - !edge };
+    }
+}
+
+static void update_shown(struct tui *t)
+{
+    for (int i = 0; i < t->n_window; i++)
+        if (t->window[i].pane.rows > 0) t->window[i].ops->update(t->window[i].self, t->s);
+}
+
+bool tui_layout(struct tui *t, const char *name)
+{
+    for (int i = 0; i < t->n_layouts; i++) {
+        if (strcmp(t->layouts[i].name, name)) continue;
+        t->layout = i;
+        t->zoomed = -1;
+        place(t);
+        if (!t->window[t->focus].pane.rows)
+            for (t->focus = 0; t->focus < t->n_window - 1 && !t->window[t->focus].pane.rows;) t->focus++;
+        if (worker_idle(&t->worker)) update_shown(t);
+        t->dirty = true;
+        return true;
+    }
+    return false;
+}
+
+void tui_zoom(struct tui *t)
+{
+    t->zoomed = t->zoomed < 0 ? t->focus : -1;
+    place(t);
+    t->dirty = true;
+}
+
+void tui_focus_next(struct tui *t, int by)
+{
+    for (int i = 0; i < t->n_window; i++) {
+        t->focus = (t->focus + by + t->n_window) % t->n_window;
+        if (t->window[t->focus].pane.rows > 0) break;
+    }
+    t->dirty = true;
+}
+
+void tui_resize(struct tui *t, int rows, int cols)
+{
+    struct kv_error ignored;
+    if (rows < 1 || cols < 1 || screen_resize(&t->screen, rows, cols, &ignored)) return;
+    place(t);
+    if (worker_idle(&t->worker)) update_shown(t);
+    t->dirty = true;
+}
+
+/* --- what views may do -------------------------------------------------------------------------------------------- */
+
+void tui_run(struct tui *t, const char *fmt, ...)
+{
+    char line[1100];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    command_echo(t, line, false);
+    if (!worker_submit(&t->worker, line)) tui_say(t, "Too many commands wait; Ctrl-C drops them.");
+    t->dirty = true;
+}
+
+struct session *tui_session(struct tui *t) { return worker_idle(&t->worker) ? t->s : NULL; }
+
+bool tui_focus(struct tui *t, int layer, int head, int token)
+{
+    struct session *s = tui_session(t);
+    char line[96] = "kv";
+    size_t at = 2;
+    if (!s) return false;
+    if (layer >= 0) at += (size_t)snprintf(line + at, sizeof line - at, " layer %d", s->layer = layer);
+    if (head >= 0) at += (size_t)snprintf(line + at, sizeof line - at, " head %d", s->head = head);
+    if (token >= 0) {
+        snprintf(line + at, sizeof line - at, " token %d", s->token = token);
+        s->list_next = -1;
+    }
+    command_echo(t, line, true);
+    update_shown(t);
+    t->dirty = true;
+    return true;
+}
+
+void tui_say(struct tui *t, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(t->say, sizeof t->say, fmt, args);
+    va_end(args);
+    t->dirty = true;
+}
+
+/* --- drawing ------------------------------------------------------------------------------------------------------ */
+
+static void take_bar(struct tui *t)
+{
+    struct session *s = t->s;
+    struct kv_where w;
+    struct kv_memory m;
+    struct kv_error ignored;
+    char where[64] = "no request", preset[40] = "", ratio[32] = "", resident[32], active[32];
+    kv_get(s->engine, "policy.preset", preset, sizeof preset, &ignored);
+    kv_get(s->engine, "policy.ratio", ratio, sizeof ratio, &ignored);
+    kv_memory(s->engine, &m);
+    unsigned long long tick = 0;
+    if (kv_started(s->engine)) {
+        kv_where(s->engine, &w);
+        location_where(&w, where, sizeof where);
+        tick = w.tick;
+    }
+    snprintf(t->bar, sizeof t->bar, " kvdbg  %s  |  %s  |  %s, tick %llu  |  policy %s %s  |  KV %s -> %s%s",
+        s->facts.name, s->prompt_name ? s->prompt_name : "no prompt", where, tick, preset, ratio,
+        line_bytes((double)m.resident, resident), line_bytes((double)m.active, active),
+        s->facts.synthetic ? "  |  synthetic weights" : "");
+}
+
+static void draw_window(struct tui *t, int i)
+{
+    const struct tui_window *w = &t->window[i];
+    struct view_look look = t->look;
+    char more[160] = "";
+    if (w->pane.rows <= 0) return;
+    bool focused = look.focused = i == t->focus;
+    struct pane head = { &t->screen, w->pane.top - 1, w->pane.left, 1, w->pane.cols };
+    pane_fill(&head, 0, 0, head.cols, focused ? COLOR_TEXT : COLOR_AXIS,
+        focused ? SCREEN_REVERSE : SCREEN_UNDERLINE, ' ');
+    unsigned attr = focused ? SCREEN_REVERSE | SCREEN_BOLD : SCREEN_UNDERLINE;
+    if (w->ops->title) w->ops->title(w->self, more, sizeof more);
+    pane_printf(
+        &head, 0, 1, focused ? COLOR_TEXT : COLOR_MUTED, attr, "%s%s%s", w->ops->name, *more ? "  " : "", more);
+    if (w->pane.left + w->pane.cols < t->screen.cols)
+        for (int r = -1; r < w->pane.rows; r++) {
+            struct pane all = pane_all(&t->screen);
+            pane_text(
+                &all, w->pane.top + r, w->pane.left + w->pane.cols, COLOR_AXIS, 0, look.ascii ? "|" : "\u2502");
+        }
+    w->ops->draw(w->self, &w->pane, &look);
+}
+
+static void draw_bottom(struct tui *t, const struct pane *all)
+{
+    char what[96];
+    double done, total;
+    int row = all->rows - 1;
+    pane_fill(all, row, 0, all->cols, COLOR_TEXT, SCREEN_REVERSE, ' ');
+    if (worker_progress(&t->worker, what, sizeof what, &done, &total)) {
+        int width = all->cols / 3, filled = total > 0 ? (int)(width * done / total) : 0;
+        int col = pane_printf(all, row, 1, COLOR_TEXT, SCREEN_REVERSE, "%s %.0f of %.0f ", what, done, total);
+        pane_fill(all, row, col, filled, COLOR_TEXT, 0, '=');
+        pane_text(all, row, col + width + 1, COLOR_TEXT, SCREEN_REVERSE, "C-c stops");
+    } else if (t->say[0]) {
+        pane_text(all, row, 1, COLOR_TEXT, SCREEN_REVERSE, t->say);
+    } else {
+        pane_printf(all, row, 1, COLOR_TEXT, SCREEN_REVERSE,
+            "%sF1 Help  F5 Layout  F10 Quit  C-x o Window  C-x s SingleKey",
+            t->chord    ? "C-x ...  "
+            : t->single ? "(SingleKey)  "
+                        : "");
+    }
+}
+
+static void draw_help(struct tui *t, const struct pane *all)
+{
+    const struct view_ops *ops = t->window[t->focus].ops;
+    struct pane p =
+        pane_part(all, 1, all->cols > 60 ? 4 : 0, all->rows - 2, all->cols > 60 ? all->cols - 8 : all->cols);
+    for (int r = 0; r < p.rows; r++) pane_fill(&p, r, 0, p.cols, COLOR_TEXT, 0, ' ');
+    int row = 0;
+    pane_printf(&p, row++, 1, COLOR_TEXT, SCREEN_BOLD, "%s: %s", ops->name, ops->help);
+    row++;
+    for (const struct view_key *k = ops->keys; k && k->keys; k++)
+        pane_printf(&p, row++, 1, COLOR_TEXT, 0, "%-26s %s", k->keys, k->help);
+    row++;
+    for (const struct view_key *k = tui_keys; k->keys && row < p.rows - 1; k++)
+        pane_printf(&p, row++, 1, COLOR_TEXT, 0, "%-26s %s", k->keys, k->help);
+    pane_text(&p, p.rows - 1, 1, COLOR_MUTED, 0, "Any key goes back.");
+}
+
+void tui_draw(struct tui *t)
+{
+    struct pane all = pane_all(&t->screen);
+    screen_clear(&t->screen);
+    pane_fill(&all, 0, 0, all.cols, COLOR_TEXT, SCREEN_REVERSE, ' ');
+    pane_text(&all, 0, 0, COLOR_TEXT, SCREEN_REVERSE, t->bar);
+    for (int i = 0; i < t->n_window; i++) draw_window(t, i);
+    if (all.rows > 1) draw_bottom(t, &all);
+    if (t->help) draw_help(t, &all);
+    t->dirty = false;
+}
+
+void tui_refresh(struct tui *t)
+{
+    char question[512], *text;
+    while ((text = worker_take_log(&t->worker))) {
+        command_log(t, text);
+        free(text);
+        t->dirty = true;
+    }
+    if (worker_question(&t->worker, question, sizeof question)) {
+        command_ask(t, question);
+        t->dirty = true;
+    }
+    if (worker_idle(&t->worker) && t->seen != t->worker.done) {
+        t->seen = t->worker.done;
+        tui_wishes(t);
+        take_bar(t);
+        update_shown(t);
+        t->leaving = t->leaving || t->s->leaving;
+        t->dirty = true;
+    }
+}
+
+/* --- opening and closing ------------------------------------------------------------------------------------------ */
+
+enum kv_status tui_open(struct tui *t, struct session *s, bool threaded, struct kv_error *err)
+{
+    *t = (struct tui){ .s = s, .zoomed = -1, .look = { .map = &color_maps[0], .color = true } };
+    enum kv_status st = screen_resize(&t->screen, 24, 80, err);
+    for (int i = 0; !st && view_all[i]; i++) {
+        struct tui_window *w = &t->window[t->n_window++];
+        *w = (struct tui_window){ .ops = view_all[i], .self = kv_alloc(1, view_all[i]->size) };
+        if (!w->self) st = kv_fail(err, KV_NO_MEMORY, "No memory for the window %s.", w->ops->name);
+    }
+    for (const struct layout_row *row = layout_rows; !st && row->name; row++)
+        st = layout_parse(&t->layouts[t->n_layouts++], row->name, row->text, known, err);
+    if (!st) st = worker_open(&t->worker, s, threaded, err);
+    if (st) return st;
+    s->tui = t;
+    take_bar(t);
+    tui_layout(t, layout_rows[0].name);
+    return KV_OK;
+}
+
+void tui_close(struct tui *t)
+{
+    t->s->tui = NULL;
+    worker_close(&t->worker);
+    for (int i = 0; i < t->n_window; i++) {
+        if (t->window[i].self) t->window[i].ops->close(t->window[i].self);
+        free(t->window[i].self);
+    }
+    screen_free(&t->screen);
+}
