@@ -324,6 +324,7 @@ Options:
   -nx                         do not read init files
   -nh                         do not read the init file of the home folder
   -nw                         use the plain prompt
+  --keys FILE                 draw the screen nowhere: keys come from FILE, which says when to print it
   --backend auto|cpu|cuda     what computes
   --precision fast|f32|int8   f32 is the reference
   --kv f16|f32|bf16           element type of K and V
