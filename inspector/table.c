@@ -40,7 +40,8 @@ const char *const command_group_name[GROUP_COUNT] = { "running", "stops", "looki
     "session", "user-defined", "aliases", "hidden" };
 const char *const command_group_title[GROUP_COUNT] = { "Running the request",
     "Making the request stop at certain points", "Looking at what is there", "Changing policy, prompt and model",
-    "Session, scripts and help", "User-defined commands", "User-defined aliases of other commands", "Maintenance" };
+    "The screen", "Session, scripts and help", "User-defined commands", "User-defined aliases of other commands",
+    "Maintenance" };
 
 const char *command_needs_text(enum command_needs needs)
 {

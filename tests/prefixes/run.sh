@@ -24,6 +24,7 @@ awk -F '\t' -v golden="$golden" '
         gdb = $2
         refused = have == "" || have == "delete" || have == "enable" || have == "show" # a group: none of its words
         if ($1 == "back") gdb = "back"
+        if (gdb == "tui window height") gdb = "winheight"
         if (index($1, " ") == 0 && have != "") refused = 0
         good = refused ? $3 != "must" || gdb == "ambiguous" || gdb == "undefined" : have == gdb || (gdb == "ambiguous" && $3 != "must")
         printf "%s %d - %s\n", good ? "ok" : "not ok", n, $1
