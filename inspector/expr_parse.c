@@ -327,6 +327,8 @@ static int unary(struct parser *x)
     blanks(x);
     if (++x->depth > EXPR_DEPTH) return fail(x, "The expression is nested too deeply.");
     int at;
+    if (*x->p == '*') return fail(x, "Attempt to take contents of a non-pointer value.");
+    if (*x->p == '&' && x->p[1] != '&') return fail(x, "Attempt to take address of value not located in memory.");
     const char *sign = *x->p && !(*x->p == '!' && x->p[1] == '=') ? strchr(signs, *x->p) : NULL;
     enum expr_op step = increment_at(x->p);
     if (step && x->p[2] == '$') {

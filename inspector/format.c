@@ -142,6 +142,15 @@ static bool same_numbers(const double *a, const double *b, size_t n)
     return true;
 }
 
+/* What stands before element i of dimension d. */
+static void print_lead(const struct printer *p, int d, size_t i)
+{
+    FILE *out = p->s->out;
+    if (i) fputs(p->how->array ? "," : ", ", out);
+    if (p->how->array) fprintf(out, "\n%*s", 2 * (d + 1), "");
+    if (p->how->indexes) fprintf(out, "[%zu] = ", p->v->at[d] ? p->v->at[d][i] : i);
+}
+
 /* The part of dimension d that begins at element `at` and has `count` numbers. */
 static void print_part(struct printer *p, int d, size_t at, size_t count)
 {
@@ -152,11 +161,10 @@ static void print_part(struct printer *p, int d, size_t at, size_t count)
         p->left--;
         return;
     }
-    size_t n = p->v->dim[d], step = n ? count / n : 0;
+    size_t n = p->v->dim[d], step = n ? count / n : 0, i = 0;
     fputc('{', out);
-    size_t i = 0;
     for (size_t same; i < n && p->left > 0; i += same) {
-        if (i) fputs(", ", out);
+        print_lead(p, d, i);
         int before = p->left;
         const double *x = p->v->number + at;
         print_part(p, d + 1, at + i * step, step);
@@ -168,7 +176,9 @@ static void print_part(struct printer *p, int d, size_t at, size_t count)
             same = 1;
         }
     }
-    fputs(i < n ? "...}" : "}", out);
+    if (i < n) fputs("...", out);
+    if (p->how->array && n) fprintf(out, "\n%*s", 2 * d, "");
+    fputc('}', out);
 }
 
 static void print_text(struct session *s, const struct value *v, const struct format_how *how)
@@ -192,7 +202,7 @@ static void print_text(struct session *s, const struct value *v, const struct fo
 
 struct format_how format_how(const struct session *s, char letter)
 {
-    return (struct format_how){ letter, s->print_elements, s->print_repeats };
+    return (struct format_how){ letter, s->print_elements, s->print_repeats, s->print_array, s->print_indexes };
 }
 
 void format_value(struct session *s, const struct value *v, const struct format_how *how)

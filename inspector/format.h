@@ -25,6 +25,7 @@ char *format_number(struct session *s, const struct value *v, size_t i, char let
 struct format_how {
     char letter;           /* 0 = the value's own */
     int elements, repeats; /* at most so many; so many equal ones are printed once */
+    bool array, indexes;   /* an element a line; [N] = before each, N as in the array that they came from */
 };
 struct format_how format_how(const struct session *s, char letter); /* with the settings of `set print` */
 

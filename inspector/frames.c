@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "inspector/info_frame.h"
 #include "inspector/rows.h"
+#include "inspector/info_frame.h"
 #include "inspector/rows.h"
 #include "inspector/run.h"
 
@@ -126,6 +128,8 @@ struct reaction cmd_backtrace(struct session *s, const char *args)
     char text[320];
     long count;
     int there = 0, seen = 0;
+    bool full = !strncmp(args, "full", 4) || !strncmp(args, "-full", 5);
+    if (full) args += 4 + (*args == '-'), args += strspn(args, " \t");
     if (read_count(s, args, FRAME_COUNT, &count)) return failed(s);
     kv_where(s->engine, &w);
     for (int f = 0; f < FRAME_COUNT; f++) there += frames_there(&w, f);
@@ -137,6 +141,7 @@ struct reaction cmd_backtrace(struct session *s, const char *args)
         frames_text(s, f, text, sizeof text);
         fprintf(s->out, "%s\n", text);
         row(s, f, text);
+        if (full) info_frame_locals(s, f, "        ");
     }
     if (count >= 0 && count < there && s->terminal) fprintf(s->out, "(More stack frames follow...)\n");
     return DONE;
@@ -147,6 +152,7 @@ struct reaction cmd_frame(struct session *s, const char *args)
     struct kv_where w;
     long frame;
     kv_where(s->engine, &w);
+    if (!strncmp(args, "level ", 6)) args += 6;
     for (int f = 0; f < FRAME_COUNT; f++) {
         if (strcmp(args, names[f])) continue;
         if (!frames_there(&w, f)) return refuse(s, KV_NOT_NOW, "There is no %s frame here.", names[f]);

@@ -13,7 +13,7 @@
 #include "inspector/rows.h"
 
 /* "NAME = VALUE" where the expression has one now; false where not. */
-static bool show_value(struct session *s, const char *text)
+static bool show_value(struct session *s, const char *text, const char *indent)
 {
     struct value v;
     struct kv_error ignored;
@@ -25,7 +25,7 @@ static bool show_value(struct session *s, const char *text)
         rows_text(s, "name", text);
         rows_cell(s, "value", &v);
         rows_text(s, "unit", *v.unit ? v.unit : NULL);
-        fprintf(s->out, "%s = ", text);
+        fprintf(s->out, "%s%s = ", indent, text);
         print_value(s, &v);
         fprintf(s->out, "%s\n", s->computed ? session_mark(s) : "");
     }
@@ -40,12 +40,12 @@ struct reaction cmd_info_args(struct session *s, const char *args)
     (void)args;
     for (int i = 0; (row = kv_setting_at(i)); i++) {
         snprintf(name, sizeof name, "%s", row->name);
-        if (!strncmp(name, "policy.", 7)) show_value(s, name);
+        if (!strncmp(name, "policy.", 7)) show_value(s, name, "");
     }
     return DONE;
 }
 
-struct reaction cmd_info_locals(struct session *s, const char *args)
+void info_frame_locals(struct session *s, int frame, const char *indent)
 {
     static const char *const of[FRAME_COUNT][5] = {
         [FRAME_STAGE] = { "entropy[%d]", "score[%d]", "rank[%d]", "kept[%d]", "reason[%d]" },
@@ -54,15 +54,20 @@ struct reaction cmd_info_locals(struct session *s, const char *args)
         [FRAME_PHASE] = { "E", "weight", "budget.req", "budget.app" },
         [FRAME_REQUEST] = { "tok", "question", "reply" },
     };
-    (void)args;
-    int frame = frames_selected(s), shown = 0;
+    int shown = 0;
     for (size_t i = 0; i < KV_COUNT(of[0]) && of[frame][i]; i++) {
         char text[64], *hole;
         snprintf(text, sizeof text, "%s", of[frame][i]);
         if ((hole = strstr(text, "%d"))) snprintf(hole, sizeof text - (size_t)(hole - text), "%d]", s->layer);
-        shown += show_value(s, text);
+        shown += show_value(s, text, indent);
     }
     if (!shown) fprintf(s->out, "No locals.\n");
+}
+
+struct reaction cmd_info_locals(struct session *s, const char *args)
+{
+    (void)args;
+    info_frame_locals(s, frames_selected(s), "");
     return DONE;
 }
 

@@ -10,4 +10,7 @@ struct reaction cmd_info_registers(struct session *s, const char *args);
 struct reaction cmd_info_line(struct session *s, const char *args);
 struct reaction cmd_info_source(struct session *s, const char *args);
 
+/* What a frame has of its own, each line behind `indent`. */
+void info_frame_locals(struct session *s, int frame, const char *indent);
+
 #endif

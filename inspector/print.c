@@ -39,26 +39,47 @@ static enum kv_status read_letter(struct session *s, const char **args, const ch
     return st;
 }
 
-/* "-elements N -repeats N -- " before an expression, abbreviated as far as they stay apart. Without a -- the whole is
- * an expression, as in GDB. */
+/* One option at p; *rest is left behind it. */
+static enum kv_status read_option(struct session *s, const char *p, struct format_how *how, const char **rest)
+{
+    const struct {
+        const char *name;
+        int *number;
+        bool *flag;
+    } options[] = { { "-array", NULL, &how->array }, { "-array-indexes", NULL, &how->indexes },
+        { "-elements", &how->elements, NULL }, { "-repeats", &how->repeats, NULL } };
+    size_t n = strcspn(p, " "), found = KV_COUNT(options);
+    const char *word = p + n + strspn(p + n, " ");
+    size_t m = strcspn(word, " ");
+    for (size_t i = 0; i < KV_COUNT(options) && n > 1; i++)
+        if (!strncmp(options[i].name, p, n) && found == KV_COUNT(options)) found = i;
+    if (found == KV_COUNT(options)) return kv_fail(&s->err, KV_BAD_ARG, "Unrecognized option at: %.200s", p);
+    *rest = word;
+    if (options[found].flag) {
+        bool off = m == 3 && !strncmp(word, "off", m), on = m == 2 && !strncmp(word, "on", m);
+        *options[found].flag = !off;
+        if (on || off) *rest = word + m + strspn(word + m, " ");
+        return KV_OK;
+    }
+    bool unlimited = m == 9 && !strncmp(word, "unlimited", m), digits = m && strspn(word, "0123456789") == m;
+    if (!unlimited && (!digits || m > 9)) return kv_fail(&s->err, KV_BAD_ARG, "Expected integer at: %.200s", word);
+    long value = unlimited ? 0 : strtol(word, NULL, 10);
+    *options[found].number = value ? (int)value : INT32_MAX;
+    *rest = word + m + strspn(word + m, " ");
+    return KV_OK;
+}
+
+/* "-elements N -array -- " before an expression, abbreviated as far as they stay apart. Without a -- the whole is an
+ * expression, as in GDB. */
 static enum kv_status read_options(struct session *s, const char **args, struct format_how *how)
 {
-    const char *p = *args, *end = strstr(p, "--");
-    if (*p != '-' || !end || (end > p && end[-1] != ' ')) return KV_OK;
-    while (p < end) {
-        size_t n = strcspn(p, " ");
-        const char *word = p + n + strspn(p + n, " ");
-        size_t m = strcspn(word, " ");
-        bool elements = n > 1 && !strncmp("-elements", p, n), repeats = n > 1 && !strncmp("-repeats", p, n);
-        bool unlimited = m == 9 && !strncmp(word, "unlimited", m), digits = m && strspn(word, "0123456789") == m;
-        if (!elements && !repeats) return kv_fail(&s->err, KV_BAD_ARG, "Unrecognized option at: %.200s", p);
-        if (!unlimited && (!digits || m > 9))
-            return kv_fail(&s->err, KV_BAD_ARG, "Expected integer at: %.200s", word);
-        long value = unlimited ? 0 : strtol(word, NULL, 10);
-        *(elements ? &how->elements : &how->repeats) = value ? (int)value : INT32_MAX;
-        p = word + m + strspn(word + m, " ");
+    const char *end = strstr(*args, " --");
+    if (**args != '-' || !end || (end[3] && end[3] != ' ')) return KV_OK;
+    for (const char *p = *args; p < end;) {
+        enum kv_status st = read_option(s, p, how, &p);
+        if (st) return st;
     }
-    *args = end + 2 + strspn(end + 2, " ");
+    *args = end + 3 + strspn(end + 3, " ");
     return KV_OK;
 }
 
@@ -204,10 +225,46 @@ struct reaction cmd_show_print_repeats(struct session *s, const char *args)
     return DONE;
 }
 
+static struct reaction set_flag(struct session *s, const char *args, bool *flag)
+{
+    if (*args && strcmp(args, "on") && strcmp(args, "off"))
+        return refuse(s, KV_BAD_ARG, "\"on\" or \"off\" expected.");
+    *flag = strcmp(args, "off") != 0;
+    return DONE;
+}
+
+struct reaction cmd_set_print_array(struct session *s, const char *args)
+{
+    return set_flag(s, args, &s->print_array);
+}
+
+struct reaction cmd_set_print_indexes(struct session *s, const char *args)
+{
+    return set_flag(s, args, &s->print_indexes);
+}
+
+struct reaction cmd_show_print_array(struct session *s, const char *args)
+{
+    (void)args;
+    fprintf(s->out, "Pretty formatting of arrays is %s.\n", s->print_array ? "on" : "off");
+    return DONE;
+}
+
+struct reaction cmd_show_print_indexes(struct session *s, const char *args)
+{
+    (void)args;
+    fprintf(s->out, "Printing of array indexes is %s.\n", s->print_indexes ? "on" : "off");
+    return DONE;
+}
+
 struct reaction cmd_show_print(struct session *s, const char *args)
 {
     if (*args)
         return refuse(s, KV_NOT_FOUND, "Undefined show print command: \"%.60s\".  Try \"help show print\".", args);
+    fputs("print array:  ", s->out);
+    cmd_show_print_array(s, args);
+    fputs("print array-indexes:  ", s->out);
+    cmd_show_print_indexes(s, args);
     fputs("print elements:  ", s->out);
     cmd_show_print_elements(s, args);
     fputs("print repeats:  ", s->out);

@@ -105,6 +105,7 @@ struct session {
     bool confirm, trace; /* ask before something is lost; show commands before they run */
 
     int print_elements, print_repeats;
+    bool print_array, print_indexes; /* struct format_how */
     char print_letter;       /* of the last /FMT, which a / alone repeats */
     unsigned context;        /* panes shown at every stop, a bit each */
     struct examine *examine; /* what x shows next, NULL = nothing yet; owned */

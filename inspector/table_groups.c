@@ -175,6 +175,11 @@ const struct command disable_table[] = {
 };
 
 static const struct command set_print_table[] = {
+    { "array", NULL, GROUP_SESSION, "[on|off]", "Whether print puts each element on a line of its own", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_print_array, NULL },
+    { "array-indexes", NULL, GROUP_SESSION, "[on|off]", "Whether print shows the index of each element",
+        "Of what was cut from an array, the index there: kept[3][\"fox\"] says which tokens.", REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_set_print_indexes, NULL },
     { "elements", NULL, GROUP_SESSION, "N|unlimited", "How many array elements or characters print shows", NULL,
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_print_elements, NULL },
     { "repeats", NULL, GROUP_SESSION, "N|unlimited", "How many equal elements print shows once", NULL, REPEAT_NEVER,
@@ -183,6 +188,10 @@ static const struct command set_print_table[] = {
 };
 
 static const struct command show_print_table[] = {
+    { "array", NULL, GROUP_SESSION, "", "Whether print puts each element on a line of its own", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_print_array, NULL },
+    { "array-indexes", NULL, GROUP_SESSION, "", "Whether print shows the index of each element", NULL, REPEAT_SAME,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_show_print_indexes, NULL },
     { "elements", NULL, GROUP_SESSION, "", "How many array elements or characters print shows", NULL, REPEAT_SAME,
         NEEDS_NOTHING, COMPLETE_NONE, cmd_show_print_elements, NULL },
     { "repeats", NULL, GROUP_SESSION, "", "How many equal elements print shows once", NULL, REPEAT_SAME,

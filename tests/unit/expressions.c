@@ -167,6 +167,8 @@ static void refusals(void)
         { "topk(v, 4)", "topk takes an array and how many, from 1 to the 3 there are." },
         { "dot(v, 1)", "dot needs two arrays of one size, not of 3 and 1 numbers." },
         { "kl(v, -v)", "kl needs distributions: nothing below 0, and a sum above 0." },
+        { "*v", "Attempt to take contents of a non-pointer value." },
+        { "&v", "Attempt to take address of value not located in memory." },
         { "sum(v, w)", "sum takes one argument." }, { "cos(v)", "cos takes two arguments." },
         { "nosuch(1)", "No function \"nosuch\"; there are: sum" }, { "sum($u)", "sum needs numbers, not void." } };
     for (size_t i = 0; i < KV_COUNT(cases); i++) {
