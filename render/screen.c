@@ -63,7 +63,11 @@ void screen_print(const struct screen *s, bool roles, FILE *out)
         const struct screen_cell *row = s->cell + (size_t)r * (size_t)s->cols;
         while (end && row[end - 1].code == ' ' && !row[end - 1].map) end--;
         for (int c = 0; c < end; c++) {
-            if (row[c].code) put_code(row[c].code, out);
+            bool ramp = row[c].map && row[c].code == ' '; /* as a terminal without colors shows it */
+            if (row[c].code)
+                put_code(ramp ? (uint32_t)COLOR_RAMP[color_step(row[c].value / 255.0, sizeof COLOR_RAMP - 1)]
+                              : row[c].code,
+                    out);
             if (row[c].mark) put_code(row[c].mark, out);
         }
         fputc('\n', out);

@@ -182,7 +182,12 @@ int layout_find(const struct layout *l, const char *view)
 }
 
 const struct layout_row layout_rows[] = {
-    { "heat", "{-horizontal heat 3 stages 2} 3 command 2", "Entropy of every layer and head" },
+    { "heat", "{-horizontal heat 3 budget 2} 3 command 2", "Entropy of every layer and head, and budgets" },
+    { "budget", "{-horizontal budget 3 heat 2} 3 command 2", "Budgets, to be changed with + and -" },
+    { "tokens", "tokens 3 kept 2 command 2", "The prompt and what survived" },
+    { "attn", "{-horizontal attn 3 heat 2} 4 command 1", "Attention of one head" },
     { "asm", "stages 3 command 2", "Stages of the pass" },
+    { "split", "{-horizontal heat 1 budget 1} 2 {-horizontal tokens 1 attn 1} 2 command 1", "Everything at once" },
+    { "diff", "diff 3 command 2", "The full cache's reply beside this run's" },
     { NULL, NULL, NULL },
 };

@@ -33,6 +33,7 @@ struct tui {
     bool help;                          /* the help of the focused window lies over everything */
     bool dirty;                         /* to be drawn again */
     bool redraw;                        /* the terminal is to be cleared first */
+    bool edited;                        /* an edit waits for its effect to be shown */
     bool plain;                         /* leave for the plain prompt, not for good */
     char bar[400];                      /* top line */
     char wish[256];                     /* what a command asked of the screen: "layout heat"; "" = nothing */

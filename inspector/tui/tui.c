@@ -8,7 +8,8 @@
 #include "inspector/line.h"
 #include "inspector/tui/state.h"
 
-const struct view_ops *const view_all[] = { &view_heat, &view_stages, &view_command, NULL };
+const struct view_ops *const view_all[] = { &view_heat, &view_attn, &view_budget, &view_tokens, &view_kept,
+    &view_stages, &view_diff, &view_command, NULL };
 
 /* --- windows ------------------------------------------------------------------------------------------------------ */
 
@@ -61,10 +62,48 @@ static void place(struct tui *t)
     }
 }
 
+/* Begins what windows want of the engine; true when one does. */
+static bool begin_work(struct tui *t)
+{
+    for (int i = 0; i < t->n_window; i++) {
+        const struct tui_window *w = &t->window[i];
+        if (w->pane.rows > 0 && w->ops->work && w->ops->work->wants(w->self))
+            return worker_call(&t->worker, w->ops->work->compute, w->self);
+    }
+    return false;
+}
+
+/* What windows show is taken anew, and what they want of the engine is begun. */
 static void update_shown(struct tui *t)
 {
     for (int i = 0; i < t->n_window; i++)
         if (t->window[i].pane.rows > 0) t->window[i].ops->update(t->window[i].self, t->s);
+    begin_work(t);
+}
+
+/* After an edit and all that was queued behind it: its effect. */
+static void follow_edit(struct tui *t)
+{
+    struct kv_where w;
+    t->edited = false;
+    if (t->s->err.code || !kv_started(t->s->engine)) return; /* it was refused */
+    kv_where(t->s->engine, &w);
+    if (w.phase < KV_PHASE_compress) return;
+    tui_run(t, "recompress");
+    tui_run(t, "advance decode");
+    tui_run(t, "diff steps 16");
+}
+
+/* The window that a layout is about is its first. */
+static void focus_first(struct tui *t)
+{
+    const struct layout *l = &t->layouts[t->layout];
+    for (int i = 0; i < l->count; i++) {
+        const struct layout_node *n = &l->node[i];
+        if (!*n->view || !n->shown) continue;
+        t->focus = (int)(tui_window_named(t, n->view) - t->window);
+        return;
+    }
 }
 
 bool tui_layout(struct tui *t, const char *name)
@@ -74,8 +113,7 @@ bool tui_layout(struct tui *t, const char *name)
         t->layout = i;
         t->zoomed = -1;
         place(t);
-        if (!t->window[t->focus].pane.rows)
-            for (t->focus = 0; t->focus < t->n_window - 1 && !t->window[t->focus].pane.rows;) t->focus++;
+        focus_first(t);
         if (worker_idle(&t->worker)) update_shown(t);
         t->dirty = true;
         return true;
@@ -119,6 +157,23 @@ void tui_run(struct tui *t, const char *fmt, ...)
     va_end(args);
     command_echo(t, line, false);
     if (!worker_submit(&t->worker, line)) tui_say(t, "Too many commands wait; Ctrl-C drops them.");
+    t->dirty = true;
+}
+
+void tui_edit(struct tui *t, const char *fmt, ...)
+{
+    char line[1100];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    tui_run(t, "%s", line);
+    t->edited = true;
+}
+
+void tui_changed(struct tui *t)
+{
+    if (worker_idle(&t->worker)) update_shown(t);
     t->dirty = true;
 }
 
@@ -237,7 +292,7 @@ static void draw_help(struct tui *t, const struct pane *all)
     pane_text(&p, p.rows - 1, 1, COLOR_MUTED, 0, "Any key goes back.");
 }
 
-void tui_draw(struct tui *t)
+static void draw_all(struct tui *t)
 {
     struct pane all = pane_all(&t->screen);
     screen_clear(&t->screen);
@@ -247,6 +302,15 @@ void tui_draw(struct tui *t)
     if (all.rows > 1) draw_bottom(t, &all);
     if (t->help) draw_help(t, &all);
     t->dirty = false;
+}
+
+/* Windows learn their size when they are drawn, and may want something then. */
+void tui_draw(struct tui *t)
+{
+    draw_all(t);
+    if (!worker_idle(&t->worker) || !begin_work(t) || t->worker.threaded) return;
+    update_shown(t);
+    draw_all(t);
 }
 
 void tui_refresh(struct tui *t)
@@ -267,6 +331,7 @@ void tui_refresh(struct tui *t)
         take_bar(t);
         update_shown(t);
         t->leaving = t->leaving || t->s->leaving;
+        if (t->edited && !t->leaving) follow_edit(t);
         t->dirty = true;
     }
 }

@@ -158,7 +158,9 @@ void tui_key_press(struct tui *t, int key)
         tui_focus_next(t, 1);
         return;
     }
-    if (!letter && w->ops->key(w->self, t, key)) return;
+    /* Signs begin no command, so that a window may have them where nothing is typed; letters go to the prompt. */
+    bool sign = letter && key < 128 && strchr("+-=*/[]{}<>0", key) && command_empty(t);
+    if ((!letter || sign) && (key != TUI_ENTER || command_empty(t)) && w->ops->key(w->self, t, key)) return;
     if (key == TUI_ENTER) t->once = false;
     if (key == KEY_CTRL('d') && command_empty(t)) {
         tui_run(t, "quit");

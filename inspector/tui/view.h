@@ -21,6 +21,12 @@ struct view_key {
     const char *keys, *help; /* "+ -", "Give the layer more or fewer tokens" */
 };
 
+/* What takes the engine longer than a picture may take: done on its thread, between commands. */
+struct view_work {
+    bool (*wants)(const void *self);                /* asked after update */
+    void (*compute)(void *self, struct session *s); /* on the engine's thread; update takes the result */
+};
+
 struct view_ops {
     const char *name;            /* "heat": in layouts and focus */
     const char *help;            /* one sentence for ? */
@@ -36,10 +42,12 @@ struct view_ops {
     bool (*key)(void *self, struct tui *t, int key);
     /* A mouse click at a place in its pane; may be NULL. */
     void (*click)(void *self, struct tui *t, int row, int col);
+    const struct view_work *work; /* NULL = none */
     void (*close)(void *self);
 };
 
-extern const struct view_ops view_heat, view_stages, view_command;
+extern const struct view_ops view_heat, view_attn, view_budget, view_tokens, view_kept, view_stages, view_diff,
+    view_command;
 /* All of them, up to a NULL. */
 extern const struct view_ops *const view_all[];
 
@@ -47,12 +55,17 @@ extern const struct view_ops *const view_all[];
 
 /* Runs a command as if it had been typed: it is echoed, so that keys teach the language. */
 void tui_run(struct tui *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Runs an edit of the policy; once compressed, compresses again, decodes and compares with the full cache, so that its
+ * effect is seen. */
+void tui_edit(struct tui *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Moves the session's focus; -1 = as it is. Echoed as one kv line, however many moves. False while a command runs. */
 bool tui_focus(struct tui *t, int layer, int head, int token);
 /* The session, or NULL while a command runs. */
 struct session *tui_session(struct tui *t);
 /* A sentence in the bottom line until the next key. */
 void tui_say(struct tui *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The view wants to be updated and drawn. */
+void tui_changed(struct tui *t);
 /* The view's own pane as it was drawn last. */
 struct pane tui_pane(const struct tui *t, const void *self);
 

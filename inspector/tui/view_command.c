@@ -379,4 +379,4 @@ static const struct view_key keys[] = {
 };
 
 const struct view_ops view_command = { "command", "The prompt, and what commands have said",
-    sizeof(struct command_view), 2, 20, keys, update, title, draw, window_key, NULL, close_view };
+    sizeof(struct command_view), 2, 20, keys, update, title, draw, window_key, NULL, NULL, close_view };

@@ -155,4 +155,4 @@ static const struct view_key keys[] = {
 };
 
 const struct view_ops view_heat = { "heat", "Entropy of every layer and head, in nats", sizeof(struct heat_view), 4,
-    24, keys, update, title, draw, key, click, close_view };
+    24, keys, update, title, draw, key, click, NULL, close_view };

@@ -78,4 +78,4 @@ static const struct view_key keys[] = {
 };
 
 const struct view_ops view_stages = { "stages", "Stages of the pass: the next to run, time and bytes of each",
-    sizeof(struct stages_view), 3, 30, keys, update, title, draw, key, NULL, close_view };
+    sizeof(struct stages_view), 3, 30, keys, update, title, draw, key, NULL, NULL, close_view };

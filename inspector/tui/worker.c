@@ -131,20 +131,60 @@ static void run_one(struct worker *w, const char *line)
     if (!w->threaded) worker_take_errors(w);
 }
 
+/* The lock is held around it, not in it. */
+static void run_call(struct worker *w)
+{
+    void (*fn)(void *ctx, struct session *s) = w->call;
+    void *ctx = w->call_ctx;
+    w->call = NULL;
+    pthread_mutex_unlock(&w->lock);
+    fn(ctx, w->s);
+    pthread_mutex_lock(&w->lock);
+    w->busy = w->queued > 0 || w->call;
+    w->progress[0] = '\0';
+    w->done++;
+    pthread_mutex_unlock(&w->lock);
+    wake(w);
+    pthread_mutex_lock(&w->lock);
+}
+
+bool worker_call(struct worker *w, void (*fn)(void *ctx, struct session *s), void *ctx)
+{
+    if (!w->threaded) {
+        fn(ctx, w->s);
+        w->done++;
+        return true;
+    }
+    pthread_mutex_lock(&w->lock);
+    bool taken = !w->call;
+    if (taken) {
+        w->call = fn;
+        w->call_ctx = ctx;
+        w->busy = true;
+        pthread_cond_broadcast(&w->more);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return taken;
+}
+
 static void *thread_main(void *ctx)
 {
     struct worker *w = ctx;
     pthread_mutex_lock(&w->lock);
     for (;;) {
-        while (!w->queued && !w->quit) pthread_cond_wait(&w->more, &w->lock);
+        while (!w->queued && !w->call && !w->quit) pthread_cond_wait(&w->more, &w->lock);
         if (w->quit) break;
+        if (!w->queued) {
+            run_call(w);
+            continue;
+        }
         char *line = w->queue[0];
         memmove(w->queue, w->queue + 1, (size_t)--w->queued * sizeof *w->queue);
         pthread_mutex_unlock(&w->lock);
         run_one(w, line);
         free(line);
         pthread_mutex_lock(&w->lock);
-        w->busy = w->queued > 0;
+        w->busy = w->queued > 0 || w->call;
         w->progress[0] = '\0';
         w->done++;
         pthread_mutex_unlock(&w->lock);

@@ -23,6 +23,8 @@ struct worker {
     pthread_cond_t more;
     char *queue[WORKER_QUEUE];
     int queued;
+    void (*call)(void *ctx, struct session *s); /* to be run; NULL = none */
+    void *call_ctx;
     bool busy, quit;
     uint64_t done; /* commands finished */
 
@@ -42,6 +44,8 @@ void worker_close(struct worker *w);
 
 /* Queues a line; "" repeats the last command. False when the queue is full. */
 bool worker_submit(struct worker *w, const char *line);
+/* Runs a function where commands run, when they are done; one at a time, false when something runs already. */
+bool worker_call(struct worker *w, void (*fn)(void *ctx, struct session *s), void *ctx);
 bool worker_idle(struct worker *w);
 /* Ctrl-C: the running command stops at the next stage boundary; queued ones are dropped. */
 void worker_interrupt(struct worker *w);
