@@ -258,12 +258,12 @@ static void tell_more(FILE *f, int count)
     if (count > TOLD) fprintf(f, " and %d more", count - TOLD);
 }
 
+static int ascending(const void *a, const void *b) { return *(const int32_t *)a - *(const int32_t *)b; }
+
 static bool in_list(const struct catch *c, int position)
 {
-    if (!*c->args) return true;
-    for (int i = 0; i < c->n; i++)
-        if (c->list[i] == position) return true;
-    return false;
+    const int32_t key = position;
+    return !*c->args || (c->n && bsearch(&key, c->list, (size_t)c->n, sizeof key, ascending));
 }
 
 /* A copy, for what is told about a token reads other values meanwhile: [layers][n], caller frees; NULL = not there. */
@@ -440,13 +440,15 @@ static size_t replied(struct session *s, const int32_t **ids)
 static bool diverged(struct session *s, struct catch *c, bool ask, FILE *f)
 {
     const int32_t *ids;
-    if (c->step == -2 && !ask) return false;
-    if (c->step == -2 && compare_twins(s, c)) {
+    bool fresh = c->step == -2; /* it may be set when that step is over */
+    if (fresh && !ask) return false;
+    if (fresh && compare_twins(s, c)) {
         fprintf(f, "diverge cannot be judged: %s", s->err.text);
         s->err = (struct kv_error){ 0 };
         return true;
     }
-    if (c->step < 0 || replied(s, &ids) != (size_t)c->step + 1) return false;
+    size_t due = (size_t)c->step + 1, now = replied(s, &ids);
+    if (c->step < 0 || (fresh ? now < due : now != due)) return false;
     fprintf(f, "step %d: KL(full || this run) = %.4g nats, above %g", c->step, c->kl, c->bound);
     if (c->split >= 0 && c->split < c->step)
         fprintf(f, " (on the leader's tokens; the two choose differently from step %d on)", c->split);

@@ -220,34 +220,31 @@ struct stop *stops_check(struct session *s, const struct kv_where *now, const st
     return hit;
 }
 
-/* GDB's words for one reason; true when no further one is to be told. */
-static bool show_one(struct session *s, const struct stop *stop, char *why, size_t size)
+/* GDB's words for one reason; a breakpoint's, which begin the stop's own line, go to `why`, the first one's only. */
+static void show_one(struct session *s, const struct stop *stop, char *why, size_t size)
 {
     bool once = stop->disp == STOP_DELETE;
+    const char *said = stop->said ? stop->said : "";
     char what[300];
     if (stop->kind == STOP_BREAK) {
-        snprintf(why, size, "\n%s %d, ", once ? "Temporary breakpoint" : "Breakpoint", stop->number);
-        return true;
+        if (!*why) snprintf(why, size, "\n%s %d, ", once ? "Temporary breakpoint" : "Breakpoint", stop->number);
+    } else if (stop->kind == STOP_CATCH) {
+        fprintf(s->out, "\n%s %d, %s\n", once ? "Temporary catchpoint" : "Catchpoint", stop->number, said);
+    } else {
+        stop_what(stop, what, sizeof what);
+        fprintf(s->out, "\n%s %d: %s\n\n%s", stop_word(stop->kind), stop->number, what, said);
     }
-    if (stop->kind == STOP_CATCH) {
-        fprintf(s->out, "\n%s %d, %s\n", once ? "Temporary catchpoint" : "Catchpoint", stop->number,
-            stop->said ? stop->said : "");
-        return false;
-    }
-    stop_what(stop, what, sizeof what);
-    fprintf(s->out, "\n%s %d: %s\n\n%s", stop_word(stop->kind), stop->number, what, stop->said ? stop->said : "");
-    return false;
 }
 
 void stops_show(struct session *s, const struct kv_where *now)
 {
     static const char *const reason[] = { "breakpoint", "watchpoint", "watchpoint", "watchpoint", "catchpoint" };
     char why[64] = "", what[300];
-    bool first = true, last = false;
+    bool first = true;
     run_hook_stop(s);
     s->silent = stop_commands_silent(s);
     stop_commands_note(s);
-    for (int i = 0; i < s->stops.count && !last; i++) {
+    for (int i = 0; i < s->stops.count; i++) {
         const struct stop *stop = &s->stops.list[i];
         if (!stop->here) continue;
         if (first) {
@@ -257,7 +254,7 @@ void stops_show(struct session *s, const struct kv_where *now)
         first = false;
         stop_what(stop, what, sizeof what);
         jsonl_reason(s, stop->number, stop_type(stop), what, stop->said);
-        if (!s->silent) last = show_one(s, stop, why, sizeof why);
+        if (!s->silent) show_one(s, stop, why, sizeof why);
         if (stop->head >= 0) s->head = stop->head;
     }
     if (!s->silent) run_show_stop(s, why, now);
