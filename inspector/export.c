@@ -1,6 +1,7 @@
 /* Files out: a picture, an array, a table. */
 #include "inspector/export.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,21 +106,28 @@ static enum kv_status npy_value(const char *path, const struct value *v, struct 
     return st;
 }
 
-/* One head's map, row by row. */
-static enum kv_status npy_attention(struct session *s, const struct picture *p, const char *path)
+/* A picture's numbers, row by row, panel after panel; `what` says of which shape they are. */
+static enum kv_status npy_picture(
+    struct session *s, const struct picture *p, const char *path, char *what, size_t size)
 {
     struct picture_source src;
     struct npy npy = { 0 };
     enum kv_status st = picture_open(s, p, &src);
-    size_t shape[2] = { src.matrix.rows, src.matrix.cols };
-    float *row = st ? NULL : kv_alloc(shape[1], sizeof *row);
-    if (!st && !row) st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for a row of %zu.", shape[1]);
-    if (!st) st = npy_open(&npy, path, NPY_F4, shape, 2, &s->err);
-    for (size_t i = 0; !st && i < shape[0]; i++) {
-        st = matrix_row(&src.matrix, i, row, &s->err);
-        for (size_t j = 0; !st && j < shape[1]; j++) row[j] = isnan(row[j]) ? 0 : row[j];
-        if (!st) st = npy_put(&npy, row, shape[1] * sizeof *row, &s->err);
+    size_t panels = picture_panels(s, p), shape[3] = { panels, src.matrix.rows, src.matrix.cols },
+           flat = !p->panels;
+    float *row = st ? NULL : kv_alloc(shape[2], sizeof *row);
+    if (!st && !row) st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for a row of %zu.", shape[2]);
+    if (!st) st = npy_open(&npy, path, NPY_F4, shape + flat, 3 - flat, &s->err);
+    for (size_t i = 0; !st && i < panels * shape[1]; i++) {
+        if (i % shape[1] == 0) st = picture_turn(&src, i / shape[1], &s->err);
+        if (!st) st = matrix_row(&src.matrix, i % shape[1], row, &s->err);
+        for (size_t j = 0; !st && j < shape[2]; j++) row[j] = isnan(row[j]) ? 0 : row[j];
+        if (!st) st = npy_put(&npy, row, shape[2] * sizeof *row, &s->err);
     }
+    if (flat)
+        snprintf(what, size, "float32 of (%zu, %zu)", shape[1], shape[2]);
+    else
+        snprintf(what, size, "float32 of (%zu, %zu, %zu)", shape[0], shape[1], shape[2]);
     if (!st)
         st = npy_commit(&npy, &s->err);
     else
@@ -137,8 +145,18 @@ static void shape_text(const struct value *v, char *out, size_t size)
     snprintf(out + at, size - at, ")%s%s", *v->unit ? " in " : "", v->unit);
 }
 
-/* Whether the words name a map of one head and not the expression attn[...]. */
-static bool is_map(const char *args) { return !strncmp(args, "attn", 4) && (!args[4] || args[4] == ' '); }
+/* Whether the words name a picture's matrix: attn alone, which is no expression, or any with a word behind its name. */
+static bool is_picture(const char *args)
+{
+    size_t n = strcspn(args, " ");
+    const char *rest = args + n + strspn(args + n, " ");
+    bool named = false;
+    for (int i = 0; i < PICTURE_COUNT; i++)
+        named = named || (strlen(picture_name[i]) == n && !strncmp(args, picture_name[i], n));
+    bool option = *rest == '-' ? isalpha((unsigned char)rest[1]) && isalpha((unsigned char)rest[2])
+                               : isalpha((unsigned char)*rest);
+    return named && (*rest ? option : !strncmp(args, "attn", n) || !strncmp(args, "curve", n));
+}
 
 struct reaction cmd_export_npy(struct session *s, const char *args)
 {
@@ -150,13 +168,11 @@ struct reaction cmd_export_npy(struct session *s, const char *args)
     bool force;
     enum kv_status st;
     if (read_file(s, args, path, &force, &args)) return failed(s);
-    if (is_map(args)) {
+    if (is_picture(args)) {
         if (line_split(args, &words, &s->err) || picture_read(s, &words, 0, &p) ||
             target_open(s, path, force || p.force, &t))
             return failed(s);
-        snprintf(what, sizeof what, "float32 of (%lld, %lld)", (long long)(p.last - p.first + 1),
-            (long long)(p.right - p.left + 1));
-        return npy_attention(s, &p, t.fresh) ? failed(s) : target_done(s, &t, what);
+        return npy_picture(s, &p, t.fresh, what, sizeof what) ? failed(s) : target_done(s, &t, what);
     }
     if (expr_text(s, args, &v, &s->err)) return failed(s);
     if (v.kind != VALUE_NUMBER)

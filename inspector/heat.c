@@ -1,4 +1,5 @@
 /* Pictures in the terminal, as text. */
+#include <ctype.h>
 #include <langinfo.h>
 #include <math.h>
 #include <stdlib.h>
@@ -79,6 +80,20 @@ static enum kv_status heat_value(struct session *s, const struct picture_source 
     return st;
 }
 
+/* Of which layer, head and rows. */
+static int heat_where(const struct picture *p, char *out, size_t size)
+{
+    int at = 0;
+    if (p->what == PICTURE_ATTN || p->what == PICTURE_CURVE) at = snprintf(out, size, ", layer %d", p->layer);
+    if (p->mean)
+        at += snprintf(out + at, size - (size_t)at, "%s mean of the heads", p->what == PICTURE_ATTN ? "" : ",");
+    else if (p->what == PICTURE_ATTN || p->what == PICTURE_ENTROPY_Q)
+        at += snprintf(out + at, size - (size_t)at, "%s head %d", at ? "" : ",", p->head);
+    if (p->what == PICTURE_ATTN)
+        at += snprintf(out + at, size - (size_t)at, ", rows %lld to %lld", (long long)p->first, (long long)p->last);
+    return at;
+}
+
 struct reaction cmd_heat(struct session *s, const char *args)
 {
     struct line_words words;
@@ -89,22 +104,22 @@ struct reaction cmd_heat(struct session *s, const char *args)
     char title[160];
     if (line_split(args, &words, &s->err) || picture_read(s, &words, 0, &p)) return failed(s);
     if (p.what == PICTURE_BUDGET) return heat_budget(s, &out, &view);
+    if (p.panels)
+        return refuse(s, KV_BAD_ARG, "A terminal has room for one map; \"export png\" draws all of them.");
     enum kv_status st = picture_open(s, &p, &src);
     if (!st) {
-        int at = snprintf(title, sizeof title, "%c%s", src.quantity[0] - 'a' + 'A', src.quantity + 1);
-        if (p.what == PICTURE_ATTN)
-            at += snprintf(title + at, sizeof title - (size_t)at, ", layer %d head %d, rows %lld to %lld", p.layer,
-                p.head, (long long)p.first, (long long)p.last);
+        int at = snprintf(title, sizeof title, "%c%s", toupper(src.quantity[0]), src.quantity + 1);
+        at += heat_where(&p, title + at, sizeof title - (size_t)at);
         snprintf(title + at, sizeof title - (size_t)at, " (%s)", session_mode(s));
         view.title = title;
         view.unit = src.unit;
-        view.map = *p.map ? p.map : NULL;
-        view.scale = p.scale;
+        view.map = *p.map ? p.map : *p.vs ? "diverging" : NULL;
+        view.scale = src.picture.scale;
         view.pool = p.pool;
         view.max_rows = MOST_ROWS;
-        view.row_prefix = p.what == PICTURE_ATTN ? "" : "L";
+        view.row_prefix = p.what == PICTURE_ATTN || p.what == PICTURE_KL ? "" : "L";
         view.col_prefix = p.what == PICTURE_ENTROPY ? "H" : "";
-        view.row_first = p.what == PICTURE_ATTN ? (size_t)p.first : 0;
+        view.row_first = p.what == PICTURE_ATTN ? (size_t)p.first : p.what == PICTURE_CURVE ? (size_t)p.layer : 0;
         view.col_first = p.what == PICTURE_ATTN ? (size_t)p.left : 0;
         st = heat_value(s, &src);
         if (!st) st = cells_heat(&out, &src.matrix, &view, &s->err);

@@ -1,6 +1,7 @@
 /* What is to be drawn: read once from words, drawn in the terminal by heat and into a file by export.
  *
- *   WHAT := entropy | score | kept | budget | attn [layer L] [head H] [rows A..B] [cols A..B]
+ *   WHAT := entropy | entropy_q [head H|mean] | score | kept [-vs PRESET] | budget | curve [layer L] | kl
+ *         | attn [layer L] [head H|mean] [rows A..B] [cols A..B] [-vs full] | attn layer L heads | attn head H layers
  *   then, in any order: -log | -rank | -clip P, pool mean|max, map NAME, side CELLS */
 #ifndef KV_PICTURE_H
 #define KV_PICTURE_H
@@ -9,14 +10,29 @@
 #include "inspector/session.h"
 #include "render/matrix.h"
 
-enum picture_what { PICTURE_ENTROPY, PICTURE_SCORE, PICTURE_KEPT, PICTURE_BUDGET, PICTURE_ATTN, PICTURE_COUNT };
+enum picture_what {
+    PICTURE_ENTROPY,
+    PICTURE_ENTROPY_Q,
+    PICTURE_SCORE,
+    PICTURE_KEPT,
+    PICTURE_BUDGET,
+    PICTURE_ATTN,
+    PICTURE_CURVE,
+    PICTURE_KL,
+    PICTURE_COUNT
+};
 extern const char *const picture_name[PICTURE_COUNT];
+
+enum picture_panels { PANELS_NONE, PANELS_HEADS, PANELS_LAYERS };
 
 struct picture {
     enum picture_what what;
-    int layer, head;     /* attn */
-    int64_t first, last; /* attn: rows, both included */
-    int64_t left, right; /* attn: columns, both included */
+    int layer, head;            /* attn, entropy_q, curve */
+    bool mean;                  /* attn, entropy_q: over the heads of the layer */
+    enum picture_panels panels; /* attn: all heads of the layer, all layers of the head */
+    int64_t first, last;        /* attn: rows, both included */
+    int64_t left, right;        /* attn: columns, both included */
+    char vs[32];                /* "" or the other side: full (attn), a preset (kept) */
     struct scale_view scale;
     enum pool_kind pool;
     char map[16]; /* "" = the default */
@@ -34,8 +50,8 @@ enum kv_status picture_raw16(struct session *s, struct picture *p);
 /* The words that give the same picture again, focus and defaults spelled out. */
 void picture_text(const struct picture *p, char *text, size_t size);
 
-/* A matrix over it. entropy, score, kept: from an array that the picture_source owns; attn: rows asked of the engine in
- * blocks. Zeroed = closed. */
+/* A matrix over it: from an array that the picture_source owns, or (attn) rows asked of the engine in blocks, where
+ * evicted keys are no data. Curves are one row: scores from the best on, nats a step. Zeroed = closed. */
 struct picture_source {
     struct matrix matrix;
     const char *unit, *quantity; /* "nats", "attention entropy" */
@@ -44,9 +60,18 @@ struct picture_source {
     struct picture picture;
     int64_t block_first, block_rows; /* attention rows now in data */
     size_t stride;
+    float *other;            /* owned; a block more, for means and differences */
+    uint8_t *gone;           /* owned; [last + 1] keys that this layer evicted, NULL = none */
+    int64_t gone_from;       /* in rows from here on */
+    struct kv_engine *there; /* owned; the other side of a difference */
 };
 enum kv_status picture_open(struct session *s, const struct picture *p, struct picture_source *out);
 void picture_close(struct picture_source *src);
+
+/* Turns an open source of several panels to number k: the matrix is that one's. */
+enum kv_status picture_turn(struct picture_source *src, size_t k, struct kv_error *err);
+/* How many there are; 1 without panels. */
+size_t picture_panels(const struct session *s, const struct picture *p);
 
 struct reaction cmd_heat(struct session *s, const char *args);
 

@@ -128,8 +128,10 @@ enum kv_status recipe_make(struct session *s, const struct picture *p, struct re
     if (!st) st = add(s, r, "Software", "kvdbg " KVDBG_VERSION);
     if (!st) st = add(s, r, "kvdbg:command", command);
     if (!st) st = add(s, r, "kvdbg:quantity", picture_name[p->what]);
-    if (!st && p->what == PICTURE_ATTN) st = add_number(s, r, "kvdbg:layer", p->layer);
-    if (!st && p->what == PICTURE_ATTN) st = add_number(s, r, "kvdbg:head", p->head);
+    bool attention = p->what == PICTURE_ATTN, one = !p->mean && p->panels != PANELS_HEADS;
+    if (!st && ((attention && p->panels != PANELS_LAYERS) || p->what == PICTURE_CURVE))
+        st = add_number(s, r, "kvdbg:layer", p->layer);
+    if (!st && (attention || p->what == PICTURE_ENTROPY_Q) && one) st = add_number(s, r, "kvdbg:head", p->head);
     if (!st) st = add(s, r, "kvdbg:model", s->facts.name);
     if (!st) st = add(s, r, "kvdbg:model-sha256", s->model_sha);
     if (!st) st = add(s, r, "kvdbg:prompt-sha256", s->prompt_sha);
@@ -142,6 +144,10 @@ enum kv_status recipe_make(struct session *s, const struct picture *p, struct re
     if (!st) st = add_edits(s, r, made ? KV_POLICY_COMPRESSED : KV_POLICY_NOW);
     if (!st) st = add_settings(s, r, "kvdbg:engine", "engine.");
     if (!st) st = add_settings(s, r, "kvdbg:decode", "decode.");
+    if (!st && p->what == PICTURE_KL && !kv_value(s->engine, "kl", &tok, &s->err)) {
+        st = add_number(s, r, "kvdbg:diff-steps", (long long)tok.dim[0]);
+        if (!st) st = add_settings(s, r, "kvdbg:judge", "judge.");
+    }
     if (!st) st = add(s, r, "kvdbg:backend", described);
     if (!st) st = add(s, r, "kvdbg:where", where);
     if (!st) st = add_number(s, r, "kvdbg:tick", (long long)w.tick);

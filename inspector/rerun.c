@@ -145,6 +145,7 @@ static enum kv_status to_tick(struct session *s, const struct png_recipe *r)
     struct kv_verdict verdict;
     enum kv_status st = run_begin(s) ? walk(s, r) : s->err.code;
     if (!st && steps) st = kv_twin(s->engine, (int)strtol(steps, NULL, 10), &verdict, &s->err);
+    if (!st && steps) s->kl_mean = verdict.kl_mean;
     run_rewound(s);
     stops_moved(s);
     snprintf(s->stop_reason, sizeof s->stop_reason, "goto");

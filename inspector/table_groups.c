@@ -346,9 +346,9 @@ const struct command export_table[] = {
                  "from the\nnote kvdbg:raw16-min to kvdbg:raw16-max.\nA file that neither this session nor the "
                  "same recipe wrote is only overwritten with -f.",
         REPEAT_NEVER, NEEDS_RUN, COMPLETE_FILE, cmd_export_png, NULL },
-    { "npy", NULL, GROUP_LOOKING, "[-f] FILE EXPR",
-        "Write an array for numpy: an expression, or attn layer L head H", EXPRESSIONS, REPEAT_NEVER, NEEDS_PROMPT,
-        COMPLETE_FILE, cmd_export_npy, NULL },
+    { "npy", NULL, GROUP_LOOKING, "[-f] FILE EXPR|WHAT",
+        "Write an array for numpy: an expression, or what a picture shows", EXPRESSIONS "\n" PICTURES, REPEAT_NEVER,
+        NEEDS_PROMPT, COMPLETE_FILE, cmd_export_npy, NULL },
     { "csv", NULL, GROUP_LOOKING, "[-f] FILE budget|EXPR",
         "Write a table: the budgets, or an expression element by element", EXPRESSIONS, REPEAT_NEVER, NEEDS_PROMPT,
         COMPLETE_FILE, cmd_export_csv, NULL },

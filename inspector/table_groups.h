@@ -16,9 +16,16 @@ extern const struct command delete_table[], enable_table[], disable_table[], rec
     "Stages: embed norm qkv rope append attend observe oproj ffn head sample; in compress: allocate select\n"      \
     "gather.  A token is reached before the pass that reads it, or when the reply has come to it."
 #define PICTURES                                                                                                   \
-    "WHAT is entropy, score, kept, budget, or attn [layer L] [head H] [rows A..B] [cols A..B], then any of -log, " \
-    "-rank,\n"                                                                                                     \
-    "-clip PERCENTILE, pool mean|max, map magma|viridis|cividis|grey."
+    "WHAT is one of\n"                                                                                             \
+    "  entropy, entropy_q [head H|mean]     of attention, by layer and head or by layer and query position\n"      \
+    "  score, curve [layer L]               by layer and position, or one layer's in their order with the "        \
+    "cut-off\n"                                                                                                    \
+    "  kept [-vs PRESET], budget            what compress kept (beside another policy), and of which budgets\n"    \
+    "  attn [layer L] [head H|mean] [rows A..B] [cols A..B] [-vs full]\n"                                          \
+    "  attn layer L heads, attn head H layers\n"                                                                   \
+    "  kl                                   of each step of the last diff\n"                                       \
+    "then any of -log, -rank, -clip PERCENTILE, pool mean|max, map magma|viridis|cividis|grey|diverging, side "    \
+    "CELLS."
 #define FORMATS                                                                                                    \
     "FMT is one of x hex, d decimal, u unsigned, o octal, t binary, z hex with leading zeros, a address, c\n"      \
     "character, f all digits, s text: an integer is an int or a long, a real shows its bits."

@@ -12,7 +12,8 @@ enum { CELL_MOST = 4, LADDER_REPEAT = 2, NUMBER = 9 };
 
 /* Eight-color terminals: hue follows lightness as far as seven hues can. */
 static const uint8_t hues[] = { 4, 5, 1, 3, 7 };
-static const char ramp[] = COLOR_RAMP;
+static const uint8_t hues_about[KV_COUNT(hues)] = { 4, 6, 7, 3, 1 };
+static const char ramp[] = COLOR_RAMP, ramp_about[] = COLOR_RAMP_ABOUT;
 static const char *const blocks[] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
 
 struct screen {
@@ -64,7 +65,7 @@ static void sgr_scale(struct screen *s, int ground, double t)
         fprintf(s->text, "%d;2;%u;%u;%u", ground, rgb >> 16, rgb >> 8 & 255, rgb & 255);
     else
         fprintf(s->text, "%d;5;%d", ground,
-            isnan(t) ? color_roles[COLOR_NODATA].xterm : s->map->ladder[color_step(t, COLOR_STEPS)]);
+            isnan(t) ? color_roles[COLOR_NODATA].xterm : s->map->ladder[color_step(t, s->map->steps)]);
 }
 
 static void reset(struct screen *s)
@@ -77,8 +78,14 @@ static void reset(struct screen *s)
 static uint32_t look(const struct screen *s, double t)
 {
     if (s->view->color == CELLS_TRUE) return color_at(s->map, t);
-    if (s->view->color == CELLS_256) return isnan(t) ? COLOR_STEPS : (uint32_t)color_step(t, COLOR_STEPS);
-    return hues[color_step(isnan(t) ? 1 : t, KV_COUNT(hues))];
+    if (s->view->color == CELLS_256) return isnan(t) ? COLOR_STEPS : (uint32_t)color_step(t, s->map->steps);
+    return (s->map->diverging ? hues_about : hues)[color_step(isnan(t) ? 1 : t, KV_COUNT(hues))];
+}
+
+static char ramp_at(const struct screen *s, double t)
+{
+    return s->map->diverging ? ramp_about[color_step(t, sizeof ramp_about - 1)]
+                             : ramp[color_step(t, sizeof ramp - 1)];
 }
 
 static void put_cell(struct screen *s, double t, size_t width)
@@ -95,7 +102,7 @@ static void put_cell(struct screen *s, double t, size_t width)
         fprintf(s->text, "m");
         s->last = look(s, t);
     }
-    char glyph = ground ? ' ' : isnan(t) ? color_roles[COLOR_NODATA].ascii : ramp[color_step(t, sizeof ramp - 1)];
+    char glyph = ground ? ' ' : isnan(t) ? color_roles[COLOR_NODATA].ascii : ramp_at(s, t);
     for (size_t i = 0; i < width; i++) fputc(glyph, s->text);
 }
 
@@ -162,7 +169,9 @@ static void put_rows(struct screen *s, const struct matrix_cells *c, size_t left
 static void put_scale(struct screen *s, const struct matrix_cells *c)
 {
     char low[28], high[28], note[96], pooled[48];
-    size_t steps = s->view->color >= CELLS_256 ? COLOR_STEPS : sizeof ramp - 1;
+    size_t steps = s->view->color >= CELLS_256 ? s->map->steps
+                   : s->map->diverging         ? sizeof ramp_about - 1
+                                               : sizeof ramp - 1;
     scale_text(s->scale.low, low, sizeof low);
     scale_text(s->scale.high, high, sizeof high);
     scale_note(&s->scale, note, sizeof note);

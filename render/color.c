@@ -12,8 +12,8 @@ enum kv_status color_map(const char *name, const struct color_map **out, struct 
         *out = &color_maps[i];
         if (!strcmp(name, color_maps[i].name)) return KV_OK;
     }
-    return kv_fail(err, KV_BAD_ARG, "There is no color map \"%.40s\"; take %s, %s, %s or %s.", name,
-        color_maps[0].name, color_maps[1].name, color_maps[2].name, color_maps[3].name);
+    return kv_fail(err, KV_BAD_ARG, "There is no color map \"%.40s\"; take %s, %s, %s, %s or %s.", name,
+        color_maps[0].name, color_maps[1].name, color_maps[2].name, color_maps[3].name, color_maps[4].name);
 }
 
 size_t color_step(double t, size_t n) { return t <= 0 ? 0 : kv_min((size_t)(fmin(t, 1) * (double)n), n - 1); }

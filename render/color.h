@@ -3,26 +3,30 @@
  * A map has 256 sRGB entries and a 12-step ladder of fixed xterm colors (16..255, never a redefined palette); the
  * lightness L* of both rises strictly, so a map reads the same in grey print. Where there is no color at all, the
  * ramp's ten characters stand for the same scale. A role says what a class (kept, evicted, ...) looks like
- * everywhere. */
+ * everywhere. The last map is for differences: zero is a neutral grey in the middle, and L* falls strictly from there
+ * to both sides. */
 #ifndef RENDER_COLOR_H
 #define RENDER_COLOR_H
 
 #include "kernels/base.h"
 
-#define COLOR_MAPS  4
+#define COLOR_MAPS  5
 #define COLOR_STEPS 12
 
 struct color_map {
     const char *name;
+    bool diverging;    /* entry 128 and the ladder's middle step are zero */
     uint32_t rgb[256]; /* 0xRRGGBB, sRGB */
+    size_t steps;      /* of the ladder */
     uint8_t ladder[COLOR_STEPS];
 };
 
-/* magma (the default), viridis, cividis, grey. */
+/* magma (the default), viridis, cividis, grey; diverging. */
 extern const struct color_map color_maps[COLOR_MAPS];
 
-/* Characters from low to high, for terminals without color. */
-#define COLOR_RAMP " .:-=+*#%@"
+/* Characters from low to high, for terminals without color; and those of differences, zero in the middle. */
+#define COLOR_RAMP       " .:-=+*#%@"
+#define COLOR_RAMP_ABOUT "=-. +*#"
 
 /* name, 0xRRGGBB, xterm-256 index, 8-color index (0..7), ASCII mark, UTF-8 mark. The class colors are Okabe and
  * Ito's, which color-blind readers tell apart. */
@@ -32,6 +36,8 @@ extern const struct color_map color_maps[COLOR_MAPS];
     X(SINK, "sink", 0xd55e00, 166, 1, 'S', "▲")                                                                    \
     X(RECENT, "recent", 0x009e73, 36, 2, 'r', "▒")                                                                 \
     X(PINNED, "pinned", 0xcc79a7, 175, 5, 'P', "◆")                                                                \
+    X(HERE, "kept here only", 0xe69f00, 178, 3, '+', "+")                                                          \
+    X(THERE, "kept there only", 0x56b4e9, 74, 6, '-', "-")                                                         \
     X(REQUESTED, "requested", 0xd55e00, 166, 1, '|', "│")                                                          \
     X(APPLIED, "applied", 0x8fc1e3, 110, 6, '=', "▒")                                                              \
     X(USED, "used", 0x0072b2, 25, 4, '#', "█")                                                                     \

@@ -31,6 +31,10 @@ struct figure_view {
     bool square;                  /* cells as high as wide: for query x key maps, whose matrix is causal */
     const char *const *row_notes; /* a text right of each row (not pooled), or NULL */
     const char *row_notes_title;
+    const uint8_t
+        *gone; /* [cols] keys evicted: hatched in the rows from gone_from on (not in a grid); NULL = none */
+    size_t gone_from;
+    const uint8_t *sinks;         /* [cols] marked above the map; NULL = none */
     const struct png_note *notes; /* the recipe; the figure adds Title, kvdbg:rows, kvdbg:cols, kvdbg:scale and */
     size_t note_count;            /* kvdbg:pool itself */
     const char *fonts;            /* folder of DejaVu; NULL = text.h's search */
@@ -41,11 +45,13 @@ struct figure_view {
 enum kv_status figure_map(
     const char *path, const struct matrix *source, const struct figure_view *view, struct kv_error *err);
 
-/* What each layer kept: state [layers][positions] u8, each one of color.h's COLOR_EVICTED .. COLOR_PINNED. Evicted
- * cells are hatched. More positions than fit: the share kept in each block, as color. */
+/* What each layer kept: state [layers][positions] u8, each one of color.h's COLOR_EVICTED .. COLOR_THERE. Evicted
+ * cells are hatched. More positions than fit: the share kept in each block, as color; where two runs are compared, the
+ * share kept only in the first less that only in the second. */
 struct figure_kept {
     size_t layers, positions;
     const uint8_t *state;
+    bool compared; /* COLOR_KEPT: by both */
 };
 enum kv_status figure_kept(
     const char *path, const struct figure_kept *kept, const struct figure_view *view, struct kv_error *err);
@@ -59,6 +65,33 @@ struct figure_budget {
 };
 enum kv_status figure_budget(
     const char *path, const struct figure_budget *budget, const struct figure_view *view, struct kv_error *err);
+
+/* Several matrices side by side on one scale: all heads of a layer, all layers of a head. panel opens number k, which
+ * is read before the next is asked for; names are written above. Uses the view as figure_map does, but for row notes;
+ * the axes' titles are said once. */
+struct figure_grid {
+    size_t panels;
+    const char *const *names; /* [panels] */
+    enum kv_status (*panel)(void *ctx, size_t k, struct matrix *out, struct kv_error *err);
+    void *ctx;
+};
+enum kv_status figure_grid(
+    const char *path, const struct figure_grid *grid, const struct figure_view *view, struct kv_error *err);
+
+/* A row of numbers as columns from the lowest to their height, colored by class: a score curve, KL over steps. More
+ * than fit: the largest of each block. The view's unit is along the y axis; the scale is linear or log. */
+struct figure_plot {
+    size_t n;
+    const double *y;          /* [n]; NaN = no column */
+    const uint8_t *role;      /* [n] enum color_role of each column */
+    const char *const *names; /* [COLOR_ROLES] what classes are called here; NULL = as everywhere */
+    double level;             /* a dashed line across, and what it is called; NULL = none */
+    const char *level_text;
+    double mark; /* the same up and down, between columns mark - 1 and mark */
+    const char *mark_text;
+};
+enum kv_status figure_plot(
+    const char *path, const struct figure_plot *plot, const struct figure_view *view, struct kv_error *err);
 
 /* Exact values for re-reading: 16-bit grey, one pixel a value, nothing pooled. 0 = no data, 1 .. 65535 = linear
  * from min to max, which go into the notes kvdbg:raw16-min and kvdbg:raw16-max. The ends come from the view's

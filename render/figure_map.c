@@ -125,6 +125,9 @@ static int lay_right(struct map *m)
     return x > nodata ? x : nodata;
 }
 
+/* A line of classes above the map: what its cells are, or what is marked beside their colors. */
+static bool has_legend(const struct map *m) { return m->classes || m->page.view->gone || m->page.view->sinks; }
+
 static void lay_out(struct map *m)
 {
     const struct figure_view *v = m->page.view;
@@ -139,7 +142,7 @@ static void lay_out(struct map *m)
     page_axis_fit(p, &m->cols);
     page_axis_fit(p, &m->rows);
     m->x = PAGE_PAD + (v->y.title ? 20 : 0) + m->rows.room;
-    m->y = page_head_height(p) + (m->classes ? 26 : 0) + (notes && !m->classes ? 14 : 0);
+    m->y = page_head_height(p) + (has_legend(m) ? 26 : 0) + (notes && !m->classes ? 14 : 0);
     m->cols.start = m->x;
     m->rows.start = m->y;
     m->bar_h = m->h < BAR_MIN ? BAR_MIN : m->h > BAR_MAX ? BAR_MAX : m->h;
@@ -157,6 +160,39 @@ static void lay_out(struct map *m)
     m->title_x = m->x + m->w / 2 > PAGE_PAD + half ? m->x + m->w / 2 : PAGE_PAD + half;
     m->foot_y = below + 16;
     p->height = m->foot_y + PAGE_PAD;
+}
+
+/* Whether every key of a block of cells is evicted in all of its rows. */
+static bool gone(const struct map *m, size_t r, size_t i)
+{
+    const struct figure_view *v = m->page.view;
+    const struct pool *p = &m->cells.pool;
+    if (!v->gone || r * p->rows_per < v->gone_from) return false;
+    size_t end = kv_min((i + 1) * p->cols_per, p->cols);
+    for (size_t j = i * p->cols_per; j < end; j++)
+        if (!v->gone[j]) return false;
+    return true;
+}
+
+static void draw_gone(const struct map *m, struct canvas *c, float value, int x, int y)
+{
+    int w = m->cell_w - (m->cell_w >= 10), h = m->cell_h - (m->cell_h >= 10);
+    uint32_t rgb = color_roles[COLOR_EVICTED].rgb;
+    if (isfinite(value)) rgb = color_at(m->page.map, scale_unit(&m->scale, value));
+    canvas_hatch(c, x, y, w, h, rgb, color_roles[isfinite(value) ? COLOR_MUTED : COLOR_HATCH].rgb);
+}
+
+/* Small triangles that point down at the sinks' columns. */
+static void draw_sinks(const struct map *m, struct canvas *c)
+{
+    const struct figure_view *v = m->page.view;
+    const struct pool *p = &m->cells.pool;
+    for (size_t j = 0; v->sinks && j < p->cols; j++) {
+        if (!v->sinks[j]) continue;
+        int middle = m->x + (int)(j / p->cols_per) * m->cell_w + m->cell_w / 2;
+        for (int k = 0; k < 4; k++)
+            canvas_fill(c, middle - k, m->y - 4 - k, 2 * k + 1, 1, color_roles[COLOR_SINK].rgb);
+    }
 }
 
 static void draw_cell(const struct map *m, struct canvas *c, float value, int x, int y)
@@ -186,7 +222,10 @@ static void draw_cells(const struct map *m, struct canvas *c)
         canvas_fill(c, x, y, m->x + m->w - x, m->cell_h, color_roles[COLOR_NODATA].rgb);
         for (size_t i = 0; i < m->cells.length[r]; i++)
             draw_cell(m, c, m->cells.row[r][i], m->x + (int)i * m->cell_w, y);
+        for (size_t i = 0; m->page.view->gone && i < m->cells.pool.out_cols; i++)
+            if (gone(m, r, i)) draw_gone(m, c, matrix_cell(&m->cells, r, i), m->x + (int)i * m->cell_w, y);
     }
+    draw_sinks(m, c);
     canvas_frame(c, m->x - 1, m->y - 1, m->w + 2, m->h + 2, color_roles[COLOR_AXIS].rgb);
 }
 
@@ -262,13 +301,18 @@ static enum kv_status describe(struct map *m, struct kv_error *err)
 /* Every class must have a look, and be whole: pooling would have made means of them. */
 static enum kv_status note_classes(struct map *m, struct kv_error *err)
 {
-    for (size_t r = 0; r < m->cells.pool.out_rows; r++) {
+    for (size_t r = 0; m->classes && r < m->cells.pool.out_rows; r++) {
         for (size_t i = 0; i < m->cells.pool.out_cols; i++) {
             float role = matrix_cell(&m->cells, r, i);
             if (!(role >= 0 && role < COLOR_ROLES))
                 return kv_fail(err, KV_BAD_ARG, "Row %zu, column %zu: %g is no class.", r, i, role);
             m->present[(size_t)role] = true;
         }
+    }
+    for (size_t j = 0; j < m->cells.pool.cols; j++) {
+        const struct figure_view *v = m->page.view;
+        m->present[COLOR_EVICTED] |= v->gone && v->gone[j] && v->gone_from < m->cells.pool.rows;
+        m->present[COLOR_SINK] |= v->sinks && v->sinks[j];
     }
     return KV_OK;
 }
@@ -285,7 +329,7 @@ enum kv_status map_write(const char *path, const struct matrix *source, const st
     if (!status) status = scale_open(&m.scale, &view->scale, err);
     if (!status) status = matrix_cells_read(&m.cells, source, view->pool, side, side, &m.scale, err);
     if (!status) status = scale_fit(&m.scale, err);
-    if (!status && classes) status = note_classes(&m, err);
+    if (!status) status = note_classes(&m, err);
     if (!status) status = describe(&m, err);
     if (!status) {
         lay_out(&m);

@@ -76,6 +76,11 @@ void page_draw_head(const struct page *p, struct canvas *c)
 
 int page_legend(const struct page *p, struct canvas *c, int x, int y, enum color_role role)
 {
+    return page_legend_as(p, c, x, y, role, color_roles[role].name);
+}
+
+int page_legend_as(const struct page *p, struct canvas *c, int x, int y, enum color_role role, const char *name)
+{
     const struct color_look *look = &color_roles[role];
     if (c && role == COLOR_EVICTED)
         canvas_hatch(c, x, y - 6, 14, 12, look->rgb, color_roles[COLOR_HATCH].rgb);
@@ -87,8 +92,8 @@ int page_legend(const struct page *p, struct canvas *c, int x, int y, enum color
         canvas_fill(c, x, y - 6, 14, 12, look->rgb);
     if (c && (role == COLOR_EVICTED || role == COLOR_NODATA))
         canvas_frame(c, x, y - 6, 14, 12, color_roles[COLOR_HATCH].rgb);
-    if (c) text_draw(p->text, c, page_tick, x + 20, y, TEXT_LEFT, false, look->name);
-    return x + 20 + text_width(p->text, page_tick, look->name) + 18;
+    if (c) text_draw(p->text, c, page_tick, x + 20, y, TEXT_LEFT, false, name);
+    return x + 20 + text_width(p->text, page_tick, name) + 18;
 }
 
 /* "label  12": the index is next to the axis. Numbers alone where the axis has no labels. */

@@ -38,6 +38,8 @@ void page_draw_head(const struct page *p, struct canvas *c);
 
 /* A swatch and a name, drawn from x on, the middle at y; gives the x after it. With c NULL it only measures. */
 int page_legend(const struct page *p, struct canvas *c, int x, int y, enum color_role role);
+/* The same, for a page where the class has another name. */
+int page_legend_as(const struct page *p, struct canvas *c, int x, int y, enum color_role role, const char *name);
 
 /* A row or column of `cells` cells of `size` pixels, each `per` indices of `count`, with index numbers and labels.
  */

@@ -5,7 +5,7 @@
 
 #include "render/color.h"
 
-enum { PALETTE_MAP = 192, PALETTE_GREYS = 48, PALETTE_SLOTS = 4096 };
+enum { PALETTE_MAP = 192, PALETTE_GREYS = 46, PALETTE_SLOTS = 4096 };
 
 struct palette {
     uint32_t color[PALETTE_MAP + PALETTE_GREYS + COLOR_ROLES];

@@ -106,6 +106,10 @@ enum kv_status scale_fit(struct scale *s, struct kv_error *err)
     }
     s->low = v->fixed_min ? v->min : low;
     s->high = v->fixed_max ? v->max : high;
+    if (v->symmetric) {
+        s->high = fmax(fabs(s->low), fabs(s->high));
+        s->low = -s->high;
+    }
     if (v->kind == SCALE_LOG) {
         if (!(s->high > 0))
             return kv_fail(err, KV_BAD_ARG, "A log scale needs values above 0; the largest is %g.", s->high);

@@ -17,6 +17,7 @@ struct scale_view {
     bool fixed_min, fixed_max;  /* take min, max from here; else from the data */
     double min, max;            /* in the unit of the values */
     double clip_low, clip_high; /* percentiles 0..100 for ends that are not fixed; 0, 0 = no clipping */
+    bool symmetric;             /* linear: ends as far below zero as above, so that zero is in the middle */
     double floor; /* log: smallest value shown; 0 = the smallest positive one, at most 8 decades down */
 };
 

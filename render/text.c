@@ -80,15 +80,44 @@ static void dot(const struct pen *pen, int along, int below, unsigned cover)
         canvas_blend(pen->canvas, pen->x + along, pen->y + below, pen->rgb, cover);
 }
 
-static void draw_box(const struct pen *pen, int along, int width, int px)
+/* Hexadecimal digits of 3 x 5 dots, the top left dot in the highest bit. */
+static const uint16_t digit_dots[16] = { 075557, 026227, 071747, 071717, 055711, 074717, 074757, 071244, 075757,
+    075717, 075755, 065656, 074447, 065556, 074647, 074644 };
+
+/* Digits of a code point in each of the box's two lines. */
+static int box_digits(uint32_t code) { return code > 0xffff ? 3 : 2; }
+
+/* Room, line, room, digits of 3 dots with one between them, room, line. */
+static int box_width(uint32_t code) { return 4 * box_digits(code) + 5; }
+
+static void draw_digit(const struct pen *pen, int along, int below, unsigned digit)
 {
-    int height = px * 3 / 4;
-    for (int i = 1; i < width - 1; i++) {
-        for (int k = 0; k < height; k++) {
-            bool edge = i == 1 || i == width - 2 || k == 0 || k == height - 1;
-            if (edge) dot(pen, along + i, k - height, 190);
+    for (int i = 0; i < 15; i++)
+        if (digit_dots[digit] >> (14 - i) & 1) dot(pen, along + i % 3, below + i / 3, 255);
+}
+
+static void draw_box(const struct pen *pen, int along, uint32_t code)
+{
+    enum { HEIGHT = 15, ABOVE = 12 };
+    int digits = box_digits(code), last = box_width(code) - 2;
+    for (int i = 1; i <= last; i++) {
+        for (int k = 0; k < HEIGHT; k++) {
+            bool edge = i == 1 || i == last || k == 0 || k == HEIGHT - 1;
+            if (edge) dot(pen, along + i, k - ABOVE, 120);
         }
     }
+    for (int i = 0; i < 2 * digits; i++) {
+        unsigned digit = code >> 4 * (2 * digits - 1 - i) & 15;
+        draw_digit(pen, along + 3 + i % digits * 4, i / digits * 6 + 2 - ABOVE, digit);
+    }
+}
+
+/* Characters that only tell others how to look. */
+static bool invisible(uint32_t code)
+{
+    return (code >= 0x200b && code <= 0x200f) || (code >= 0x202a && code <= 0x202e) ||
+           (code >= 0x2060 && code <= 0x2064) || (code >= 0xfe00 && code <= 0xfe0f) || code == 0xfeff ||
+           (code >= 0xe0000 && code <= 0xe0fff);
 }
 
 static void draw_glyph(const struct pen *pen, int along, const FT_GlyphSlot glyph)
@@ -102,13 +131,6 @@ static void draw_glyph(const struct pen *pen, int along, const FT_GlyphSlot glyp
     }
 }
 
-/* Width of a character that the font lacks: what a terminal would give it. */
-static int box_width(uint32_t code, int px)
-{
-    static const double em[] = { 0, 0.62, 1 };
-    return (int)lround(em[utf8_columns(code)] * px);
-}
-
 /* Advance of the string's first character, which it passes; draws it when pen is given. */
 static int step(struct text *t, const struct text_style *style, const struct pen *pen, int along, const char **s)
 {
@@ -116,11 +138,10 @@ static int step(struct text *t, const struct text_style *style, const struct pen
     uint32_t code = utf8_next(s);
     FT_UInt index = FT_Get_Char_Index(face, code);
     FT_Int32 flags = FT_LOAD_TARGET_LIGHT | (pen ? FT_LOAD_RENDER : 0);
-    if (!utf8_columns(code) && !index) return 0;
+    if (invisible(code)) return 0;
     if (!index || FT_Load_Glyph(face, index, flags)) {
-        int width = box_width(code, style->px);
-        if (pen) draw_box(pen, along, width, style->px);
-        return width;
+        if (pen) draw_box(pen, along, code);
+        return box_width(code);
     }
     if (pen) draw_glyph(pen, along, face->glyph);
     return (int)((face->glyph->advance.x + 32) >> 6);

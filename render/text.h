@@ -1,5 +1,6 @@
 /* Text into a canvas by FreeType: DejaVu, UTF-8, horizontal or turned up. A character that the font lacks becomes
- * a box of its width, so that a label never shrinks or shifts. */
+ * a box with its code point in hexadecimal: no label ever shows another letter than its own, or none. What is invisible
+ * by nature (joiners, variation selectors) takes no room. */
 #ifndef RENDER_TEXT_H
 #define RENDER_TEXT_H
 

@@ -102,3 +102,47 @@ e�
 [Request finished: 2 reply tokens, cut by decode.tokens or by the context; f32, cpu, synthetic weights: timing only]
 $T/a.png: 16-bit PNG of 93x3 with its recipe, 1,986 bytes, sha256
 
+## pictures that cannot be
+$ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt --keep-going -ex 'set decode.tokens 3' -ex 'tbreak compress' -ex run -ex 'heat attn -vs full' -ex 'heat curve' -ex "export png $T/a.png kl" -ex 'continue' -ex 'heat attn heads' -ex 'heat attn heads -vs full' -ex 'heat attn -vs uniform' -ex 'heat attn -vs full -log' -ex 'heat kept -vs nosuch' -ex 'heat entropy head 1' -ex 'heat curve -rank' -ex 'heat attn head 4' -ex 'heat kept -vs' -ex 'heat kl' -ex "export png -raw16 $T/a.png attn heads" 2>&1 >/dev/null; ls $T
+Nothing has been read over the compressed cache yet: -vs full compares rows of the question and the reply.
+score is not available before compress has selected in every layer (now in compress:0).
+kl is not available before the runs are compared: use diff (now in compress:0).
+A terminal has room for one map; "export png" draws all of them.
+heads and layers draw each head or layer alone: no -vs, no head mean.
+attn is compared with "full", the full cache, not "uniform".
+A difference is linear around zero, in colors of its own: no -log, -rank or map.
+policy.preset must be one of seed, seed-literal, uniform, inverse, full, streaming, manual, got "nosuch".
+entropy has no head to choose.
+curve has no -rank to choose.
+Head 4 out of range; model has 4 (0-3).
+Argument required (value of -vs).
+kl is not available before the runs are compared: use diff (now in done:0).
+-raw16 writes one matrix; "export npy" writes all of the heads.
+
+## all heads of a layer and a difference as arrays; names in an expression stay one
+$ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex 'set decode.tokens 3' -ex run -ex "export npy $T/a.npy attn layer 1 heads rows 90..last" -ex "export npy $T/b.npy attn layer 1 head mean -vs full" -ex "export npy $T/c.npy entropy - 1" -ex "export npy $T/d.npy entropy_q head mean" -ex "export npy $T/e.npy curve layer 2" | tail -5 | sed 's/sha256.*//'
+$T/a.npy: float32 of (4, 5, 95), 7,728 bytes, 
+$T/b.npy: float32 of (2, 95), 888 bytes, 
+$T/c.npy: float64 of (3, 4) in nats, 224 bytes, 
+$T/d.npy: float32 of (3, 93), 1,244 bytes, 
+$T/e.npy: float32 of (1, 57), 356 bytes, 
+
+## a difference in the terminal
+$ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex 'set policy.ratio 0.5 decode.tokens 6' -ex run -ex 'heat attn layer 1 head 0 cols 0..70 -vs full' -ex 'heat kept -vs uniform' | tail -n +4
+Attention here less over the full cache, layer 1 head 0, rows 93 to 97 (f32, cpu, synthetic weights: timing only)
+   0    5    10   15   20   25   30   35   40   45   50   55   60   65 
+93    +                                  .                                
+94    *                        -                       =                  
+95                             -                           -      ++      
+96                                                              -         
+97                                                                        
+-0.609 [=-. +*#] 0.609 probability
+linear scale
+Kept here less kept there (f32, cpu, synthetic weights: timing only)
+   0    10   20   30   40   50   60   70   80   90
+L0      * *  *                                    
+L1   - -- --= -                                   
+L2    *     ** *        *                         
+-1 [=-. +*#] 1 share kept
+linear scale, each cell the mean of 1x2
+

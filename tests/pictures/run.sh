@@ -26,12 +26,27 @@ score: score -log
 kept: kept
 budget: budget
 attn: attn layer 1 head 2 -log
-rows: attn layer 2 head 0 rows 90..last pool max map viridis'
+rows: attn layer 2 head 0 rows 90..last pool max map viridis
+entropy-q: entropy_q
+entropy-q-head: entropy_q head 1 -clip 2
+attn-mean: attn layer 2 head mean -log
+heads: attn layer 1 heads -log
+layers: attn head 3 layers -rank
+attn-vs: attn layer 1 head 0 -vs full
+attn-vs-mean: attn layer 2 head mean rows 80..last -vs full -clip 1
+kept-vs: kept -vs uniform
+curve: curve layer 1 -log
+kl: kl'
 raw='entropy: entropy
 score: score
 kept: kept
 attn: attn layer 1 head 2
-rows: attn layer 2 head 0 rows 90..last cols 3..50'
+rows: attn layer 2 head 0 rows 90..last cols 3..50
+entropy-q: entropy_q head mean
+attn-mean: attn layer 2 head mean
+attn-vs: attn layer 1 head 0 -vs full
+kept-vs: kept -vs uniform
+curve: curve layer 1'
 
 if ! command -v python3 >/dev/null; then echo "1..0 # SKIP no python3"; exit 0; fi
 

@@ -19,13 +19,23 @@ static void lightness(void)
     CHECK(fabs(color_lightness(0xffffff) - 100) <= 0.01, "white is %g", color_lightness(0xffffff));
     for (size_t m = 0; m < COLOR_MAPS; m++) {
         const struct color_map *map = &color_maps[m];
-        for (int i = 1; i < 256; i++)
-            CHECK(color_lightness(map->rgb[i]) > color_lightness(map->rgb[i - 1]), "%s at %d", map->name, i);
-        for (int i = 1; i < COLOR_STEPS; i++) {
+        /* A diverging map falls from its middle on. */
+        int top = map->diverging ? 128 : 255, step = map->diverging ? (int)map->steps / 2 : (int)map->steps - 1;
+        for (int i = 1; i < 256; i++) {
+            double rise = color_lightness(map->rgb[i]) - color_lightness(map->rgb[i - 1]);
+            CHECK(i <= top ? rise > 0 : rise < 0, "%s at %d: %g", map->name, i, rise);
+        }
+        CHECK(map->steps <= COLOR_STEPS && map->steps > 8, "%s: %zu steps", map->name, map->steps);
+        for (int i = 1; i < (int)map->steps; i++) {
             double a = color_lightness(xterm_rgb(map->ladder[i - 1])),
                    b = color_lightness(xterm_rgb(map->ladder[i]));
-            CHECK(b >= a + 3 - 0.01, "%s: ladder step %d rises from %g to %g", map->name, i, a, b);
+            CHECK((i <= step ? b - a : a - b) >= 3 - 0.01, "%s: ladder step %d goes from %g to %g", map->name, i, a,
+                b);
         }
+        uint32_t zero = map->rgb[128], ground = xterm_rgb(map->ladder[map->steps / 2]);
+        CHECK(!map->diverging || (zero == (zero & 255) * 0x010101 && ground == (ground & 255) * 0x010101),
+            "zero is no grey");
+        CHECK(!map->diverging || color_step(0.5, map->steps) == map->steps / 2, "zero is not the middle step");
         for (int i = 0; i < 256; i++)
             CHECK(map->rgb[i] != color_roles[COLOR_NODATA].rgb, "%s contains the color of no data", map->name);
     }
@@ -75,6 +85,9 @@ static void scales(void)
     near("log of 0", scale_unit(&s, 0), 0);
     s = fitted((struct scale_view){ .kind = SCALE_LOG }, (float[]){ -1, 0 }, 2, &status);
     CHECK(status == KV_BAD_ARG, "a log scale took no positive value");
+    s = fitted((struct scale_view){ .symmetric = true }, v, 7, &status);
+    near("symmetric low", s.low, -7);
+    near("symmetric zero", scale_unit(&s, 0), 0.5);
     s = fitted((struct scale_view){ .kind = SCALE_RANK }, (float[]){ -8, 100, -1000, 0.5f, 0.5f }, 5, &status);
     near("lowest rank", scale_unit(&s, -1000), 0.1);
     near("tied rank", scale_unit(&s, 0.5), 0.6);
@@ -197,6 +210,18 @@ static void tokens_visible(void)
     }
 }
 
+/* Whether two characters that the font lacks look different: each shows its code point. */
+static bool boxes_differ(struct text *t, struct text_style style, const char *a, const char *b)
+{
+    static uint8_t one[40 * 40 * 3], two[sizeof one];
+    memset(one, 255, sizeof one);
+    memset(two, 255, sizeof two);
+    struct canvas c = { .width = 40, .rows = 40, .rgb = one }, d = { .width = 40, .rows = 40, .rgb = two };
+    text_draw(t, &c, style, 4, 20, TEXT_LEFT, false, a);
+    text_draw(t, &d, style, 4, 20, TEXT_LEFT, false, b);
+    return memcmp(one, two, sizeof one) != 0;
+}
+
 static void text_fits(void)
 {
     struct text *t;
@@ -217,6 +242,9 @@ static void text_fits(void)
     }
     CHECK(text_width(t, style, "日日") == 2 * text_width(t, style, "日"), "boxes differ");
     CHECK(text_width(t, style, "日") > text_width(t, style, "i"), "a CJK box is narrow");
+    CHECK(text_width(t, style, "🦊") > text_width(t, style, "日"), "six digits need more room than four");
+    CHECK(text_width(t, style, "é\u200d\ufe0f") == text_width(t, style, "é"), "joiners take room");
+    CHECK(boxes_differ(t, style, "日", "本") && boxes_differ(t, style, "🦊", "🦉"), "boxes do not say of what");
     text_close(t);
 }
 

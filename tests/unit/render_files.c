@@ -222,7 +222,7 @@ static void kept_and_budgets(void)
     for (size_t i = 0; i < sizeof role; i++)
         role[i] = i % N < 4 ? COLOR_SINK : noise() < 0.25 ? COLOR_KEPT : COLOR_EVICTED;
     struct figure_view view = { .title = "Retained tokens", .x = { .title = "position" } };
-    struct figure_kept kept = { L, N, role }, wide = { L, N * 5, role }, none = { L, 0, role };
+    struct figure_kept kept = { L, N, role, false }, wide = { L, N * 5, role, false }, none = { L, 0, role, false };
     REQUIRE(!figure_kept(in("a.png"), &kept, &view, &err), "%s", err.text);
     REQUIRE(!figure_kept(in("b.png"), &kept, &view, &err), "%s", err.text);
     CHECK(same_files(in("a.png"), in("b.png")), "two runs differ");
@@ -244,6 +244,129 @@ static void kept_and_budgets(void)
     b.layers = 0;
     CHECK(figure_budget(in("g.png"), &b, &view, &err) == KV_BAD_ARG, "no layers were drawn");
     CHECK(sweep() == 5, "files left over");
+}
+
+/* Two runs' kept sets: classes where they fit, the difference of shares where not. */
+static void kept_compared(void)
+{
+    enum { L = 3, N = 2000 };
+    static uint8_t role[L * N];
+    static const uint8_t classes[] = { COLOR_EVICTED, COLOR_KEPT, COLOR_HERE, COLOR_THERE };
+    struct kv_error err = { 0 };
+    for (size_t i = 0; i < L * N; i++) role[i] = classes[i % 4];
+    struct figure_view view = { .title = "Two policies" };
+    struct figure_kept small = { L, 100, role, true }, wide = { L, N, role, true };
+    REQUIRE(!figure_kept(in("a.png"), &small, &view, &err), "%s", err.text);
+    REQUIRE(!figure_kept(in("b.png"), &small, &view, &err), "%s", err.text);
+    CHECK(same_files(in("a.png"), in("b.png")), "two runs differ");
+    CHECK(count_color(in("a.png"), color_roles[COLOR_THERE].rgb) > L * 25 * 20, "no class of the other run");
+    REQUIRE(!figure_kept(in("c.png"), &wide, &view, &err), "%s", err.text);
+    /* Blocks of two: (evicted, both) = 0, (here, there) = 0. */
+    CHECK(count_color(in("c.png"), color_maps[4].rgb[128]) > 500 * 20, "zero is not grey");
+    CHECK(sweep() == 3, "files left over");
+}
+
+/* Evicted keys are hatched from their row on, whatever their value; sinks have a mark above. */
+static void map_marks(void)
+{
+    enum { N = 40 };
+    static float v[N * N];
+    uint8_t gone[N] = { 0 }, sinks[N] = { 1, 1 };
+    struct kv_error err = { 0 };
+    memset(gone + 5, 1, 10);
+    for (size_t i = 0; i < N * N; i++) v[i] = i / N >= 30 && gone[i % N] ? NAN : 0.5f;
+    struct matrix m = { .rows = N, .cols = N, .data = v };
+    struct figure_view view = { .square = true, .gone = gone, .gone_from = 30, .sinks = sinks };
+    REQUIRE(!figure_map(in("a.png"), &m, &view, &err), "%s", err.text);
+    CHECK(count_color(in("a.png"), color_roles[COLOR_EVICTED].rgb) > 10 * 10 * 200, "no evicted cells");
+    /* Two triangles of 16 pixels and a swatch of 14 x 12. */
+    size_t n = count_color(in("a.png"), color_roles[COLOR_SINK].rgb);
+    CHECK(n == 2 * 16 + 14 * 12, "%zu pixels of sinks", n);
+    view.gone_from = N;
+    view.sinks = NULL;
+    REQUIRE(!figure_map(in("b.png"), &m, &view, &err), "%s", err.text);
+    CHECK(count_color(in("b.png"), color_roles[COLOR_EVICTED].rgb) < 300, "cells that were read are hatched");
+    sweep();
+}
+
+static enum kv_status panel(void *ctx, size_t k, struct matrix *out, struct kv_error *err)
+{
+    static float v[64 * 64];
+    size_t *odd = ctx;
+    for (size_t i = 0; i < KV_COUNT(v); i++) v[i] = (float)(k + i % 64);
+    *out = (struct matrix){ .rows = 64, .cols = k == *odd ? 63 : 64, .data = v, .causal = true };
+    return k == 99 ? kv_fail(err, KV_STOPPED, "Stopped on request.") : KV_OK;
+}
+
+static void grids(void)
+{
+    static const size_t counts[] = { 1, 4, 9, 30, 32 };
+    static const char *const names[100] = { "head 0", "日本語 🦊",
+        "a name that is a good deal longer than its panel is wide" };
+    const char *name[100];
+    struct kv_error err = { 0 };
+    struct png_recipe r;
+    size_t odd = SIZE_MAX;
+    for (size_t i = 0; i < 100; i++) name[i] = names[i] ? names[i] : "head";
+    struct figure_view view = { .title = "All heads", .square = true, .unit = "attention (probability)" };
+    for (size_t i = 0; i < KV_COUNT(counts); i++) {
+        struct figure_grid grid = { counts[i], name, panel, &odd };
+        REQUIRE(!figure_grid(in("a.png"), &grid, &view, &err), "%s", err.text);
+        REQUIRE(!figure_grid(in("b.png"), &grid, &view, &err), "%s", err.text);
+        CHECK(same_files(in("a.png"), in("b.png")), "%zu panels: two runs differ", counts[i]);
+        REQUIRE(!png_recipe_read(in("a.png"), &r, &err), "%s", err.text);
+        CHECK(r.width <= 1300 && r.height <= 1100, "%zu panels: %zu x %zu", counts[i], r.width, r.height);
+        png_recipe_free(&r);
+    }
+    struct figure_grid none = { 0, name, panel, &odd }, stops = { 100, name, panel, &odd };
+    CHECK(figure_grid(in("c.png"), &none, &view, &err) == KV_BAD_ARG, "no panels were drawn");
+    CHECK(figure_grid(in("c.png"), &stops, &view, &err) == KV_STOPPED, "a stopped panel went on");
+    odd = 3;
+    stops.panels = 5;
+    CHECK(
+        figure_grid(in("c.png"), &stops, &view, &err) == KV_BAD_ARG && strstr(err.text, "Panel 3"), "%s", err.text);
+    CHECK(sweep() == 2, "a refused page left a file");
+}
+
+static void plots(void)
+{
+    enum { N = 3000 };
+    static double y[N];
+    static uint8_t role[N];
+    struct kv_error err = { 0 };
+    for (size_t i = 0; i < N; i++) {
+        y[i] = i == 7 ? NAN : 10.0 / (double)(i + 1);
+        role[i] = i < 40 ? COLOR_KEPT : COLOR_EVICTED;
+    }
+    struct figure_plot p = { .n = 60,
+        .y = y,
+        .role = role,
+        .level = 0.3,
+        .level_text = "cut-off 0.3",
+        .mark = 40,
+        .mark_text = "40 of 60" };
+    struct figure_view view = { .title = "Scores", .unit = "score", .x = { .title = "rank" } };
+    for (int kind = 0; kind < 2; kind++) {
+        view.scale.kind = kind ? SCALE_LOG : SCALE_LINEAR;
+        REQUIRE(!figure_plot(in("a.png"), &p, &view, &err), "%s", err.text);
+        REQUIRE(!figure_plot(in("b.png"), &p, &view, &err), "%s", err.text);
+        CHECK(same_files(in("a.png"), in("b.png")), "two runs differ");
+        CHECK(count_color(in("a.png"), color_roles[COLOR_KEPT].rgb) > 1000, "no columns");
+    }
+    p.n = N;
+    CHECK(!figure_plot(in("a.png"), &p, &view, &err), "%s", err.text);
+    view.scale.kind = SCALE_RANK;
+    CHECK(figure_plot(in("c.png"), &p, &view, &err) == KV_BAD_ARG, "columns have ranks");
+    view.scale.kind = SCALE_LINEAR;
+    double zero[2] = { 0, NAN };
+    struct figure_plot flat = { .n = 2, .y = zero, .role = role, .level = NAN, .level_text = "mean n/a" };
+    CHECK(!figure_plot(in("a.png"), &flat, &view, &err), "%s", err.text);
+    role[1] = 250;
+    CHECK(figure_plot(in("c.png"), &flat, &view, &err) == KV_BAD_ARG, "a class that is none");
+    role[1] = COLOR_KEPT;
+    flat.n = 0;
+    CHECK(figure_plot(in("c.png"), &flat, &view, &err) == KV_BAD_ARG, "nothing was drawn");
+    CHECK(sweep() == 2, "a refused plot left a file");
 }
 
 static void raw16_exact(void)
@@ -359,6 +482,10 @@ static const struct tap_case cases[] = {
     { "heat maps of all sizes", map_sizes },
     { "heat map pixels, causal rows, stopping", map_pixels },
     { "kept maps and budgets", kept_and_budgets },
+    { "two runs' kept maps", kept_compared },
+    { "evicted cells and sinks are marked", map_marks },
+    { "small multiples", grids },
+    { "columns with a level and a mark", plots },
     { "raw16 values come back", raw16_exact },
     { "failed writes leave nothing", file_failures },
     { "npy bytes", npy_bytes },
