@@ -14,7 +14,9 @@ enum {
     BAR_GAP = 22,
     BAR_MIN = 140,
     BAR_MAX = 400,
-    BAR_TICKS = 32
+    BAR_TICKS = 32,
+    HATCH_LEAST = 4,
+    HATCH_STEP = 6
 };
 
 struct map {
@@ -126,7 +128,10 @@ static int lay_right(struct map *m)
 }
 
 /* A line of classes above the map: what its cells are, or what is marked beside their colors. */
-static bool has_legend(const struct map *m) { return m->classes || m->page.view->gone || m->page.view->sinks; }
+static bool has_legend(const struct map *m)
+{
+    return m->classes || m->present[COLOR_EVICTED] || m->present[COLOR_SINK];
+}
 
 static void lay_out(struct map *m)
 {
@@ -162,6 +167,18 @@ static void lay_out(struct map *m)
     p->height = m->foot_y + PAGE_PAD;
 }
 
+/* Diagonals that join from cell to cell; cut into narrow columns they would be noise, so those get level lines. */
+static void hatch(const struct map *m, struct canvas *c, int x, int y, int w, int h, uint32_t rgb, uint32_t line)
+{
+    if (m->cell_w >= HATCH_LEAST) {
+        canvas_hatch(c, x, y, w, h, rgb, line);
+        return;
+    }
+    canvas_fill(c, x, y, w, h, rgb);
+    for (int k = (HATCH_STEP - y % HATCH_STEP) % HATCH_STEP; k < h; k += HATCH_STEP)
+        canvas_fill(c, x, y + k, w, 1, line);
+}
+
 /* Whether every key of a block of cells is evicted in all of its rows. */
 static bool gone(const struct map *m, size_t r, size_t i)
 {
@@ -179,7 +196,7 @@ static void draw_gone(const struct map *m, struct canvas *c, float value, int x,
     int w = m->cell_w - (m->cell_w >= 10), h = m->cell_h - (m->cell_h >= 10);
     uint32_t rgb = color_roles[COLOR_EVICTED].rgb;
     if (isfinite(value)) rgb = color_at(m->page.map, scale_unit(&m->scale, value));
-    canvas_hatch(c, x, y, w, h, rgb, color_roles[isfinite(value) ? COLOR_MUTED : COLOR_HATCH].rgb);
+    hatch(m, c, x, y, w, h, rgb, color_roles[isfinite(value) ? COLOR_MUTED : COLOR_HATCH].rgb);
 }
 
 /* Small triangles that point down at the sinks' columns. */
@@ -201,7 +218,7 @@ static void draw_cell(const struct map *m, struct canvas *c, float value, int x,
     if (m->classes) {
         enum color_role role = (enum color_role)value;
         uint32_t rgb = color_roles[role].rgb;
-        canvas_hatch(c, x, y, w, h, rgb, role == COLOR_EVICTED ? color_roles[COLOR_HATCH].rgb : rgb);
+        hatch(m, c, x, y, w, h, rgb, role == COLOR_EVICTED ? color_roles[COLOR_HATCH].rgb : rgb);
         return;
     }
     uint32_t rgb = color_at(m->page.map, scale_unit(&m->scale, value));
