@@ -52,9 +52,9 @@ for script in tests/dialogue/*.kv; do
     fi
     args=$(sed -n '1s/^# kvdbg //p' "$script")
     if grep -q '^# pipe' "$script"; then
-        eval "timeout 120 '$kvdbg' --json -q -nx $args" <"$script" >"$T/out" 2>"$T/err"
+        eval "timeout 300 '$kvdbg' --json -q -nx $args" <"$script" >"$T/out" 2>"$T/err"
     else
-        eval "timeout 120 '$kvdbg' --json -q -nx -batch $args -x '$script'" </dev/null >"$T/out" 2>"$T/err"
+        eval "timeout 300 '$kvdbg' --json -q -nx -batch $args -x '$script'" </dev/null >"$T/out" 2>"$T/err"
     fi
     status=$?
     cat "$T/out" >>"$T/all"
