@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspector/events.h"
 #include "inspector/jsonl.h"
 #include "inspector/jsonl_read.h"
 #include "inspector/names.h"
@@ -244,7 +245,7 @@ static int run_row(struct session *s, const struct rows *rows, size_t index, voi
         complain(s, &place);
     } else {
         run(s);
-        status = s->leaving ? s->exit_code : s->exit;
+        status = s->leaving ? s->exit_code : s->exit ? s->exit : events_exit(s);
     }
     if (fflush(stdout)) status = 1;
     jsonl_exit(s, status);

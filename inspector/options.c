@@ -147,6 +147,8 @@ static enum kv_status check(const struct options *o, struct kv_error *err)
         return kv_fail(err, KV_BAD_ARG, "--shard needs rows to share out: --for-each FILE.");
     if (o->for_each && !o->n_action)
         return kv_fail(err, KV_BAD_ARG, "--for-each needs commands to run for each row: -x FILE or -ex COMMAND.");
+    if (o->keys && (o->json || o->for_each))
+        return kv_fail(err, KV_BAD_ARG, "--keys types at a screen, and --json and --for-each have none.");
     if (o->gdb_exit && (o->for_each || o->keep_going))
         return kv_fail(err, KV_BAD_ARG, "--gdb-exit goes with neither --keep-going nor --for-each.");
     return KV_OK;

@@ -132,6 +132,30 @@ $T/r:3: row 2 failed.
 3 rows: 1 passed, 2 failed (rows 1, 2; row 1: exit status 1)
 [1]
 
+## for-each: a row that an event ends has failed; what is handled in one row is not in the next
+$ printf '{"n":1}\n{"n":2}\n' >$T/r; echo 'if $_row == 0
+> handle EOS stop
+> end
+> run
+> pipe info signals | grep EOS' >$T/s
+> kvdbg -nx --for-each $T/r --keep-going -p tests/dialogue/fox.txt -x $T/s synthetic:tiny --precision f32 --threads 1
+Signal        Stop	Print	Description
+EOS           Yes	Yes	End of the reply by the model
+Starting request: tests/dialogue/fox.txt, 93 tokens (chat; f32, cpu, synthetic weights: timing only)
+e�^
+
+Program received signal EOS, End of the reply by the model.
+done, tick 115
+115	done
+EOS           Yes	Yes	End of the reply by the model
+$T/r:1: row 0 failed.
+Starting request: tests/dialogue/fox.txt, 93 tokens (chat; f32, cpu, synthetic weights: timing only)
+e�^
+[Request finished: 3 reply tokens, ended by the model; f32, cpu, synthetic weights: timing only]
+EOS           No	Yes	End of the reply by the model
+2 rows: 1 passed, 1 failed (row 0: exit status 6)
+[6]
+
 ## for-each: shares that concatenate to the whole
 $ for i in 1 2 3 4 5 6 7; do echo "{\"prompt\":\"prompt number $i\"}"; done >$T/r
 > kvdbg --for-each $T/r -nx -ex 'set decode.tokens 2' -ex run -ex 'info kept' -ex 'print $_row' --precision f32 synthetic:tiny 2>/dev/null >$T/all
