@@ -106,9 +106,9 @@ struct session {
 
     int print_elements, print_repeats;
     bool print_array, print_indexes; /* struct format_how */
-    char print_letter;       /* of the last /FMT, which a / alone repeats */
-    unsigned context;        /* panes shown at every stop, a bit each */
-    struct examine *examine; /* what x shows next, NULL = nothing yet; owned */
+    char print_letter;               /* of the last /FMT, which a / alone repeats */
+    unsigned context;                /* panes shown at every stop, a bit each */
+    struct examine *examine;         /* what x shows next, NULL = nothing yet; owned */
     struct display *displays;
     int n_displays, last_display; /* how many; the last one's number */
 

@@ -140,8 +140,11 @@ struct reaction cmd_eval(struct session *s, const char *args)
 /* What every setting is: texts of the engine's, and the session's own. */
 struct settings_kept {
     char *value[SETTING_LIMIT];
-    bool confirm, trace;
+    bool confirm, trace, backward;
     int print_elements, print_repeats;
+    bool print_array, print_indexes;
+    unsigned context;
+    double read_floor;
 };
 
 static enum kv_status keep(struct session *s, struct settings_kept *k)
@@ -149,8 +152,13 @@ static enum kv_status keep(struct session *s, struct settings_kept *k)
     const struct kv_setting *row;
     *k = (struct settings_kept){ .confirm = s->confirm,
         .trace = s->trace,
+        .backward = s->backward,
         .print_elements = s->print_elements,
-        .print_repeats = s->print_repeats };
+        .print_repeats = s->print_repeats,
+        .print_array = s->print_array,
+        .print_indexes = s->print_indexes,
+        .context = s->context,
+        .read_floor = s->read_floor };
     for (int i = 0; i < SETTING_LIMIT && (row = kv_setting_at(i)); i++) {
         char text[256];
         enum kv_status st = kv_get(s->engine, row->name, text, sizeof text, &s->err);
@@ -190,6 +198,11 @@ static enum kv_status put_back(struct session *s, const struct settings_kept *k,
     s->trace = k->trace;
     s->print_elements = k->print_elements;
     s->print_repeats = k->print_repeats;
+    s->backward = k->backward;
+    s->print_array = k->print_array;
+    s->print_indexes = k->print_indexes;
+    s->context = k->context;
+    s->read_floor = k->read_floor;
     return st;
 }
 
