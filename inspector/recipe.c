@@ -81,15 +81,20 @@ static enum kv_status add_edits(struct session *s, struct recipe *r, enum kv_pol
     return st;
 }
 
+bool recipe_replays(struct session *s)
+{
+    struct kv_error ignored;
+    struct kv_history h;
+    struct kv_where far;
+    return s->policy && !kv_history(s->engine, &h, &ignored) && h.replays &&
+           !kv_where_at(s->engine, h.highest, &far, &ignored) && allocated(&far);
+}
+
 void recipe_note_policy(struct session *s)
 {
     char title[64], ratio[40] = "";
     struct kv_error ignored;
-    struct kv_history h;
-    struct kv_where far;
-    if (s->policy && !kv_history(s->engine, &h, &ignored) && h.replays &&
-        !kv_where_at(s->engine, h.highest, &far, &ignored) && allocated(&far))
-        return; /* the policy of then runs again */
+    if (recipe_replays(s)) return;
     free(s->policy);
     s->policy = settings_json(s, "policy.");
     kv_get(s->engine, "policy.ratio", ratio, sizeof ratio, &ignored);

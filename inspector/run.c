@@ -65,6 +65,7 @@ static void compress_text(struct session *s, const struct kv_where *w, char *tex
     unsigned long n = kv_value(s->engine, "tok", &tok, &ignored) ? 0 : tok.dim[0];
     char preset[64] = "";
     kv_get(s->engine, "policy.preset", preset, sizeof preset, &ignored);
+    if (recipe_replays(s)) sscanf(s->policy_title, "policy %63[^,]", preset);
     if (w->stage == KV_STAGE_allocate)
         snprintf(text, size, "policy %s over %d layers of %lu tokens", preset, s->facts.n_layer, n);
     else if (number_at(s, "E", w->layer, &entropy) && number_at(s, "budget.app", w->layer, &budget))

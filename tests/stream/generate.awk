@@ -55,8 +55,9 @@ function command(    r) {
     if (r < 4) return pick("run start starti run start kill detach set\\ kv\\ read-floor\\ 0.5")
     if (r < 12) return pick("step next stepi nexti s n si ni continue c finish until u fin") " " maybe(pick("1 2 3 5 0 -1 x"))
     if (r < 16) return pick("reverse-step reverse-next reverse-stepi reverse-continue reverse-finish rs rn rc rsi back forward when") " " maybe(pick("1 2"))
-    if (r == 16) return "record goto " pick("start end 0 5 30 77 9999 x")
-    if (r == 17) return pick("checkpoint restart\\ 1 restart\\ 2 info\\ checkpoints delete\\ checkpoint\\ 1 info\\ record")
+    if (r == 16) return "record " pick("goto goto goto goto stop full delete nothing") " " pick("start end 0 5 30 77 9999 x $tick\\ -\\ 3 e")
+    if (r == 17) return pick("checkpoint checkpoint\\ a restart\\ 1 restart\\ 2 restart\\ a info\\ checkpoints delete\\ checkpoint\\ 1 info\\ record " \
+        "set\\ exec-direction\\ reverse set\\ exec-direction\\ forward set\\ record\\ max-bytes\\ 2K set\\ record\\ max-bytes\\ unlimited maint\\ hash reverse-nexti\\ 4 show\\ record\\ max-bytes back\\ 3 forward\\ 2")
     if (r < 21) return pick("break tbreak advance until clear jump") " " location() " " maybe("if " expr(0))
     if (r == 21) return rand() < 0.6 ? "watch " maybe("-l ") expr(1) " " maybe("if " expr(1)) : pick("rwatch awatch") " " key() " " maybe("> " pick("0 0.3 0.9 2 x")) " " maybe("if " expr(1))
     if (r == 22) return rand() < 0.2 ? pick("handle info\\ signals") " " maybe(pick("NAN CLAMP EOS all nope")) " " maybe(pick("stop nostop print noprint x")) : pick("catch tcatch") " " pick("phase\\ decode evict evict-all evict\\ \"fox\" evict\\ " position() " read-miss nan empty sink-loss clamp collapse\\ 1.0 diverge\\ 0.1 eos oom repeat\\ 2 token\\ \"e\" compress nothing")
