@@ -21,8 +21,11 @@ update= list= number=0 failed=0
 
 kvdbg() { "$KVDBG" "$@"; }
 
-# Names of temporary folders and the program's own build folder do not belong in a transcript.
-clean() { sed -e "s|$T|\$T|g" -e "s|$KVDBG|kvdbg|g"; }
+# Names of temporary folders and the program's own build folder do not belong in a transcript, nor do hashes of states,
+# which depend on the processor: equal ones have one number.
+clean() { sed -e "s|$T|\$T|g" -e "s|$KVDBG|kvdbg|g" |
+    awk 'length($0) == 16 && /^[0-9a-f]+$/ { if (!($0 in n)) n[$0] = ++count; $0 = "(hash " n[$0] ")" } 1'
+}
 mask() { sed -E -e 's/sha256 [0-9a-f]+/sha256 #/' -e 's/[0-9]+([.,][0-9]+)*(e[-+]?[0-9]+)?/#/g' -e 's/[|=%@#*+:. -]{4,}/ /g' -e 's/ +$//'; }
 
 result() { # ok?, title, diff file

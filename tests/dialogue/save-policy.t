@@ -10,7 +10,7 @@ Starting request: tests/dialogue/fox.txt, 93 tokens (chat; f32, cpu, synthetic w
 e�|corr��# and�our�,���� toĢe*oue?�st:� magic#^��M�es�s�( for8g���>��cϞM�� ե n�andis�,���haing(� s and and8 of���:��
 [Request finished: 88 reply tokens, ended by the model; f32, cpu, edited, synthetic weights: timing only]
 $1 = {60, 50, 40} tokens  (synthetic weights)
-33722319ca8fa874
+(hash 1)
 # kvdbg policy uniform (edited)
 set policy.preset uniform
 set policy.selector mix
@@ -29,7 +29,7 @@ Starting request: tests/dialogue/fox.txt, 93 tokens (chat; f32, cpu, synthetic w
 e�|corr��# and�our�,���� toĢe*oue?�st:� magic#^��M�es�s�( for8g���>��cϞM�� ե n�andis�,���haing(� s and and8 of���:��
 [Request finished: 88 reply tokens, ended by the model; f32, cpu, edited, synthetic weights: timing only]
 $1 = {60, 50, 40} tokens  (synthetic weights)
-33722319ca8fa874
+(hash 1)
 
 ## A policy without edits
 $ kvdbg -q -nx -batch synthetic:tiny -ex 'set policy.ratio 0.1' -ex "save policy $T/p.kv" && cat $T/p.kv
