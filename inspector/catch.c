@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/edit.h"
 #include "inspector/line.h"
 #include "inspector/names.h"
 #include "inspector/place.h"
@@ -328,32 +329,21 @@ static bool emptied(struct session *s, const struct kv_where *now, FILE *f)
     return empty;
 }
 
-/* A bound of budgets; `otherwise` where the policy leaves it to the prompt. */
-static double bound_of(struct session *s, const char *name, double otherwise)
-{
-    char text[32] = "", *end;
-    struct kv_error ignored;
-    if (kv_get(s->engine, name, text, sizeof text, &ignored)) return otherwise;
-    double bound = strtod(text, &end);
-    return end == text || *end ? otherwise : bound;
-}
-
+/* Budgets that a bound has moved by a token or more. */
 static bool clamped(struct session *s, FILE *f)
 {
-    struct kv_array tok;
+    struct kv_array rule;
     struct kv_error ignored;
-    double n = kv_value(s->engine, "tok", &tok, &ignored) ? 0 : (double)tok.dim[0];
-    double forced = bound_of(s, "policy.sinks", 0) + bound_of(s, "policy.recent", 0);
-    double most = fmin(bound_of(s, "policy.cap", n), n);
-    double least = fmin(bound_of(s, "policy.floor", fmax(forced, 1)), most);
     int count = 0;
+    if (kv_value(s->engine, "budget.rule", &rule, &ignored)) return false;
     for (int l = 0; l < s->facts.n_layer; l++) {
+        const char *name = kv_budget_rule_name[((const uint8_t *)rule.data)[l]];
         double asked = number_of(s, "budget.req", l), given = number_of(s, "budget.app", l);
-        bool low = given <= least && asked <= given - 1, high = given >= most && asked >= given + 1;
+        bool low = !strcmp(name, "floor") && asked <= given - 1, high = !strcmp(name, "cap") && asked >= given + 1;
         if (!low && !high) continue;
         if (count < TOLD)
-            fprintf(f, "%sL%d (req %.0f / app %.0f, policy.%s)", count ? ", " : "budgets are clamped: ", l, asked,
-                given, low ? "floor" : "cap");
+            fprintf(f, "%sL%d (req %.0f / app %.0f, %s)", count ? ", " : "budgets are clamped: ", l, asked, given,
+                name);
         count++;
     }
     tell_more(f, count);

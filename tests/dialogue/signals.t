@@ -19,7 +19,7 @@ Starting request: tests/dialogue/fox.txt, 93 tokens (chat; f32, cpu, synthetic w
 e
 
 Program received signal CLAMP, Budget at its bound.
-Budgets are clamped: L1 (req 29 / app 34, policy.floor)
+Budgets are clamped: L1 (req 29 / app 34, floor)
 decode:0 embed, tick 34
 34	embed  token "e"  (synthetic weights)
 Continuing.

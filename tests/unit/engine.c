@@ -1,5 +1,6 @@
 /* The request as a whole, on the tiny synthetic model: stepping, determinism, compaction, judging, refusals. */
 #include "engine/engine.h"
+#include "engine/history.h"
 #include "tests/tap.h"
 
 #include <signal.h>
@@ -546,9 +547,44 @@ static void refusals(void)
     kv_engine_close(e);
 }
 
+/* Mean entropies are kept and added to: whoever reads them at every boundary sees what a first reader sees. */
+static void means(void)
+{
+    struct kv_engine *often = open_engine(NULL), *seldom = open_engine(NULL);
+    struct kv_where w;
+    struct kv_array a;
+    REQUIRE(often && seldom && !kv_start(often, &err) && !kv_start(seldom, &err), "%s", err.text);
+    int compared = 0;
+    for (kv_where(often, &w); w.phase < KV_PHASE_decode; kv_where(often, &w)) {
+        REQUIRE(!kv_value(often, "entropy", &a, &err), "%s", err.text);
+        if (w.tick % 23 == 5) {
+            CHECK(same_value(often, seldom, "entropy") && same_value(often, seldom, "E"), "tick %d differs",
+                (int)w.tick);
+            compared++;
+        }
+        if (w.tick == 70 && !w.branch && compared < 100) { /* back into the prefill, once */
+            compared += 100;
+            REQUIRE(!kv_seek(often, 31, &err) && !kv_seek(seldom, 31, &err), "%s", err.text);
+            CHECK(same_value(often, seldom, "entropy"), "going back leaves other means");
+        }
+        REQUIRE(!kv_step(often, KV_UNIT_STAGE, &err) && !kv_step(seldom, KV_UNIT_STAGE, &err), "%s", err.text);
+    }
+    CHECK(compared > 104, "compared %d times", compared);
+    REQUIRE(set(often, "policy.rows", "window") && set(seldom, "policy.rows", "window"), "%s", err.text);
+    CHECK(same_value(often, seldom, "entropy"), "a window's means differ");
+    size_t bytes;
+    void *window = copy_value(often, "entropy", &bytes);
+    REQUIRE(set(often, "policy.rows", "all") && window && !kv_value(often, "entropy", &a, &err), "%s", err.text);
+    CHECK(memcmp(window, a.data, bytes), "the rows that count do not count");
+    free(window);
+    kv_engine_close(often);
+    kv_engine_close(seldom);
+}
+
 int main(int argc, char **argv)
 {
     static const struct tap_case cases[] = {
+        { "mean entropies, read often or seldom", means },
         { "stepping by stage or layer gives the bits of full speed", steps_are_bits },
         { "the thread count changes no bit in f32", threads_are_bits },
         { "the segment changes no bit in f32", segments_are_bits },
