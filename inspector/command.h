@@ -39,7 +39,9 @@ enum command_complete {
     COMPLETE_LOCATION,
     COMPLETE_FILE,
     COMPLETE_HEAT,
-    COMPLETE_EVENT
+    COMPLETE_EVENT,
+    COMPLETE_TOKENS, /* the words behind TOKENS */
+    COMPLETE_LAYER   /* L<n>, auto */
 };
 
 enum reaction_flag {

@@ -60,6 +60,16 @@ static void values(const struct wanted *w)
     }
 }
 
+/* L<n>, once the L is there. */
+static void layers(struct session *s, const struct wanted *w)
+{
+    char text[24];
+    for (int l = 0; l < s->facts.n_layer && w->length && w->word[0] == 'L'; l++) {
+        snprintf(text, sizeof text, "L%d", l);
+        offer(w, text);
+    }
+}
+
 /* Phases, or behind a dot or an L its stages. */
 static void locations(struct session *s, const struct wanted *w)
 {
@@ -67,10 +77,7 @@ static void locations(struct session *s, const struct wanted *w)
     const char *dot = memchr(w->word, '.', w->length);
     if (!dot) {
         for (int p = KV_PHASE_prefill; p < KV_PHASE_COUNT; p++) offer(w, kv_phase_name[p]);
-        for (int l = 0; l < s->facts.n_layer && w->length && w->word[0] == 'L'; l++) {
-            snprintf(text, sizeof text, "L%d", l);
-            offer(w, text);
-        }
+        layers(s, w);
     }
     for (int i = 0; dot && i < KV_STAGE_COUNT; i++) {
         snprintf(text, sizeof text, "%.*s.%s", (int)kv_min((size_t)(dot - w->word), 60), w->word, kv_stage_name[i]);
@@ -118,6 +125,14 @@ bool complete_line(
         for (int i = 0; i < PICTURE_COUNT; i++) offer(&w, picture_name[i]);
         return false;
     case COMPLETE_EVENT: rows(&w, catch_table); return false;
+    case COMPLETE_TOKENS:
+        offer(&w, "layer");
+        if (!strcmp(row->name, "why")) offer(&w, word == at ? "budget" : "head");
+        return false;
+    case COMPLETE_LAYER:
+        layers(s, &w);
+        offer(&w, "auto");
+        return false;
     case COMPLETE_FILE: return true;
     default: return false;
     }

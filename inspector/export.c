@@ -232,11 +232,8 @@ static enum kv_status csv_value(struct session *s, const char *path, const struc
             char *text = kv_tokens_text(s->engine, &id, 1);
             csv_text(&csv, text);
             free(text);
-        } else if (named) {
-            int r = 0;
-            while (r < (int)v->number[i] && kv_reason_name[r]) r++;
-            csv_text(&csv, kv_reason_name[r]);
-        }
+        } else if (named)
+            csv_text(&csv, value_word(v->names, v->number[i]));
         csv_end_row(&csv);
         for (int d = v->n_dim - 1; d >= 0 && ++at[d] == v->dim[d]; d--) at[d] = 0;
     }

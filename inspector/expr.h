@@ -87,7 +87,7 @@ enum kv_status expr_parse(const char *text, struct expr *out, size_t *used, stru
 enum kv_status expr_parse_all(const char *text, struct expr *out, struct kv_error *err);
 
 enum value_kind { VALUE_VOID, VALUE_NUMBER, VALUE_TEXT };
-enum value_names { VALUE_PLAIN, VALUE_TOKEN, VALUE_REASON }; /* how a number is spelled out */
+enum value_names { VALUE_PLAIN, VALUE_TOKEN, VALUE_REASON, VALUE_RULE }; /* how a number is spelled out */
 
 #define VALUE_DIMS 4
 struct value {
@@ -106,6 +106,8 @@ struct value {
 };
 
 /* Frees what the value owns and makes it void. */
+/* The word that a reason or a budget's rule stands for; NULL where there is none. */
+const char *value_word(enum value_names names, double number);
 void value_free(struct value *v);
 enum kv_status value_scalar(struct value *v, double number, bool integral, const char *unit, struct kv_error *err);
 enum kv_status value_text(struct value *v, const char *text, struct kv_error *err);

@@ -87,11 +87,9 @@ static void natural_text(struct session *s, const struct value *v, double x, cha
     char quoted[64];
     if (v->names == VALUE_TOKEN && x >= 0)
         snprintf(out, size, "%.0f %s", x, tokens_quote(s, (int32_t)x, quoted, sizeof quoted));
-    else if (v->names == VALUE_REASON && x >= 0) {
-        int i = 0;
-        while (i < (int)x && kv_reason_name[i]) i++;
-        snprintf(out, size, "%s", kv_reason_name[i] ? kv_reason_name[i] : "?");
-    } else if (isnan(x))
+    else if (value_word(v->names, x))
+        snprintf(out, size, "%s", value_word(v->names, x));
+    else if (isnan(x))
         snprintf(out, size, "nan");
     else if (v->integral)
         snprintf(out, size, "%.0f", x);

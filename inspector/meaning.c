@@ -23,6 +23,7 @@ static const struct {
     { "budget.used", "entries that a layer's cache holds, question and reply included" },
     { "budget.floor", "least that a layer may get" },
     { "budget.cap", "most that a layer may get" },
+    { "budget.rule", "what decided over a layer's budget: its share by weight, a bound, or an edit" },
     { "budget.total", "tokens over all layers: asked for, shared out" },
     { "tok", "token ids of the prompt" },
     { "question", "token ids of the question" },

@@ -275,6 +275,7 @@ enum kv_status names_find(struct session *s, const char *name, struct named *out
     for (size_t i = 0; i < KV_COUNT(tokens); i++)
         if (!strcmp(name, tokens[i])) out->names = VALUE_TOKEN;
     if (!strcmp(name, "reason")) out->names = VALUE_REASON;
+    if (!strcmp(name, "budget.rule")) out->names = VALUE_RULE;
     return st;
 }
 

@@ -92,7 +92,7 @@ bool recipe_replays(struct session *s)
 
 void recipe_note_policy(struct session *s)
 {
-    char title[64], ratio[40] = "";
+    char title[48], ratio[24] = "";
     struct kv_error ignored;
     if (recipe_replays(s)) return;
     free(s->policy);

@@ -112,13 +112,12 @@ static cJSON *numbers_item(const struct value *v)
 /* What the numbers stand for, in order, where they are names of something. */
 static cJSON *texts_item(struct session *s, const struct value *v)
 {
-    int reasons = 0;
-    while (kv_reason_name[reasons]) reasons++;
     cJSON *texts = cJSON_CreateArray();
     for (size_t i = 0; texts && i < v->count; i++) {
         double x = v->number[i];
+        const char *word = value_word(v->names, x);
         cJSON *item = v->names == VALUE_TOKEN ? token_item(s, x >= 0 ? (int32_t)x : -1)
-                      : x >= 0 && x < reasons ? cJSON_CreateString(kv_reason_name[(int)x])
+                      : word                  ? cJSON_CreateString(word)
                                               : cJSON_CreateNull();
         if (!cJSON_AddItemToArray(texts, item)) cJSON_Delete(item);
     }

@@ -230,7 +230,7 @@ const struct command command_table[] = {
     { "why", "whynot", GROUP_LOOKING, "TOKENS [layer R] [head N] | budget [L]",
         "Say why tokens were kept or evicted, or how layers got their budgets",
         TOKENS "\nOne token in one layer is told in full.  The margin is (score - cut-off) / cut-off.", REPEAT_SAME,
-        NEEDS_PREFILL, COMPLETE_NONE, cmd_why, NULL },
+        NEEDS_PREFILL, COMPLETE_TOKENS, cmd_why, NULL },
     { "diff", NULL, GROUP_LOOKING, "[steps N]", "Decode over the full cache beside this run, and compare",
         "Both are fed the leader's tokens (judge.leader); KL is in nats a reply token.  The values kl, full and "
         "other\n"

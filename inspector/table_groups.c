@@ -124,13 +124,13 @@ const struct command policy_table[] = {
 const struct command kv_table[] = {
     { "pin", NULL, GROUP_CHANGING, "TOKENS [layer R]", "Keep tokens whatever their score",
         TOKENS "\nR is a layer or A..B; without it, all.  A layer's budget rises to hold its pins.", REPEAT_NEVER,
-        NEEDS_PROMPT, COMPLETE_NONE, cmd_kv_pin, NULL },
+        NEEDS_PROMPT, COMPLETE_TOKENS, cmd_kv_pin, NULL },
     { "evict", NULL, GROUP_CHANGING, "TOKENS [layer R]",
         "Drop tokens whatever their score, sinks and recent ones too",
-        TOKENS "\nR is a layer or A..B; without it, all.", REPEAT_NEVER, NEEDS_PROMPT, COMPLETE_NONE, cmd_kv_evict,
-        NULL },
+        TOKENS "\nR is a layer or A..B; without it, all.", REPEAT_NEVER, NEEDS_PROMPT, COMPLETE_TOKENS,
+        cmd_kv_evict, NULL },
     { "unpin", NULL, GROUP_CHANGING, "[TOKENS [layer R]]", "Leave tokens to the policy again, or all", TOKENS,
-        REPEAT_NEVER, NEEDS_PROMPT, COMPLETE_NONE, cmd_kv_unpin, NULL },
+        REPEAT_NEVER, NEEDS_PROMPT, COMPLETE_TOKENS, cmd_kv_unpin, NULL },
     { 0 },
 };
 
@@ -270,7 +270,7 @@ const struct command set_table[] = {
     { "budget", NULL, GROUP_CHANGING, "L N|+N|-N|auto [L N]... | auto",
         "Fix budgets of layers; the others share what is left of the same total",
         "+N and -N count from what the layer would get.  auto gives a layer, or all, back to the policy.",
-        REPEAT_NEVER, NEEDS_PROMPT, COMPLETE_NONE, cmd_set_budget, NULL },
+        REPEAT_NEVER, NEEDS_PROMPT, COMPLETE_LAYER, cmd_set_budget, NULL },
     { "var", "variable", GROUP_CHANGING, "$NAME = EXPR", "Give a convenience variable a value", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_VALUE, cmd_set_var, NULL },
     { "exec-direction", NULL, GROUP_RUNNING, "forward|reverse", "Which way step, next and continue go", NULL,

@@ -31,9 +31,10 @@ extern const struct command delete_table[], enable_table[], disable_table[], rec
     "character, f all digits, s text: an integer is an int or a long, a real shows its bits."
 #define TOKENS "TOKENS is a position, A..B, @POS, or \"text\" that the prompt says."
 #define EXPRESSIONS                                                                                                \
-    "Values: entropy E entropy_q columns score rank reason kept weight budget.req budget.app budget.used tok\n"    \
-    "question reply logit prob attn k v pos hidden kl full other, mem.* and time.*, settings by name, history "    \
-    "($1, $, $$) and\n"                                                                                            \
+    "Values: entropy E entropy_q columns score rank margin cut reason kept weight tok question reply logit prob\n" \
+    "attn k v pos hidden kl full other, budget.req app used floor cap rule and total, mem.* and time.*, "          \
+    "settings\n"                                                                                                   \
+    "by name, history ($1, $, $$) and\n"                                                                           \
     "convenience variables (show convenience); run(2).NAME is the twin's.  All of C's operators, also\n"           \
     "assignment to $NAME and to settings.  Functions: sum mean min max std norm argmax argmin count any all len\n" \
     "abs sqrt log log2 exp rank(X) topk(X, K) dot cos kl js overlap(X, Y) text(IDS) id(\"TEXT\") and\n"            \

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/edit.h"
+
 void value_free(struct value *v)
 {
     free(v->number);
@@ -81,4 +83,14 @@ enum kv_status value_true(const struct value *v, bool *out, struct kv_error *err
                                     : "an empty array");
     for (size_t i = 0; i < v->count; i++) *out = *out && v->number[i] != 0;
     return KV_OK;
+}
+
+const char *value_word(enum value_names names, double number)
+{
+    const char *const *word = names == VALUE_REASON ? kv_reason_name
+                              : names == VALUE_RULE ? kv_budget_rule_name
+                                                    : NULL;
+    if (!word || !(number >= 0)) return NULL;
+    while (*word && number >= 1) word++, number--;
+    return *word;
 }

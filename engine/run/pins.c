@@ -30,7 +30,7 @@ bool pins_same(const struct pins *a, const struct pins *b)
     if (a == b) return true;
     if (!a || !b || a->n_layer != b->n_layer || a->n_run != b->n_run) return false;
     return !memcmp(a->budget, b->budget, (size_t)a->n_layer * sizeof *a->budget) &&
-           !memcmp(a->run, b->run, (size_t)a->n_run * sizeof *a->run);
+           (!a->n_run || !memcmp(a->run, b->run, (size_t)a->n_run * sizeof *a->run));
 }
 
 size_t pins_bytes(const struct pins *x)
