@@ -116,6 +116,7 @@ struct reaction cmd_display(struct session *s, const char *args)
     if (*args == '/') {
         args++;
         format_parse(&args, &f);
+        if (!examines(&f)) f.count = 1; /* as in GDB, a count alone means nothing */
         if (!examines(&f) && format_check(&f, "display", &s->err)) return failed(s);
         if (!*args) return refuse(s, KV_BAD_ARG, "Argument required (expression to display).");
     }

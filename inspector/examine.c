@@ -27,6 +27,18 @@ void examine_free(struct session *s)
     s->examine = NULL;
 }
 
+/* Whether it is an array, or a part of one: else it is a position. */
+static bool has_elements(struct session *s, const struct expr *e)
+{
+    const struct expr_node *root = &e->node[e->root];
+    struct value v;
+    struct kv_error ignored;
+    if (root->kind != EXPR_DOLLAR) return root->kind == EXPR_NAME || root->kind == EXPR_INDEX;
+    bool scalar = !names_dollar(s, e->pool + root->text, &v, &ignored) && v.kind == VALUE_NUMBER && !v.n_dim;
+    value_free(&v);
+    return !scalar;
+}
+
 /* 137, @137 and "text" are tokens of the prompt. */
 static enum kv_status read_address(struct session *s, struct examine *x, const char *text)
 {
@@ -37,8 +49,7 @@ static enum kv_status read_address(struct session *s, struct examine *x, const c
     }
     enum kv_status st = expr_parse_all(text, &x->e, &s->err);
     if (st) return st;
-    const struct expr_node *root = &x->e.node[x->e.root];
-    if (root->kind != EXPR_NAME && root->kind != EXPR_INDEX && root->kind != EXPR_DOLLAR) {
+    if (!has_elements(s, &x->e)) {
         snprintf(token, sizeof token, "tok[%.1000s]", text);
         text = token;
         if ((st = expr_parse_all(text, &x->e, &s->err))) return st;

@@ -99,7 +99,7 @@ void recipe_note_policy(struct session *s)
     s->policy = settings_json(s, "policy.");
     kv_get(s->engine, "policy.ratio", ratio, sizeof ratio, &ignored);
     kv_policy_title(s->engine, KV_POLICY_NOW, title, sizeof title);
-    snprintf(s->policy_title, sizeof s->policy_title, "policy %s, ratio %s", title, ratio);
+    snprintf(s->policy_title, sizeof s->policy_title, "policy %.50s, ratio %.30s", title, ratio);
 }
 
 enum kv_status recipe_hashes(struct session *s)
