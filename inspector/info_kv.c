@@ -252,6 +252,17 @@ static void ranges_text(const double *kept, size_t n, char *out, size_t size)
     }
 }
 
+/* All of them, where the console leaves the middle out. */
+static void positions_cell(struct session *s, const double *kept, size_t n, size_t count)
+{
+    struct value v;
+    if (!s->json || !count || value_array(&v, 1, &count, &s->err)) return;
+    for (size_t j = 0, i = 0; j < n; j++)
+        if (kept[j] != 0) v.number[i++] = (double)j;
+    rows_cell(s, "positions", &v);
+    value_free(&v);
+}
+
 struct reaction cmd_info_kept(struct session *s, const char *args)
 {
     struct kv_array a;
@@ -272,7 +283,7 @@ struct reaction cmd_info_kept(struct session *s, const char *args)
         rows_number(s, "layer", l);
         rows_number(s, "kept", (double)count);
         rows_number(s, "share", (double)count / (double)n);
-        rows_text(s, "positions", ranges);
+        positions_cell(s, kept + (size_t)l * n, n, count);
         fprintf(s->out, "%5d %7zu %6.1f%%  %s\n", l, count, 100.0 * (double)count / (double)n, ranges);
     }
     free(kept);
@@ -291,19 +302,19 @@ struct reaction cmd_info_tokens(struct session *s, const char *args)
     double *kept = kv_started(s->engine) ? maybe(s, "kept", &shape) : NULL;
     const int32_t *ids = tokens_prompt(s, &count);
     fprintf(s->out, "%8s %7s %s%s\n", "position", "id", kept ? "kept in layers  " : "", "text");
-    for (int i = 0; ids && i < n && i < TOKEN_ROWS; i++) {
-        fprintf(s->out, "%8d %7d ", list[i], ids[list[i]]);
+    /* Objects get all tokens, the console as many as fit a screen. */
+    for (int i = 0; ids && i < n && (s->json || i < TOKEN_ROWS); i++) {
+        int layers = 0;
+        for (int l = 0; kept && l < s->facts.n_layer; l++)
+            layers += kept[(size_t)l * shape.dim[1] + (size_t)list[i]] != 0;
         rows_new(s);
         rows_number(s, "position", list[i]);
         rows_number(s, "id", ids[list[i]]);
+        if (kept) rows_number(s, "kept in layers", layers);
         rows_token(s, "text", ids[list[i]]);
-        if (kept) {
-            int layers = 0;
-            for (int l = 0; l < s->facts.n_layer; l++)
-                layers += kept[(size_t)l * shape.dim[1] + (size_t)list[i]] != 0;
-            fprintf(s->out, "%5d of %-5d  ", layers, s->facts.n_layer);
-            rows_number(s, "kept in layers", layers);
-        }
+        if (i >= TOKEN_ROWS) continue;
+        fprintf(s->out, "%8d %7d ", list[i], ids[list[i]]);
+        if (kept) fprintf(s->out, "%5d of %-5d  ", layers, s->facts.n_layer);
         fprintf(s->out, "%s\n", tokens_quote(s, ids[list[i]], quoted, sizeof quoted));
     }
     if (n > TOKEN_ROWS) fprintf(s->out, "... %d more; narrow it: info tokens A..B or \"text\".\n", n - TOKEN_ROWS);
