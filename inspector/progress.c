@@ -29,6 +29,10 @@ void progress_show(void *ctx, const char *what, double done, double total)
         jsonl_progress(s, what, done, total);
         return;
     }
+    if (s->progress) {
+        s->progress(s->ask_ctx, what, done, total);
+        return;
+    }
     if (!due()) return;
     fflush(stdout);
     fprintf(stderr, "\r%s%s%s %.0f of %.0f (%.0f %%)\033[K", title, *title ? ": " : "", what, done, total,

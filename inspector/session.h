@@ -101,6 +101,7 @@ struct session {
     bool want_tui;                                /* the prompt is to hand over to it */
     bool (*ask)(void *ctx, const char *question); /* NULL = on the terminal */
     void *ask_ctx;
+    void (*progress)(void *ctx, const char *what, double done, double total); /* NULL = on stderr; ctx: ask_ctx */
     bool dont_repeat;    /* an empty line does nothing after this command */
     bool confirm, trace; /* ask before something is lost; show commands before they run */
 

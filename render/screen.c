@@ -61,9 +61,9 @@ void screen_print(const struct screen *s, bool roles, FILE *out)
     for (int r = 0; r < s->rows; r++) {
         int end = s->cols;
         const struct screen_cell *row = s->cell + (size_t)r * (size_t)s->cols;
-        while (end && row[end - 1].code == ' ' && !row[end - 1].map) end--;
+        while (end && row[end - 1].code == ' ' && (!row[end - 1].map || row[end - 1].attr & SCREEN_NUMBER)) end--;
         for (int c = 0; c < end; c++) {
-            bool ramp = row[c].map && row[c].code == ' '; /* as a terminal without colors shows it */
+            bool ramp = row[c].map && !(row[c].attr & SCREEN_NUMBER); /* as a terminal without colors shows it */
             if (row[c].code)
                 put_code(ramp ? (uint32_t)COLOR_RAMP[color_step(row[c].value / 255.0, sizeof COLOR_RAMP - 1)]
                               : row[c].code,
@@ -166,12 +166,14 @@ void pane_heat(
         return;
     }
     pane_fill(p, row, col, width, COLOR_TEXT, 0, ' ');
-    if (text) pane_text(p, row, col, COLOR_TEXT, 0, text);
+    bool number = text && *text;
+    if (number) pane_text(p, row, col, COLOR_TEXT, 0, text);
     for (int i = 0; i < width; i++) {
         struct screen_cell *cell = cell_at(p, row, col + i);
         if (!cell) continue;
         cell->map = (uint8_t)(1 + (map - color_maps));
         cell->value = (uint8_t)lrint(255 * fmin(fmax(t, 0), 1));
+        if (number) cell->attr |= SCREEN_NUMBER;
     }
 }
 

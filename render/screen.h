@@ -14,7 +14,8 @@ enum screen_attr {
     SCREEN_DIM = 2,
     SCREEN_UNDERLINE = 4,
     SCREEN_REVERSE = 8,
-    SCREEN_STRUCK = 16 /* shown as dim where the terminal cannot */
+    SCREEN_STRUCK = 16, /* shown as dim where the terminal cannot */
+    SCREEN_NUMBER = 32  /* a ground's number: where no ground can be shown, nothing stands for it */
 };
 
 struct screen_cell {

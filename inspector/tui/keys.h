@@ -29,6 +29,8 @@
     X(F9, "F9")                                                                                                    \
     X(F10, "F10")                                                                                                  \
     X(MOUSE, "Mouse")                                                                                              \
+    X(WHEEL_UP, "WheelUp")                                                                                         \
+    X(WHEEL_DOWN, "WheelDown")                                                                                     \
     X(RESIZE, "Resize")
 
 enum tui_key {

@@ -107,32 +107,77 @@ static bool wanted(const struct layout *l, int i)
     return false;
 }
 
-static void place(struct layout *l, int i, int top, int left, int rows, int cols)
+typedef void least_fn(const char *view, int *rows, int *cols);
+
+/* The least size of a node and all in it. */
+static void needs(const struct layout *l, int i, least_fn *least, int *rows, int *cols)
+{
+    const struct layout_node *n = &l->node[i];
+    *rows = *cols = 0;
+    if (*n->view) {
+        least(n->view, rows, cols);
+        return;
+    }
+    for (int c = n->first, r, w; c >= 0; c = l->node[c].next) {
+        if (!wanted(l, c)) continue;
+        needs(l, c, least, &r, &w);
+        *rows = n->horizontal ? (r > *rows ? r : *rows) : *rows + r;
+        *cols = n->horizontal ? *cols + w : (w > *cols ? w : *cols);
+    }
+}
+
+/* Divides the room among the children by their weights, but gives each what it needs where the others can spare it. */
+static void divide(struct layout *l, int i, int room, least_fn *least, int size[LAYOUT_NODES])
 {
     struct layout_node *n = &l->node[i];
+    int least_of[LAYOUT_NODES], weight = 0, given = 0, count = 0, seen = 0;
+    for (int c = n->first; c >= 0; c = l->node[c].next) weight += wanted(l, c) ? l->node[c].weight : 0;
+    for (int c = n->first; c >= 0; c = l->node[c].next) {
+        int rows, cols;
+        if (!wanted(l, c)) continue;
+        needs(l, c, least, &rows, &cols);
+        least_of[count] = n->horizontal ? cols : rows;
+        seen += l->node[c].weight;
+        int end = seen == weight ? room : room * seen / weight + l->node[c].extra;
+        if (end < given) end = given;
+        if (end > room) end = room;
+        size[count++] = end - given;
+        given = end;
+    }
+    for (int turn = 0; turn < count * room; turn++) { /* a row at a time, from the richest to who lacks one */
+        int poor = -1, rich = -1;
+        for (int k = 0; k < count; k++) {
+            if (size[k] < least_of[k]) poor = k;
+            if (size[k] > least_of[k] && (rich < 0 || size[k] - least_of[k] > size[rich] - least_of[rich]))
+                rich = k;
+        }
+        if (poor < 0 || rich < 0) break;
+        size[poor]++;
+        size[rich]--;
+    }
+}
+
+static void place(struct layout *l, int i, int top, int left, int rows, int cols, least_fn *least)
+{
+    struct layout_node *n = &l->node[i];
+    int size[LAYOUT_NODES], at = 0, given = 0;
     n->top = top;
     n->left = left;
     n->rows = rows;
     n->cols = cols;
-    int weight = 0, room = n->horizontal ? cols : rows, given = 0;
-    for (int c = n->first; c >= 0; c = l->node[c].next) weight += wanted(l, c) ? l->node[c].weight : 0;
-    for (int c = n->first, seen = 0; c >= 0; c = l->node[c].next) {
-        struct layout_node *child = &l->node[c];
+    divide(l, i, n->horizontal ? cols : rows, least, size);
+    for (int c = n->first; c >= 0; c = l->node[c].next) {
         if (!wanted(l, c)) continue;
-        seen += child->weight;
-        int end = seen == weight ? room : room * seen / weight + child->extra;
-        if (end < given) end = given;
-        if (end > room) end = room;
         if (n->horizontal)
-            place(l, c, top, left + given, rows, end - given);
+            place(l, c, top, left + given, rows, size[at], least);
         else
-            place(l, c, top + given, left, end - given, cols);
-        given = end;
+            place(l, c, top + given, left, size[at], cols, least);
+        given += size[at++];
     }
 }
 
 /* The least important window that is too small, or -1. */
-static int too_small(const struct layout *l, void (*least)(const char *view, int *rows, int *cols))
+static int too_small(const struct layout *l, least_fn *least)
 {
     int worst = -1;
     for (int i = 0; i < l->count; i++) {
@@ -166,7 +211,7 @@ void layout_place(
 {
     for (int i = 0; i < l->count; i++) l->node[i].shown = true;
     for (int turn = 0; turn < l->count; turn++) {
-        place(l, 0, top, left, rows, cols);
+        place(l, 0, top, left, rows, cols, least);
         int small = too_small(l, least);
         if (small < 0) return;
         int gone = strcmp(l->node[small].view, "command") ? small : least_of_all(l, small);

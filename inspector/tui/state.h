@@ -9,6 +9,7 @@
 
 #define TUI_VIEWS   16
 #define TUI_LAYOUTS 24
+#define TUI_BAR     6
 
 struct tui_window {
     const struct view_ops *ops;
@@ -26,6 +27,7 @@ struct tui {
     struct layout layouts[TUI_LAYOUTS]; /* built in, then the user's */
     int n_layouts, layout;              /* the one in force */
     int focus;                          /* window number */
+    int wide_focus;                     /* the one that had it before the screen got too small for it; -1 = none */
     int zoomed;                         /* window that has the whole screen, -1 = none */
     bool chord;                         /* C-x was typed */
     bool single;                        /* SingleKey mode */
@@ -35,8 +37,10 @@ struct tui {
     bool redraw;                        /* the terminal is to be cleared first */
     bool edited;                        /* an edit waits for its effect to be shown */
     bool plain;                         /* leave for the plain prompt, not for good */
-    char bar[400];                      /* top line */
+    char bar[TUI_BAR][112];             /* top line, the most important first; "" = no more */
     char wish[256];                     /* what a command asked of the screen: "layout heat"; "" = nothing */
+    double shown_us;                    /* when the picture was drawn last */
+    double progress;                    /* of the work that the picture shows */
     uint64_t seen;                      /* commands whose results the views show */
     char say[256];                      /* bottom line; "" = the keys */
     int click_row, click_col;

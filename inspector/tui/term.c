@@ -9,6 +9,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <term.h>
+#include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -19,7 +22,9 @@
 
 struct terminal {
     SCREEN *screen;
-    int colors; /* 0, 8, 256 */
+    FILE *in, *out; /* the terminal by files of its own, so that what is printed meanwhile can be caught */
+    bool ascii;     /* it is not to get a character beyond ASCII */
+    int colors;     /* 0, 8, 256 */
     uint16_t pair[COLOR_ROLES][1 + COLOR_MAPS * COLOR_STEPS];
     int pairs;
 };
@@ -36,11 +41,43 @@ static void on_resize(int n)
     resized = 1;
 }
 
-/* A crash leaves a usable terminal behind: endwin is not async-signal-safe, but there is nothing left to lose. */
+/* What brings the terminal back without ncurses, for nothing but write and tcsetattr is safe in a signal handler. */
+static struct {
+    struct termios was;
+    char bytes[256];
+    size_t n;
+    int fd; /* -1 = nothing to bring back */
+} leave = { .fd = -1 };
+
+/* A capability's bytes but for its padding, $<5/>. */
+static void leave_add(const char *text)
+{
+    if (!text || text == (const char *)-1) return;
+    while (*text) {
+        const char *end = !strncmp(text, "$<", 2) ? strchr(text, '>') : NULL;
+        if (end)
+            text = end + 1;
+        else if (leave.n < sizeof leave.bytes)
+            leave.bytes[leave.n++] = *text++;
+        else
+            return;
+    }
+}
+
+static void leave_prepare(void)
+{
+    static const char *const names[] = { "sgr0", "cnorm", "rmkx", "rmcup" };
+    leave.n = 0;
+    const char *mouse = tigetstr("kmous");
+    if (mouse && mouse != (const char *)-1) leave_add("\033[?1000l\033[?1006l");
+    for (size_t i = 0; i < KV_COUNT(names); i++) leave_add(tigetstr(names[i]));
+    leave.fd = fileno(term.out);
+}
+
 static void on_crash(int n)
 {
     signal(n, SIG_DFL);
-    if (term.screen) endwin();
+    if (leave.fd >= 0 && write(leave.fd, leave.bytes, leave.n) >= 0) tcsetattr(leave.fd, TCSANOW, &leave.was);
     raise(n);
 }
 
@@ -101,7 +138,11 @@ static void show_cell(const struct screen_cell *c, int row, int col)
     wchar_t text[3] = { (wchar_t)c->code, (wchar_t)c->mark, 0 };
     cchar_t cell;
     int pair = pair_for(c);
-    if (c->map && term.colors < 256 && c->code == ' ')
+    if (term.ascii && c->code > '~') {
+        text[0] = c->code == 0xB7 ? ' ' : c->code == 0x21B5 ? '$' : c->code == 0x21E5 ? '>' : '?';
+        text[1] = 0;
+    }
+    if (c->map && term.colors < 256 && !(c->attr & SCREEN_NUMBER))
         text[0] = (wchar_t)COLOR_RAMP[color_step(c->value / 255.0, sizeof COLOR_RAMP - 1)];
     if (setcchar(&cell, text, attributes(c), 0, &pair) == OK) mvadd_wch(row, col, &cell);
 }
@@ -111,7 +152,10 @@ static void show(const struct screen *s)
     for (int r = 0; r < s->rows; r++)
         for (int c = 0; c < s->cols; c++) {
             const struct screen_cell *cell = &s->cell[(size_t)r * (size_t)s->cols + (size_t)c];
-            if (cell->code) show_cell(cell, r, c);
+            if (cell->code)
+                show_cell(cell, r, c);
+            else if (term.ascii) /* the right half of a wide one that cannot be shown */
+                mvaddch(r, c, ' ');
         }
     if (s->cursor_row >= 0) move(s->cursor_row, s->cursor_col);
     curs_set(s->cursor_row >= 0);
@@ -145,6 +189,12 @@ static void read_keys(struct tui *t)
             if (getmouse(&event) != OK) continue;
             t->click_row = event.y;
             t->click_col = event.x;
+            if (event.bstate & BUTTON4_PRESSED) key = TUI_WHEEL_UP;
+            if (event.bstate & BUTTON5_PRESSED) key = TUI_WHEEL_DOWN;
+        }
+        if (key == KEY_CTRL('z')) {
+            raise(SIGTSTP); /* ncurses gives the terminal back and takes it again */
+            key = KEY_CTRL('l');
         }
         if (key >= 0) tui_key_press(t, key);
     }
@@ -161,7 +211,7 @@ static void drain(int fd)
 static void loop(struct tui *t)
 {
     while (!t->leaving) {
-        struct pollfd fds[] = { { 0, POLLIN, 0 }, { t->worker.wake[0], POLLIN, 0 },
+        struct pollfd fds[] = { { fileno(term.in), POLLIN, 0 }, { t->worker.wake[0], POLLIN, 0 },
             { t->worker.errors[0], POLLIN, 0 } };
         if (t->dirty) {
             tui_draw(t);
@@ -174,57 +224,84 @@ static void loop(struct tui *t)
         drain(t->worker.wake[0]);
         worker_take_errors(&t->worker);
         if (resized) {
+            struct winsize size;
             resized = 0;
-            endwin();
-            refresh();
-            tui_resize(t, LINES, COLS);
+            if (!ioctl(fileno(term.out), TIOCGWINSZ, &size) && size.ws_row && size.ws_col) {
+                resizeterm(size.ws_row, size.ws_col);
+                t->redraw = true;
+                tui_resize(t, size.ws_row, size.ws_col);
+            }
         }
         read_keys(t);
         tui_refresh(t);
     }
 }
 
-static bool terminal_open(struct kv_error *err)
+static FILE *own_file(int fd, const char *mode)
 {
-    const char *name = getenv("TERM");
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    FILE *f = copy < 0 ? NULL : fdopen(copy, mode);
+    if (!f && copy >= 0) close(copy);
+    return f;
+}
+
+static void terminal_close(void)
+{
+    leave.fd = -1;
+    if (term.screen) endwin();
+    if (term.screen) delscreen(term.screen);
+    if (term.in) fclose(term.in);
+    if (term.out) fclose(term.out);
     term = (struct terminal){ 0 };
+}
+
+static enum kv_status terminal_open(struct kv_error *err)
+{
+    const char *name = getenv("TERM"), *none = getenv("NO_COLOR");
+    term = (struct terminal){ .ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0 };
     if (!name || !*name || !strcmp(name, "dumb"))
         return kv_fail(err, KV_UNSUPPORTED, "This terminal (TERM=%s) cannot show a screen; here is the prompt.",
-                   name && *name ? name : "") == KV_OK;
-    if (!(term.screen = newterm(NULL, stdout, stdin)))
-        return kv_fail(err, KV_UNSUPPORTED,
-                   "There is no description of the terminal \"%.60s\"; here is the prompt.", name) == KV_OK;
+            name && *name ? name : "");
+    term.in = own_file(0, "r");
+    term.out = own_file(1, "w");
+    if (!term.in || !term.out || tcgetattr(fileno(term.out), &leave.was)) {
+        terminal_close();
+        return kv_fail(
+            err, KV_UNSUPPORTED, "The terminal cannot be opened: %s; here is the prompt.", strerror(errno));
+    }
+    char shown[64]; /* setenv frees the name */
+    snprintf(shown, sizeof shown, "%s", name);
+    if (!(term.screen = newterm(NULL, term.out, term.in))) {
+        terminal_close();
+        setenv("TERM", "dumb", 1); /* or the prompt's editor says the same again */
+        return kv_fail(
+            err, KV_UNSUPPORTED, "There is no description of the terminal \"%s\"; here is the prompt.", shown);
+    }
     raw();
     noecho();
     nonl();
     keypad(stdscr, TRUE);
     nodelay(stdscr, TRUE);
     set_escdelay(25);
-    mousemask(BUTTON1_PRESSED | BUTTON1_CLICKED, NULL);
-    const char *none = getenv("NO_COLOR");
+    mousemask(BUTTON1_PRESSED | BUTTON1_CLICKED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
+    mouseinterval(0);
     if (has_colors() && !(none && *none)) {
         start_color();
         use_default_colors();
         term.colors = COLORS >= 256 ? 256 : COLORS >= 8 ? 8 : 0;
     }
-    return true;
-}
-
-static void terminal_close(void)
-{
-    endwin();
-    delscreen(term.screen);
-    term.screen = NULL;
+    leave_prepare();
+    return KV_OK;
 }
 
 enum kv_status tui_main(struct session *s, int *exit_status)
 {
     static struct tui tui;
     struct kv_error err = { 0 };
-    if (!terminal_open(&err)) return s->err = err, err.code;
+    if (terminal_open(&err)) return s->err = err, err.code;
     catch_signals();
     enum kv_status st = tui_open(&tui, s, true, &err);
-    tui.look.ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+    tui.look.ascii = term.ascii;
     tui.look.color = term.colors >= 256;
     if (!st) {
         tui_resize(&tui, LINES, COLS);

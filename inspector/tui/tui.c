@@ -7,6 +7,9 @@
 
 #include "inspector/line.h"
 #include "inspector/tui/state.h"
+#include "render/utf8.h"
+
+#define PROGRESS_US 5e4 /* between two pictures of the progress bar */
 
 const struct view_ops *const view_all[] = { &view_heat, &view_attn, &view_budget, &view_tokens, &view_kept,
     &view_stages, &view_diff, &view_command, NULL };
@@ -44,22 +47,55 @@ static void least(const char *view, int *rows, int *cols)
 
 /* --- layouts ------------------------------------------------------------------------------------------------------ */
 
+/* Below this the screen is a line of state and the prompt. */
+static bool tiny(const struct tui *t) { return t->screen.rows < 10 || t->screen.cols < 40; }
+
+/* The window that a layout is about is its first. */
+static void focus_first(struct tui *t)
+{
+    const struct layout *l = &t->layouts[t->layout];
+    for (int i = 0; i < l->count; i++) {
+        const struct layout_node *n = &l->node[i];
+        if (!*n->view || !n->shown) continue;
+        t->focus = (int)(tui_window_named(t, n->view) - t->window);
+        return;
+    }
+}
+
+/* A window that is not shown cannot have the focus; it gets it back when it is. */
+static void keep_focus(struct tui *t)
+{
+    if (t->wide_focus >= 0 && t->window[t->wide_focus].pane.rows > 0) {
+        t->focus = t->wide_focus;
+        t->wide_focus = -1;
+    }
+    if (t->window[t->focus].pane.rows > 0) return;
+    if (t->wide_focus < 0) t->wide_focus = t->focus;
+    focus_first(t);
+    for (int i = 0; t->window[t->focus].pane.rows <= 0 && i < t->n_window; i++)
+        if (t->window[i].pane.rows > 0) t->focus = i;
+}
+
 static void place(struct tui *t)
 {
     struct layout *l = &t->layouts[t->layout];
     for (int i = 0; i < t->n_window; i++) t->window[i].pane = (struct pane){ .screen = &t->screen };
     int rows = t->screen.rows - 2, cols = t->screen.cols;
-    if (t->zoomed >= 0) {
+    if (tiny(t)) {
+        int bar = t->screen.rows > 1;
+        tui_window_named(t, "command")->pane = (struct pane){ &t->screen, bar, 0, t->screen.rows - bar, cols };
+    } else if (t->zoomed >= 0) {
         t->window[t->zoomed].pane = (struct pane){ &t->screen, 2, 0, rows - 1, cols };
-        return;
+    } else {
+        layout_place(l, 1, 0, rows, cols, least);
+        for (int i = 0; i < l->count; i++) {
+            const struct layout_node *n = &l->node[i];
+            struct tui_window *w = n->shown && *n->view ? tui_window_named(t, n->view) : NULL;
+            bool edge = n->left + n->cols >= cols; /* else a column divides it from its neighbor */
+            if (w) w->pane = (struct pane){ &t->screen, n->top + 1, n->left, n->rows - 1, n->cols - !edge };
+        }
     }
-    layout_place(l, 1, 0, rows, cols, least);
-    for (int i = 0; i < l->count; i++) {
-        const struct layout_node *n = &l->node[i];
-        struct tui_window *w = n->shown && *n->view ? tui_window_named(t, n->view) : NULL;
-        bool edge = n->left + n->cols >= cols; /* else a column divides it from its neighbor */
-        if (w) w->pane = (struct pane){ &t->screen, n->top + 1, n->left, n->rows - 1, n->cols - !edge };
-    }
+    keep_focus(t);
 }
 
 /* Begins what windows want of the engine; true when one does. */
@@ -94,26 +130,14 @@ static void follow_edit(struct tui *t)
     tui_run(t, "diff steps 16");
 }
 
-/* The window that a layout is about is its first. */
-static void focus_first(struct tui *t)
-{
-    const struct layout *l = &t->layouts[t->layout];
-    for (int i = 0; i < l->count; i++) {
-        const struct layout_node *n = &l->node[i];
-        if (!*n->view || !n->shown) continue;
-        t->focus = (int)(tui_window_named(t, n->view) - t->window);
-        return;
-    }
-}
-
 bool tui_layout(struct tui *t, const char *name)
 {
     for (int i = 0; i < t->n_layouts; i++) {
         if (strcmp(t->layouts[i].name, name)) continue;
         t->layout = i;
-        t->zoomed = -1;
+        t->zoomed = t->wide_focus = -1;
         place(t);
-        focus_first(t);
+        if (!tiny(t)) focus_first(t);
         if (worker_idle(&t->worker)) update_shown(t);
         t->dirty = true;
         return true;
@@ -224,10 +248,27 @@ static void take_bar(struct tui *t)
         location_where(&w, where, sizeof where);
         tick = w.tick;
     }
-    snprintf(t->bar, sizeof t->bar, " kvdbg  %s  |  %s  |  %s, tick %llu  |  policy %s %s  |  KV %s -> %s%s",
-        s->facts.name, s->prompt_name ? s->prompt_name : "no prompt", where, tick, preset, ratio,
-        line_bytes((double)m.resident, resident), line_bytes((double)m.active, active),
-        s->facts.synthetic ? "  |  synthetic weights" : "");
+    int n = 0;
+    memset(t->bar, 0, sizeof t->bar);
+    snprintf(t->bar[n++], sizeof *t->bar, "%s, tick %llu", where, tick);
+    snprintf(t->bar[n++], sizeof *t->bar, "policy %s %s", preset, ratio);
+    snprintf(t->bar[n++], sizeof *t->bar, "KV %s -> %s", line_bytes((double)m.resident, resident),
+        line_bytes((double)m.active, active));
+    if (s->facts.synthetic) snprintf(t->bar[n++], sizeof *t->bar, "synthetic weights");
+    snprintf(t->bar[n++], sizeof *t->bar, "%.100s", s->prompt_name ? s->prompt_name : "no prompt");
+    snprintf(t->bar[n++], sizeof *t->bar, "kvdbg %.100s", s->facts.name);
+}
+
+/* As many of its parts as fit, in their order; the first in any case. */
+static void draw_bar(struct tui *t, const struct pane *all)
+{
+    int col = 1;
+    pane_fill(all, 0, 0, all->cols, COLOR_TEXT, SCREEN_REVERSE, ' ');
+    for (int i = 0; i < TUI_BAR && *t->bar[i]; i++) {
+        int width = (int)utf8_width(t->bar[i]) + (i ? 5 : 0);
+        if (i && col + width > all->cols) continue;
+        col = pane_printf(all, 0, col, COLOR_TEXT, SCREEN_REVERSE, "%s%s", i ? "  |  " : "", t->bar[i]);
+    }
 }
 
 static void draw_window(struct tui *t, int i)
@@ -236,6 +277,10 @@ static void draw_window(struct tui *t, int i)
     struct view_look look = t->look;
     char more[160] = "";
     if (w->pane.rows <= 0) return;
+    if (tiny(t)) { /* no room for titles */
+        w->ops->draw(w->self, &w->pane, &look);
+        return;
+    }
     bool focused = look.focused = i == t->focus;
     struct pane head = { &t->screen, w->pane.top - 1, w->pane.left, 1, w->pane.cols };
     pane_fill(&head, 0, 0, head.cols, focused ? COLOR_TEXT : COLOR_AXIS,
@@ -260,6 +305,7 @@ static void draw_bottom(struct tui *t, const struct pane *all)
     int row = all->rows - 1;
     pane_fill(all, row, 0, all->cols, COLOR_TEXT, SCREEN_REVERSE, ' ');
     if (worker_progress(&t->worker, what, sizeof what, &done, &total)) {
+        t->progress = done;
         int width = all->cols / 3, filled = total > 0 ? (int)(width * done / total) : 0;
         int col = pane_printf(all, row, 1, COLOR_TEXT, SCREEN_REVERSE, "%s %.0f of %.0f ", what, done, total);
         pane_fill(all, row, col, filled, COLOR_TEXT, 0, '=');
@@ -296,11 +342,11 @@ static void draw_all(struct tui *t)
 {
     struct pane all = pane_all(&t->screen);
     screen_clear(&t->screen);
-    pane_fill(&all, 0, 0, all.cols, COLOR_TEXT, SCREEN_REVERSE, ' ');
-    pane_text(&all, 0, 0, COLOR_TEXT, SCREEN_REVERSE, t->bar);
+    if (all.rows > 1) draw_bar(t, &all);
     for (int i = 0; i < t->n_window; i++) draw_window(t, i);
-    if (all.rows > 1) draw_bottom(t, &all);
+    if (!tiny(t)) draw_bottom(t, &all);
     if (t->help) draw_help(t, &all);
+    t->shown_us = kv_now_us();
     t->dirty = false;
 }
 
@@ -313,9 +359,19 @@ void tui_draw(struct tui *t)
     draw_all(t);
 }
 
+/* Work is shown as it goes on, but not more often than eyes can follow. */
+static void see_progress(struct tui *t)
+{
+    char what[96];
+    double done, total;
+    if (!worker_progress(&t->worker, what, sizeof what, &done, &total)) return;
+    if (done != t->progress && kv_now_us() - t->shown_us > PROGRESS_US) t->dirty = true;
+}
+
 void tui_refresh(struct tui *t)
 {
     char question[512], *text;
+    see_progress(t);
     while ((text = worker_take_log(&t->worker))) {
         command_log(t, text);
         free(text);
@@ -340,7 +396,7 @@ void tui_refresh(struct tui *t)
 
 enum kv_status tui_open(struct tui *t, struct session *s, bool threaded, struct kv_error *err)
 {
-    *t = (struct tui){ .s = s, .zoomed = -1, .look = { .map = &color_maps[0], .color = true } };
+    *t = (struct tui){ .s = s, .zoomed = -1, .wide_focus = -1, .look = { .map = &color_maps[0], .color = true } };
     enum kv_status st = screen_resize(&t->screen, 24, 80, err);
     for (int i = 0; !st && view_all[i]; i++) {
         struct tui_window *w = &t->window[t->n_window++];

@@ -96,8 +96,7 @@ static void draw(void *self, const struct pane *p, const struct view_look *look)
         col = pane_printf(p, p->rows - 1, col, COLOR_MUTED, 0, " %s  ", color_roles[shown[i]].name);
     }
     if (per_column(v, p->cols - 4) > 1)
-        pane_printf(p, p->rows - 1, col, COLOR_MUTED, 0, "a column is %d positions, 1-9 tenths kept",
-            per_column(v, p->cols - 4));
+        pane_printf(p, p->rows - 1, col, COLOR_MUTED, 0, "%d a column, 1-9 tenths", per_column(v, p->cols - 4));
 }
 
 static bool key(void *self, struct tui *t, int k)

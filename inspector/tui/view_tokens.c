@@ -36,6 +36,34 @@ static void forget(struct tokens_view *v)
     v->n = 0;
 }
 
+/* A character whose bytes are spread over tokens is shown where it begins, its rest as ~. */
+static void join_bytes(struct tokens_view *v, struct session *s, const int32_t *ids, int i)
+{
+    char all[64];
+    size_t n = 0, first = 0, bytes;
+    for (int k = i; k < v->n && k < i + 4; k++) {
+        const char *token = kv_token_bytes(s->engine, ids[k], &bytes);
+        if (!token || !bytes || n + bytes >= sizeof all) return;
+        if (k > i && (token[0] & 0xC0) != 0x80) return;
+        memcpy(all + n, token, bytes);
+        n += bytes;
+        if (k == i) first = n;
+        size_t head = n; /* up to the last character's first byte */
+        while (head && (all[head - 1] & 0xC0) == 0x80) head--;
+        size_t length = !head                                 ? 0
+                        : (unsigned char)all[head - 1] < 0xC0 ? 1
+                        : (unsigned char)all[head - 1] < 0xE0 ? 2
+                        : (unsigned char)all[head - 1] < 0xF0 ? 3
+                                                              : 4;
+        if (k == i && (!head || n - head + 1 == length)) return; /* nothing is open */
+        if (head > first) return;                                /* another one begins in the same token */
+        if (n - head + 1 < length) continue;
+        utf8_visible(all, n, v->text[i], PIECE);
+        for (int rest = i + 1; rest <= k; rest++) snprintf(v->text[rest], PIECE, "~");
+        return;
+    }
+}
+
 static void take_text(struct tokens_view *v, struct session *s, const int32_t *ids)
 {
     for (int i = 0; i < v->n; i++) {
@@ -46,6 +74,7 @@ static void take_text(struct tokens_view *v, struct session *s, const int32_t *i
         v->share[i] = NAN;
         v->here[i] = 2;
     }
+    for (int i = 0; i < v->n; i++) join_bytes(v, s, ids, i);
 }
 
 /* Survival, and the cursor's rank and margin in the focused layer. */

@@ -240,13 +240,28 @@ void worker_interrupt(struct worker *w)
 
 /* --- opening ----------------------------------------------------------------------------------------------------- */
 
+/* Programs that commands start would write over the screen and read its keys. */
+static void take_files(struct worker *w)
+{
+    fflush(stdout);
+    fflush(stderr);
+    for (int fd = w->threaded ? 0 : 2; fd < 3; fd++) {
+        int to = fd ? w->errors[1] : open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (to < 0) continue;
+        w->saved[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        dup2(to, fd);
+        if (!fd) close(to);
+    }
+    /* Whoever writes may wait where there is a thread that reads. */
+    if (w->threaded) fcntl(w->errors[1], F_SETFL, fcntl(w->errors[1], F_GETFL) & ~O_NONBLOCK);
+}
+
 enum kv_status worker_open(struct worker *w, struct session *s, bool threaded, struct kv_error *err)
 {
-    *w = (struct worker){ .s = s, .threaded = threaded, .answer = -1 };
+    *w = (struct worker){ .s = s, .threaded = threaded, .answer = -1, .saved = { -1, -1, -1 } };
     if (pipe2(w->wake, O_CLOEXEC | O_NONBLOCK) || pipe2(w->errors, O_CLOEXEC | O_NONBLOCK))
         return kv_fail(err, KV_IO, "No pipe: %s.", strerror(errno));
-    w->saved_stderr = fcntl(2, F_DUPFD_CLOEXEC, 3);
-    dup2(w->errors[1], 2);
+    take_files(w);
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->more, NULL);
     FILE *out = fopencookie(w, "w", (cookie_io_functions_t){ .write = write_out });
@@ -256,7 +271,7 @@ enum kv_status worker_open(struct worker *w, struct session *s, bool threaded, s
     s->out = out;
     s->ask = ask;
     s->ask_ctx = w;
-    kv_on_progress(s->engine, on_progress, w);
+    s->progress = on_progress;
     if (threaded && pthread_create(&w->thread, NULL, thread_main, w)) {
         w->threaded = false; /* commands then run in between; nothing is lost but smoothness */
     }
@@ -275,11 +290,16 @@ void worker_close(struct worker *w)
     }
     drop_queue(w);
     w->s->ask = NULL;
+    w->s->progress = NULL;
     if (w->s->out != stdout) fclose(w->s->out);
     w->s->out = stdout;
     fflush(stderr);
-    dup2(w->saved_stderr, 2);
-    close(w->saved_stderr);
+    fflush(stdout);
+    for (int fd = 0; fd < 3; fd++) {
+        if (w->saved[fd] < 0) continue;
+        dup2(w->saved[fd], fd);
+        close(w->saved[fd]);
+    }
     close(w->errors[0]);
     close(w->errors[1]);
     free(w->log);

@@ -16,7 +16,8 @@ struct worker {
     struct session *s;
     bool threaded;
     int wake[2];                 /* pipe: [0] is read by the screen's loop */
-    int errors[2], saved_stderr; /* what anybody writes to stderr meanwhile comes out of errors[0] */
+    int errors[2]; /* what anybody writes to stderr, and to stdout beside a terminal's screen, comes out of [0] */
+    int saved[3];  /* stdin, stdout and stderr as they were; -1 = not touched */
 
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
