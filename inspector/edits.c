@@ -51,7 +51,8 @@ void edits_forget(struct session *s)
 
 struct edits_watch edits_before(struct session *s)
 {
-    return (struct edits_watch){ s->engine ? kv_policy_take(s->engine) : NULL, s->prompts };
+    return (struct edits_watch){ s->engine ? kv_policy_take(s->engine) : NULL, s->prompts,
+        s->edits ? s->edits->last : 0 };
 }
 
 /* The edit that undo takes back, or redo does again: an index, -1 = none. */
@@ -111,10 +112,19 @@ static void add(struct session *s, const char *path, const char *args, struct kv
     location_where(&w, e->place, sizeof e->place);
 }
 
+/* Where the lines within did not end in the present policy, something was put back: they count no more. */
+static void pass_over(struct edit_log *log, int number, const struct kv_policy_copy *now)
+{
+    int last = find_undo(log);
+    if (last < 0 || log->list[last].number <= number || kv_policy_same(log->list[last].after, now)) return;
+    for (int i = log->n - 1; i >= 0 && log->list[i].number > number; i--) log->list[i].state = EDIT_PASSED;
+}
+
 void edits_after(struct session *s, struct edits_watch *watch, const char *path, const char *args)
 {
     struct kv_policy_copy *after = watch->before && watch->prompts == s->prompts ? kv_policy_take(s->engine) : NULL;
     bool changed = after && !kv_policy_same(watch->before, after);
+    if (after) pass_over(s->edits, watch->last, after);
     int last = find_undo(s->edits);
     /* a line within has logged it, or it is what undo and redo do */
     if (changed && last >= 0 && kv_policy_same(s->edits->list[last].after, after)) changed = false;

@@ -15,10 +15,11 @@ struct reaction cmd_policy_redo(struct session *s, const char *args);
 struct reaction cmd_info_edits(struct session *s, const char *args);
 
 /* The policy before a command, so that what it changes is logged after it: settings, budgets, tokens, by whatever way.
- * Lines within (of a script, a user's command) log their own changes. */
+ * Lines within (of a script, a user's command) log their own changes; what `with` has put back counts as undone. */
 struct edits_watch {
     struct kv_policy_copy *before; /* NULL = not watched */
     unsigned prompts;
+    int last; /* number of the latest edit */
 };
 struct edits_watch edits_before(struct session *s);
 void edits_after(struct session *s, struct edits_watch *watch, const char *path, const char *args);
