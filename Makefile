@@ -29,7 +29,7 @@ UNIT   := $(call exe,$(wildcard tests/unit/*.c))
 FUZZ   := $(call exe,$(wildcard tests/fuzz/fuzz_*.c tests/fuzz/*_seeds.c))
 TESTLIB := $(call obj,$(wildcard tests/lib/*.c))
 
-.PHONY: all cuda engine unit demo test soak bench model deps gpu-check asan format install clean libs
+.PHONY: all cuda engine unit demo gallery test soak bench model deps gpu-check asan format install clean libs
 all: libs $(BUILD)/kvdbg cuda
 # Said once a build: kernels/cuda/ holds no kernels yet, so there is no plugin to put beside the program.
 cuda: $(BUILD)/cuda.note
@@ -67,6 +67,9 @@ model:
 deps:
 	$(Q)tests/deps.sh
 # The libraries are looked for anew once the missing ones are installed, hence the second make.
+# README's pictures, from the real model.
+gallery: all model
+	$(Q)$(BUILD)/kvdbg -q -batch --threads 2 -x sessions/gallery.kv $(MODEL)
 demo: deps model
 	$(Q)$(MAKE) -j$$(nproc) --no-print-directory all
 	$(Q)$(BUILD)/kvdbg -q -batch -x sessions/tour.kv $(MODEL)

@@ -149,11 +149,13 @@ static uint8_t *sink_columns(struct session *s, const struct picture *p)
     return sinks;
 }
 
-static enum kv_status turn(void *ctx, size_t k, struct matrix *out, struct kv_error *err)
+static enum kv_status turn(void *ctx, size_t k, struct matrix *out, const uint8_t **gone, struct kv_error *err)
 {
     struct picture_source *src = ctx;
+    enum kv_status st = picture_turn(src, k, err);
     *out = src->matrix;
-    return picture_turn(src, k, err);
+    if (!st && src->gone) *gone = src->gone + src->picture.left;
+    return st;
 }
 
 static enum kv_status draw_panels(
@@ -183,6 +185,7 @@ static enum kv_status draw_attention(
     view->y = (struct figure_axis){ "query", NULL, (size_t)p->first };
     view->x = (struct figure_axis){ "key", NULL, (size_t)p->left };
     view->square = !p->first && !p->left && p->right == p->last;
+    if (src->gone && src->gone_from > p->first) view->gone_from = (size_t)(src->gone_from - p->first);
     if (p->panels) return draw_panels(s, src, path, view);
     enum kv_status st = labels_make(s, p->first, p->last, &rows);
     if (!st) st = labels_make(s, p->left, p->right, &cols);
@@ -190,10 +193,7 @@ static enum kv_status draw_attention(
     view->x.labels = cols.text;
     uint8_t *sinks = sink_columns(s, p);
     view->sinks = sinks;
-    if (src->gone) {
-        view->gone = src->gone + p->left;
-        view->gone_from = src->gone_from > p->first ? (size_t)(src->gone_from - p->first) : 0;
-    }
+    if (src->gone) view->gone = src->gone + p->left;
     if (!st) st = figure_map(path, &src->matrix, view, &s->err);
     free(sinks);
     labels_free(&rows);
@@ -296,8 +296,7 @@ static enum kv_status draw_columns(
     uint8_t *role = st ? NULL : kv_alloc(n, 1);
     if (!st && (!y || !role)) st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu numbers.", n);
     for (size_t i = 0; i < n && !st; i++) y[i] = src.data[i];
-    if (!st && p->what == PICTURE_KL && !s->question)
-        y[0] = NAN; /* from the prefill, which both share: not judged */
+    if (!st && p->what == PICTURE_KL && y[0] == 0) y[0] = NAN; /* from the prefill, which both share: not judged */
     struct figure_plot plot = { .n = n, .y = y, .role = role };
     snprintf(unit, sizeof unit, "%s (%s)", src.quantity, src.unit);
     view->unit = unit;

@@ -58,7 +58,7 @@ struct picture_source {
     float *data;                 /* owned */
     struct session *session;
     struct picture picture;
-    int64_t block_first, block_rows; /* attention rows now in data */
+    int64_t block, block_first, block_rows; /* attention: rows that data holds; those in it now */
     size_t stride;
     float *other;            /* owned; a block more, for means and differences */
     uint8_t *gone;           /* owned; [last + 1] keys that this layer evicted, NULL = none */

@@ -6,7 +6,9 @@
 #include "inspector/beside.h"
 #include "inspector/picture.h"
 
-#define BLOCK_ROWS 64 /* attention rows asked for at once: memory stays rows x n whatever n is */
+/* Attention rows asked for at once: fewer the longer they are, so that a block takes some 4 MiB. */
+#define BLOCK_ROWS  64
+#define BLOCK_BYTES (4 << 20)
 
 /* --- attention ----------------------------------------------------------------------------------------------------------- */
 
@@ -19,7 +21,7 @@ static enum kv_status read_block(
     size_t n = (size_t)rows * src->stride;
     if (!p->mean) return kv_attention(e, p->layer, p->head, (int)row, (int)rows, out, src->stride, err);
     memset(out, 0, n * sizeof *out);
-    float *one = src->other + (src->there ? BLOCK_ROWS * src->stride : 0);
+    float *one = src->other + (src->there ? (size_t)src->block * src->stride : 0);
     for (int h = 0; h < heads; h++) {
         enum kv_status st = kv_attention(e, p->layer, h, (int)row, (int)rows, one, src->stride, err);
         if (st) return st;
@@ -34,7 +36,7 @@ static enum kv_status attention_row(void *ctx, size_t i, float *out, struct kv_e
     const struct picture *p = &src->picture;
     int64_t row = p->first + (int64_t)i;
     if (row < src->block_first || row >= src->block_first + src->block_rows) {
-        int64_t rows = p->last - row + 1 < BLOCK_ROWS ? p->last - row + 1 : BLOCK_ROWS;
+        int64_t rows = p->last - row + 1 < src->block ? p->last - row + 1 : src->block;
         src->block_rows = 0;
         enum kv_status st = read_block(src, src->session->engine, row, rows, src->data, err);
         if (!st && src->there) st = read_block(src, src->there, row, rows, src->other, err);
@@ -73,10 +75,12 @@ static enum kv_status open_attention(struct session *s, struct picture_source *o
 {
     const struct picture *p = &out->picture;
     out->stride = (size_t)p->last + 1;
+    out->block = (int64_t)kv_min(BLOCK_ROWS, kv_max(8, BLOCK_BYTES / (out->stride * sizeof *out->data)));
+    size_t block = (size_t)out->block * out->stride;
     out->block_first = -1;
     size_t blocks = (*p->vs != 0) + (size_t)p->mean;
-    out->data = kv_alloc(BLOCK_ROWS * out->stride, sizeof *out->data);
-    out->other = blocks ? kv_alloc(blocks * BLOCK_ROWS * out->stride, sizeof *out->other) : NULL;
+    out->data = kv_alloc(block, sizeof *out->data);
+    out->other = blocks ? kv_alloc(blocks * block, sizeof *out->other) : NULL;
     out->matrix = (struct matrix){ .rows = (size_t)(p->last - p->first + 1),
         .cols = (size_t)(p->right - p->left + 1),
         .row = attention_row,

@@ -31,8 +31,7 @@ struct figure_view {
     bool square;                  /* cells as high as wide: for query x key maps, whose matrix is causal */
     const char *const *row_notes; /* a text right of each row (not pooled), or NULL */
     const char *row_notes_title;
-    const uint8_t
-        *gone; /* [cols] keys evicted: hatched in the rows from gone_from on (not in a grid); NULL = none */
+    const uint8_t *gone; /* [cols] keys evicted: hatched in the rows from gone_from on; NULL = none */
     size_t gone_from;
     const uint8_t *sinks;         /* [cols] marked above the map; NULL = none */
     const struct png_note *notes; /* the recipe; the figure adds Title, kvdbg:rows, kvdbg:cols, kvdbg:scale and */
@@ -67,12 +66,13 @@ enum kv_status figure_budget(
     const char *path, const struct figure_budget *budget, const struct figure_view *view, struct kv_error *err);
 
 /* Several matrices side by side on one scale: all heads of a layer, all layers of a head. panel opens number k, which
- * is read before the next is asked for; names are written above. Uses the view as figure_map does, but for row notes;
+ * is read before the next is asked for, with the keys that are evicted in it ([cols], hatched from the view's gone_from
+ * on; NULL = none); names are written above. Uses the view as figure_map does, but for row notes;
  * the axes' titles are said once. */
 struct figure_grid {
     size_t panels;
     const char *const *names; /* [panels] */
-    enum kv_status (*panel)(void *ctx, size_t k, struct matrix *out, struct kv_error *err);
+    enum kv_status (*panel)(void *ctx, size_t k, struct matrix *out, const uint8_t **gone, struct kv_error *err);
     void *ctx;
 };
 enum kv_status figure_grid(

@@ -24,6 +24,8 @@ struct grid {
     struct scale scale;
     const struct figure_grid *data;
     struct matrix_cells *cells; /* [panels] */
+    uint8_t **gone;             /* [panels] -> [out_cols] of blocks whose keys are all evicted; NULL = none */
+    bool evicted, nodata;       /* some are; some cells hold none for another reason */
     struct scale_tick tick[TICKS];
     size_t ticks, across, down; /* panels a row, rows of them */
     int side;                   /* pixels that a panel may take */
@@ -47,14 +49,44 @@ static void share(struct grid *g)
         PANEL_MOST, fmax(PANEL_LEAST, ((double)WIDTH - GAP * (double)(g->across - 1)) / (double)g->across));
 }
 
+static enum kv_status pool_gone(struct grid *g, size_t k, const uint8_t *gone, struct kv_error *err)
+{
+    const struct pool *p = &g->cells[k].pool;
+    if (!gone || g->page.view->gone_from >= p->rows) return KV_OK;
+    g->gone[k] = kv_alloc(p->out_cols, 1);
+    if (!g->gone[k]) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu columns.", p->out_cols);
+    for (size_t i = 0; i < p->out_cols; i++) {
+        size_t end = kv_min((i + 1) * p->cols_per, p->cols), n = 0;
+        for (size_t j = i * p->cols_per; j < end; j++) n += gone[j] != 0;
+        g->gone[k][i] = n == end - i * p->cols_per;
+        g->evicted = g->evicted || g->gone[k][i];
+    }
+    return KV_OK;
+}
+
+/* Whether a cell holds no data though its keys are there: it lies ahead of its query. */
+static bool bare(const struct grid *g, size_t k)
+{
+    const struct matrix_cells *c = &g->cells[k];
+    if (!c->nodata || !g->gone[k]) return c->nodata;
+    for (size_t r = 0; r < c->pool.out_rows; r++)
+        for (size_t i = 0; i < c->pool.out_cols; i++)
+            if (isnan(matrix_cell(c, r, i)) && !(g->gone[k][i] && r * c->pool.rows_per >= g->page.view->gone_from))
+                return true;
+    return false;
+}
+
 static enum kv_status read_panels(struct grid *g, struct kv_error *err)
 {
     size_t side = (size_t)g->side;
     for (size_t k = 0; k < g->data->panels; k++) {
         struct matrix m = { 0 };
-        enum kv_status status = g->data->panel(g->data->ctx, k, &m, err);
+        const uint8_t *gone = NULL;
+        enum kv_status status = g->data->panel(g->data->ctx, k, &m, &gone, err);
         if (!status) status = matrix_cells_read(&g->cells[k], &m, g->page.view->pool, side, side, &g->scale, err);
+        if (!status) status = pool_gone(g, k, gone, err);
         if (status) return status;
+        g->nodata = g->nodata || bare(g, k);
         if (g->cells[k].pool.rows != g->cells[0].pool.rows || g->cells[k].pool.cols != g->cells[0].pool.cols)
             return kv_fail(err, KV_BAD_ARG, "Panel %zu has another shape than the first.", k);
     }
@@ -82,9 +114,20 @@ static void lay_out(struct grid *g)
     int nodata = g->bar_x + 20 + text_width(g->page.text, page_tick, "no data");
     g->page.width = (int)fmax(page_head_width(&g->page), PAGE_PAD + fmax(fmax(right, nodata), foot));
     int unit = v->unit ? text_width(g->page.text, page_body, v->unit) : 0;
-    bottom = (int)fmax(bottom, g->y + NAME + fmax(g->bar_h + 30, unit + 10));
+    bottom = (int)fmax(bottom, g->y + NAME + fmax(g->bar_h + 50, unit + 10));
     g->foot_y = bottom + 18;
     g->page.height = g->foot_y + PAGE_PAD;
+}
+
+/* Evicted keys, from the first row of cells that read none of them. */
+static void draw_gone(const struct grid *g, struct canvas *c, size_t k, int x, int y)
+{
+    size_t per = g->cells[k].pool.rows_per, first = (g->page.view->gone_from + per - 1) / per;
+    int top = (int)first * g->cell_h;
+    for (size_t i = 0; g->gone[k] && i < g->cells[k].pool.out_cols; i++)
+        if (g->gone[k][i])
+            canvas_hatch(c, x + (int)i * g->cell_w, y + top, g->cell_w, g->h - top, color_roles[COLOR_EVICTED].rgb,
+                color_roles[COLOR_HATCH].rgb);
 }
 
 static void draw_panel(const struct grid *g, struct canvas *c, size_t k)
@@ -103,6 +146,7 @@ static void draw_panel(const struct grid *g, struct canvas *c, size_t k)
             canvas_fill(c, x + (int)i * g->cell_w, at, g->cell_w, g->cell_h,
                 color_at(g->page.map, scale_unit(&g->scale, g->cells[k].row[r][i])));
     }
+    draw_gone(g, c, k, x, y);
     canvas_frame(c, x - 1, y - 1, g->w + 2, g->h + 2, color_roles[COLOR_AXIS].rgb);
 }
 
@@ -121,7 +165,8 @@ static void draw_bar(const struct grid *g, struct canvas *c)
     const char *unit = g->page.view->unit;
     int length = unit ? text_width(g->page.text, page_body, unit) : 0, room = length > g->bar_h ? length : g->bar_h;
     if (unit) text_draw(g->page.text, c, page_body, g->unit_x, y + room / 2, TEXT_CENTER, true, unit);
-    if (g->cells[0].nodata) page_legend(&g->page, c, g->bar_x, y + g->bar_h + 18, COLOR_NODATA);
+    if (g->evicted) page_legend(&g->page, c, g->bar_x, y + g->bar_h + 18, COLOR_EVICTED);
+    if (g->nodata) page_legend(&g->page, c, g->bar_x, y + g->bar_h + (g->evicted ? 38 : 18), COLOR_NODATA);
 }
 
 static void draw_page(void *ctx, struct canvas *c)
@@ -163,7 +208,9 @@ enum kv_status figure_grid(
     if (!status) status = color_map(view->map, &g.page.map, err);
     if (!status) status = scale_open(&g.scale, &view->scale, err);
     g.cells = kv_alloc(grid->panels, sizeof *g.cells);
-    if (!status && !g.cells) status = kv_fail(err, KV_NO_MEMORY, "No memory for %zu panels.", grid->panels);
+    g.gone = kv_alloc(grid->panels, sizeof *g.gone);
+    if (!status && (!g.cells || !g.gone))
+        status = kv_fail(err, KV_NO_MEMORY, "No memory for %zu panels.", grid->panels);
     share(&g);
     if (!status) status = read_panels(&g, err);
     if (!status) status = describe(&g, err);
@@ -172,6 +219,8 @@ enum kv_status figure_grid(
         status = page_write(&g.page, path, draw_page, &g, err);
     }
     for (size_t k = 0; g.cells && k < grid->panels; k++) matrix_cells_free(&g.cells[k]);
+    for (size_t k = 0; g.gone && k < grid->panels; k++) free(g.gone[k]);
+    free(g.gone);
     free(g.cells);
     scale_close(&g.scale);
     page_close(&g.page);

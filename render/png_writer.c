@@ -112,7 +112,7 @@ static enum kv_status begin(struct png_writer *w, const struct png_shape *shape,
         shape->kind == PNG_GREY16 ? 16 : 8, type[shape->kind], PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
         PNG_FILTER_TYPE_DEFAULT);
     png_set_filter(w->png, PNG_FILTER_TYPE_DEFAULT, shape->kind == PNG_PALETTE ? PNG_FILTER_NONE : PNG_FILTER_UP);
-    png_set_compression_level(w->png, 6);
+    png_set_compression_level(w->png, 9);
     if (shape->kind == PNG_PALETTE) put_palette(w, shape);
     enum kv_status status = put_notes(w, shape, err);
     if (status) return status;

@@ -289,11 +289,13 @@ static void map_marks(void)
     sweep();
 }
 
-static enum kv_status panel(void *ctx, size_t k, struct matrix *out, struct kv_error *err)
+static enum kv_status panel(void *ctx, size_t k, struct matrix *out, const uint8_t **gone, struct kv_error *err)
 {
     static float v[64 * 64];
+    static const uint8_t evicted[64] = { 0, 1, 1 };
     size_t *odd = ctx;
     for (size_t i = 0; i < KV_COUNT(v); i++) v[i] = (float)(k + i % 64);
+    if (k == 2) *gone = evicted;
     *out = (struct matrix){ .rows = 64, .cols = k == *odd ? 63 : 64, .data = v, .causal = true };
     return k == 99 ? kv_fail(err, KV_STOPPED, "Stopped on request.") : KV_OK;
 }
@@ -308,7 +310,9 @@ static void grids(void)
     struct png_recipe r;
     size_t odd = SIZE_MAX;
     for (size_t i = 0; i < 100; i++) name[i] = names[i] ? names[i] : "head";
-    struct figure_view view = { .title = "All heads", .square = true, .unit = "attention (probability)" };
+    struct figure_view view = {
+        .title = "All heads", .square = true, .gone_from = 60, .unit = "attention (probability)"
+    };
     for (size_t i = 0; i < KV_COUNT(counts); i++) {
         struct figure_grid grid = { counts[i], name, panel, &odd };
         REQUIRE(!figure_grid(in("a.png"), &grid, &view, &err), "%s", err.text);
