@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/edit.h"
 #include "inspector/figures.h"
 #include "inspector/hash.h"
 #include "inspector/picture.h"
@@ -119,6 +120,44 @@ static enum kv_status put_settings(struct session *s, const struct png_recipe *r
     return st;
 }
 
+/* --- edits ---------------------------------------------------------------------------------------------------------------- */
+
+/* Nothing pinned, nothing evicted, all budgets the solver's. */
+static enum kv_status clear_edits(struct session *s)
+{
+    int last = s->facts.n_layer - 1;
+    enum kv_status st = kv_edit_tokens(s->engine, KV_UNPIN, NULL, 0, 0, last, &s->err);
+    for (int32_t l = 0, free_again = KV_BUDGET_AUTO; !st && l <= last; l++)
+        st = kv_edit_budgets(s->engine, &l, &free_again, 1, &s->err);
+    return st;
+}
+
+/* The recipe's commands, "kv pin 5 layer 1; set budget L2 60", and no others. What they say is not heard. */
+static enum kv_status put_edits(struct session *s, const char *text)
+{
+    static const char *const known[] = { "kv pin ", "kv evict ", "set budget " };
+    enum kv_status st = KV_OK;
+    FILE *out = s->out, *nowhere = fopen("/dev/null", "w");
+    if (nowhere) s->out = nowhere;
+    while (text && *text && !st) {
+        char line[sizeof s->command];
+        const char *end = strstr(text, "; ");
+        size_t n = end ? (size_t)(end - text) : strlen(text);
+        bool fits = false;
+        for (size_t i = 0; i < KV_COUNT(known); i++) fits = fits || !strncmp(text, known[i], strlen(known[i]));
+        if (!fits || n >= sizeof line) {
+            st = kv_fail(&s->err, KV_BAD_FILE, "The recipe has an edit that is none: %.60s.", text);
+            break;
+        }
+        snprintf(line, sizeof line, "%.*s", (int)n, text);
+        st = session_line(s, line).status;
+        text = end ? end + 2 : "";
+    }
+    s->out = out;
+    if (nowhere) fclose(nowhere);
+    return st;
+}
+
 /* --- to the picture's tick ----------------------------------------------------------------------------------------------- */
 
 /* Past all stops, for what they do is not in the recipe. */
@@ -126,11 +165,19 @@ static enum kv_status walk(struct session *s, const struct png_recipe *r)
 {
     uint64_t tick = strtoull(word(r, "kvdbg:tick"), NULL, 10);
     struct kv_where w;
+    const char *edits = note(r, "kvdbg:edits");
     recipe_note_policy(s);
     for (kv_where(s->engine, &w); w.tick < tick && w.phase != KV_PHASE_done; kv_where(s->engine, &w)) {
-        enum kv_status st = kv_step(s->engine, KV_UNIT_STAGE, &s->err);
+        enum kv_status st = KV_OK;
+        if (edits && w.phase >= KV_PHASE_compress) { /* where the prefill is there to check them against */
+            st = put_edits(s, edits);
+            recipe_note_policy(s);
+            edits = NULL;
+        }
+        if (!st) st = kv_step(s->engine, KV_UNIT_STAGE, &s->err);
         if (st && !(st == KV_STOPPED && !session_interrupted())) return st;
     }
+    if (edits && put_edits(s, edits)) return s->err.code;
     char where[64];
     location_where(&w, where, sizeof where);
     if (w.tick == tick && !strcmp(where, word(r, "kvdbg:where"))) return KV_OK;
@@ -220,6 +267,7 @@ struct reaction rerun_picture(struct session *s, const char *path, const char *t
     if (!st) st = same_prompt(s, &r);
     if (!st) st = same_question(s, &r);
     if (!st) st = put_settings(s, &r, path);
+    if (!st) st = clear_edits(s);
     if (!st) st = to_tick(s, &r);
     if (!st) st = read_command(s, &r, &p);
     if (!st && to) st = target_open(s, to, false, &t);

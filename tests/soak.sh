@@ -72,6 +72,9 @@ export KVDBG=build/asan/kvdbg
     echo "command streams: $(verdict $? "$build/stream.log"); $commands commands, $(grep -c '^ok' "$build/stream.log") scripts passed"
     TIME_SEEDS=$(seq -s ' ' "$walks") tests/time/run.sh >"$build/time.log" 2>&1
     echo "walks through time: $(verdict $? "$build/time.log"); $(grep -c '^ok' "$build/time.log") passed"
+    make -j"$cores" --no-print-directory build/kvdbg >"$build/large.build" 2>&1
+    KVDBG=build/kvdbg tests/pictures/large.sh >"$build/large.log" 2>&1
+    echo "the longest map: $(verdict $? "$build/large.log"); $(tail -1 "$build/large.log")"
 } >>"$log"
 cat "$log"
 grep -q FINDING "$log" && failed=1

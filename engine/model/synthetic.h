@@ -3,7 +3,7 @@
  * Weights are random numbers, written as the blocks of their type, a function of seed, tensor and row alone: the
  * thread count changes no bit. The seed is 0 unless given; TYPE is one of q4_1, q8_0, bf16, f32 and holds for all
  * matrices. Every model has a byte-level vocabulary whose token b is byte b, and whose last three are
- * <|endoftext|>, <|im_start|> and <|im_end|>. "tiny" alone has merges and readable pieces; the others fill up with
+ * <|endoftext|>, <|im_start|> and <|im_end|>. "tiny" and "long" have merges and readable pieces; the others fill up with
  * "<fake 1234>". */
 #ifndef KV_SYNTHETIC_H
 #define KV_SYNTHETIC_H

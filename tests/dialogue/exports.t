@@ -146,3 +146,15 @@ L2    *     ** *        *
 -1 [=-. +*#] 1 share kept
 linear scale, each cell the mean of 1x2
 
+## edits are part of the recipe, and those of another run are not
+$ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex 'set policy.ratio 0.5 decode.tokens 2' -ex 'tbreak compress' -ex run -ex 'kv pin 20..24 layer 1' -ex 'kv evict 2 layer 0' -ex 'set budget 2 60' -ex continue -ex "export png $T/k.png kept" -ex "info png $T/k.png" | grep edits; kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex 'tbreak compress' -ex run -ex 'kv pin 50 layer 0' -ex "source -png $T/k.png" -ex 'info edits' | tail -n +8 | sed 's/sha256.*//'
+  kvdbg:edits            kv pin 20..24 layer 1; kv evict 2 layer 0; set budget L2 60
+Sum: 108 -> 109 tokens.
+Starting request: tests/dialogue/fox.txt, 93 tokens (chat; f32, cpu, synthetic weights: timing only)
+$T/k.png: the same bytes again, 
+Num  Undone     Tick  Place                  Edit
+1    n            27  compress:0 allocate    kv pin 50 layer 0
+2    n            27  compress:0 allocate    kv pin 20..24 layer 1
+3    n            27  compress:0 allocate    kv evict 2 layer 0
+4    n            27  compress:0 allocate    set budget L2 60
+

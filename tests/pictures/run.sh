@@ -106,5 +106,21 @@ kvdbg -ex "source -png $T/none.png" >"$T/said" 2>&1
 [ $? = 1 ] && grep -q "holds no recipe" "$T/said"
 result $? "a picture of others is refused" "$T/said"
 
+# The gallery.
+python3 $here/gallery.py "$KVDBG" >"$T/said" 2>&1
+result $? "the gallery is up to date: $(tail -1 "$T/said")" "$T/said"
+if [ -f models/smollm2-135m-instruct-q4_1.gguf ]; then
+    "$KVDBG" -q -nx -batch --threads 2 -p sessions/tour.txt -ex "source -png sessions/pictures/kept.png $T/again.png" >"$T/said" 2>&1
+    for png in "$T/again.png" sessions/pictures/kept.png; do
+        python3 $here/check.py notes "$png" | grep -v kvdbg:backend >"$T/$(basename "$png").notes"
+    done
+    diff "$T/kept.png.notes" "$T/again.png.notes" >>"$T/said" 2>&1
+    result $? "a picture of the gallery drawn again has the same recipe" "$T/said"
+else skip "a picture of the gallery drawn again has the same recipe" "no model: make model"; fi
+
+# Long prompts: memory stays that of the picture.
+$here/large.sh 6000 1024 16 >"$T/said" 2>&1
+result $? "$(tail -1 "$T/said")" "$T/said"
+
 echo "1..$number"
 [ "$failed" = 0 ]

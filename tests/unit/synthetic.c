@@ -105,6 +105,8 @@ static void shapes_are_the_real_ones(void)
             false, false, 608000 },
         { "synthetic:tiny:q4_1", "llama", 3, 64, 128, 4, 2, 16, 320, 512, 0, 1e4F, 1e-5F, KV_TYPE_Q4_1,
             KV_TYPE_Q4_1, false, false, 96512 },
+        { "synthetic:long", "llama", 1, 64, 128, 4, 2, 16, 320, 40960, 0, 1e6F, 1e-5F, KV_TYPE_F32, KV_TYPE_F32,
+            false, false, 312064 },
         { "synthetic:tiny:9:bf16", "llama", 3, 64, 128, 4, 2, 16, 320, 512, 0, 1e4F, 1e-5F, KV_TYPE_BF16,
             KV_TYPE_BF16, false, false, 304896 },
     };
@@ -292,7 +294,7 @@ static void bad_names_are_refused(void)
         enum kv_status status;
         const char *says;
     } rows[] = {
-        { "synthetic:gpt5", KV_NOT_FOUND, "'gpt5'; there are qwen3-4b, mistral-7b, smollm2-135m and tiny." },
+        { "synthetic:gpt5", KV_NOT_FOUND, "'gpt5'; there are qwen3-4b, mistral-7b, smollm2-135m, tiny and long." },
         { "synthetic:", KV_NOT_FOUND, "''" },
         { "synthetic:Tiny", KV_NOT_FOUND, "'Tiny'" },
         { "synthetic:\x1b[31m", KV_NOT_FOUND, "'?[31m'" },
