@@ -36,8 +36,6 @@ extern const struct color_map color_maps[COLOR_MAPS];
     X(SINK, "sink", 0xd55e00, 166, 1, 'S', "▲")                                                                    \
     X(RECENT, "recent", 0x009e73, 36, 2, 'r', "▒")                                                                 \
     X(PINNED, "pinned", 0xcc79a7, 175, 5, 'P', "◆")                                                                \
-    X(HERE, "kept here only", 0xe69f00, 178, 3, '+', "+")                                                          \
-    X(THERE, "kept there only", 0x56b4e9, 74, 6, '-', "-")                                                         \
     X(REQUESTED, "requested", 0xd55e00, 166, 1, '|', "│")                                                          \
     X(APPLIED, "applied", 0x8fc1e3, 110, 6, '=', "▒")                                                              \
     X(USED, "used", 0x0072b2, 25, 4, '#', "█")                                                                     \
@@ -47,7 +45,9 @@ extern const struct color_map color_maps[COLOR_MAPS];
     X(AXIS, "axis", 0x8a9097, 240, 7, 0, "")                                                                       \
     X(GRID, "grid", 0xe4e7ea, 236, 7, 0, "")                                                                       \
     X(HATCH, "hatch", 0xb9bec4, 250, 7, 0, "")                                                                     \
-    X(PAPER, "paper", 0xffffff, 16, 0, 0, "")
+    X(PAPER, "paper", 0xffffff, 16, 0, 0, "")                                                                      \
+    X(HERE, "kept here only", 0xe69f00, 178, 3, '+', "+")                                                          \
+    X(THERE, "kept there only", 0x56b4e9, 74, 6, '-', "-")
 
 enum color_role {
 #define X(id, name, rgb, xterm, ansi, ascii, utf8) COLOR_##id,

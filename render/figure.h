@@ -44,7 +44,8 @@ struct figure_view {
 enum kv_status figure_map(
     const char *path, const struct matrix *source, const struct figure_view *view, struct kv_error *err);
 
-/* What each layer kept: state [layers][positions] u8, each one of color.h's COLOR_EVICTED .. COLOR_THERE. Evicted
+/* What each layer kept: state [layers][positions] u8, each one of color.h's COLOR_EVICTED .. COLOR_PINNED, or, compared,
+ * COLOR_HERE and COLOR_THERE. Evicted
  * cells are hatched. More positions than fit: the share kept in each block, as color; where two runs are compared, the
  * share kept only in the first less that only in the second. */
 struct figure_kept {

@@ -18,7 +18,7 @@ static enum kv_status row(void *ctx, size_t l, float *out, struct kv_error *err)
     const struct reader *r = ctx;
     const uint8_t *state = r->kept->state + l * r->kept->positions;
     for (size_t j = 0; j < r->kept->positions; j++) {
-        if (state[j] > COLOR_THERE)
+        if (state[j] > COLOR_PINNED && state[j] != COLOR_HERE && state[j] != COLOR_THERE)
             return kv_fail(
                 err, KV_BAD_ARG, "Layer %zu, position %zu: %d is no class of a kept map.", l, j, state[j]);
         if (!r->share)

@@ -48,7 +48,7 @@ static void put_code(uint32_t c, FILE *out)
 static char role_letter(const struct screen_cell *c)
 {
     /* In the order of COLOR_ROLE_LIST. */
-    static const char letter[COLOR_ROLES + 1] = "ekswpqaun.mxghi";
+    static const char letter[COLOR_ROLES + 1] = "ekswpqaun.mxghiot";
     if (c->map) return "0123456789ab"[color_step(c->value / 255.0, COLOR_STEPS)];
     char l = c->role < COLOR_ROLES ? letter[c->role] : '?';
     if (c->attr & SCREEN_REVERSE) return l == '.' ? 'R' : (char)(l - 'a' + 'A');
