@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "inspector/events.h"
 #include "inspector/jsonl.h"
@@ -287,14 +288,14 @@ static void sum_up(const struct tally *t, const struct rows *rows, const struct 
     fputc('\n', stderr);
 }
 
-static void announce(const struct rows *rows, size_t index, double began_us)
+static void announce(struct session *s, const struct rows *rows, size_t index, double began_us)
 {
     char text[96];
     size_t done = index - rows->from, all = rows->to - rows->from;
     double left = done ? (kv_now_us() - began_us) / (double)done * (double)(all - done) / 1e6 : 0;
     int n = snprintf(text, sizeof text, "row %zu of %zu", done + 1, all);
     if (done) snprintf(text + n, sizeof text - (size_t)n, ", %.0f s left", left);
-    progress_title(text);
+    progress_title(text, s->json ? !jsonl_terminal(s) : !isatty(STDOUT_FILENO));
 }
 
 int for_each_row(struct session *s, void (*run)(struct session *s))
@@ -312,13 +313,13 @@ int for_each_row(struct session *s, void (*run)(struct session *s))
     quiet.keep_going = false;
     s->options = &quiet;
     for (size_t i = rows.from; i < rows.to; i++) {
-        announce(&rows, i, began);
+        announce(s, &rows, i, began);
         int status = run_row(s, &rows, i, run);
         count_row(s, &tally, &rows, i, status);
         if (status && (!o->keep_going || status == 130)) break;
     }
     s->options = o;
-    progress_title("");
+    progress_title("", false);
     sum_up(&tally, &rows, o);
     rows_free(&rows);
     return tally.status;

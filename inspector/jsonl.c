@@ -294,6 +294,8 @@ void jsonl_close(struct session *s)
     s->json = NULL;
 }
 
+bool jsonl_terminal(const struct session *s) { return s->json && isatty(fileno(s->json->out)); }
+
 void jsonl_row(struct session *s, long row)
 {
     if (!s->json) return;

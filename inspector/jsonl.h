@@ -50,6 +50,9 @@ void jsonl_exit(struct session *s, int status);
 /* A row of --for-each begins: its number goes into every object, and seq begins anew. */
 void jsonl_row(struct session *s, long row);
 
+/* Whether a person sees the objects. */
+bool jsonl_terminal(const struct session *s);
+
 /* Reads and answers commands until the end or quit. */
 void jsonl_loop(struct session *s);
 

@@ -40,10 +40,10 @@ void progress_show(void *ctx, const char *what, double done, double total)
     drawn = true;
 }
 
-void progress_title(const char *text)
+void progress_title(const char *text, bool alone)
 {
     snprintf(title, sizeof title, "%s", text);
-    if (!*text || isatty(1) || !due()) return;
+    if (!*text || !alone || !due()) return;
     fprintf(stderr, "\r%s\033[K", title);
     drawn = true;
 }

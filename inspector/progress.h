@@ -2,11 +2,14 @@
 #ifndef KV_PROGRESS_H
 #define KV_PROGRESS_H
 
+#include <stdbool.h>
+
 /* A kv_progress_fn; ctx = the session. */
 void progress_show(void *ctx, const char *what, double done, double total);
 
-/* What the line begins with from now on, "" = nothing: the row in hand. Drawn at once where output goes elsewhere. */
-void progress_title(const char *text);
+/* What the line begins with from now on, "" = nothing: the row in hand. alone: nothing else is written to the terminal,
+ * so it may be drawn at once. */
+void progress_title(const char *text, bool alone);
 
 /* Takes the line away before anything else is printed. */
 void progress_clear(void);
