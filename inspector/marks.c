@@ -291,8 +291,9 @@ static struct reaction turn(struct session *s, const char *args, int sign)
     int to = m->at + sign * (int)kv_min(room, count);
     m->turning = true;
     struct reaction r = place_go(s, &m->page[to], sign < 0 ? "back" : "forward", "");
-    m->turning = false;
-    if (!r.status) m->at = to;
+    bool same = s->marks == m && m->turning; /* a hook-stop may have opened another model */
+    if (same) m->turning = false;
+    if (same && !r.status) m->at = to;
     return r;
 }
 

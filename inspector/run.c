@@ -99,23 +99,27 @@ void run_end_line(struct session *s)
     s->mid_line = false;
 }
 
-void run_hook_stop(struct session *s)
+bool run_hook_stop(struct session *s)
 {
-    if (s->hooked) return;
+    if (s->hooked) return false;
+    uint64_t stops = s->n_stops;
+    const struct kv_engine *engine = s->engine;
     run_end_line(s);
     struct reaction r = define_hook(s, "hook", "stop");
     if (r.status) session_complain(s); /* the stop is shown all the same */
     if (r.status && !s->exit) s->exit = session_exit(&r);
     s->err = (struct kv_error){ 0 };
     s->hooked = true;
+    return s->n_stops != stops || s->engine != engine || !kv_started(s->engine);
 }
 
 void run_show_stop(struct session *s, const char *why, const struct kv_where *w)
 {
     char where[64], next[256];
-    run_hook_stop(s);
+    bool gone = run_hook_stop(s);
     s->hooked = false;
     run_end_line(s);
+    if (gone) return;
     location_where(w, where, sizeof where);
     run_next_text(s, w, next, sizeof next);
     if (why) fprintf(s->out, "%s%s, tick %llu\n", why, where, (unsigned long long)w->tick);

@@ -22,8 +22,9 @@ void run_next_text(struct session *s, const struct kv_where *w, char *text, size
 /* The reply's tokens and how many of them are its text: without the stop token where the model ended it (*ended). */
 size_t run_reply(struct session *s, struct kv_array *reply, bool *ended);
 
-/* Runs the user's hook-stop, once for each stop that is shown. */
-void run_hook_stop(struct session *s);
+/* Runs the user's hook-stop, once for each stop that is shown. Whether it took the request away from there, by running on,
+ * going back or ending it: then there is nothing left to show, as in GDB. */
+bool run_hook_stop(struct session *s);
 
 /* Ends the reply's open line, so that something else can be printed. */
 void run_end_line(struct session *s);

@@ -30,6 +30,7 @@
 
 #define DEFAULT_MODEL "models/smollm2-135m-instruct-q4_1.gguf"
 #define PROMPT_LIMIT  ((size_t)64 << 20)
+#define STACK_MOST    (5L << 20) /* of a thread's 8 MiB, for lines within lines: the rest is for what a line does */
 
 const struct reaction DONE = { KV_OK, 0, 0 };
 const struct reaction CHANGED = { KV_OK, REACT_CHANGED, 0 };
@@ -490,11 +491,16 @@ static struct reaction run_command(struct session *s, const char *line)
 struct reaction session_line(struct session *s, const char *line)
 {
     struct jsonl_frame frame;
+    const char *here = __builtin_frame_address(0), *outer = s->stack;
     line += strspn(line, " \t");
     if (!*line || *line == '#') return DONE;
+    if (outer && outer - here > STACK_MOST)
+        return refuse(s, KV_BAD_ARG, "Commands are nested too deeply -- command aborted.");
+    if (!outer) s->stack = here;
     bool answered = jsonl_begin(s, &frame, line);
     struct reaction r = run_command(s, line);
     if (answered) jsonl_end(s, &frame, &r);
+    s->stack = outer;
     return r;
 }
 

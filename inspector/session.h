@@ -102,6 +102,7 @@ struct session {
     bool (*ask)(void *ctx, const char *question); /* NULL = on the terminal */
     void *ask_ctx;
     void (*progress)(void *ctx, const char *what, double done, double total); /* NULL = on stderr; ctx: ask_ctx */
+    const char *stack;   /* where the stack of the outermost line begins, NULL: no line runs */
     bool dont_repeat;    /* an empty line does nothing after this command */
     bool confirm, trace; /* ask before something is lost; show commands before they run */
 

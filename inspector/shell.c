@@ -174,16 +174,17 @@ static void keep_free(struct settings_kept *k)
     for (int i = 0; i < SETTING_LIMIT; i++) free(k->value[i]);
 }
 
-/* Puts back what has changed; a policy as a whole, for its names depend on each other. */
-static enum kv_status put_back(struct session *s, const struct settings_kept *k, struct kv_error *err)
+/* Puts back what "set" changed from k to `now`, and nothing that the command has set since; a policy as a whole, for its
+ * names depend on each other. */
+static enum kv_status put_back(
+    struct session *s, const struct settings_kept *k, const struct settings_kept *now, struct kv_error *err)
 {
     const char *name[SETTING_LIMIT], *value[SETTING_LIMIT];
     const struct kv_setting *row;
     bool changed[SETTING_LIMIT] = { false }, policy = false;
     int n = 0;
     for (int i = 0; i < SETTING_LIMIT && (row = kv_setting_at(i)); i++) {
-        char text[256];
-        changed[i] = !kv_get(s->engine, row->name, text, sizeof text, err) && strcmp(text, k->value[i]) != 0;
+        changed[i] = strcmp(now->value[i], k->value[i]) != 0;
         policy = policy || (changed[i] && !strncmp(row->name, "policy.", 7));
     }
     for (int i = 0; i < SETTING_LIMIT && (row = kv_setting_at(i)); i++) {
@@ -194,15 +195,15 @@ static enum kv_status put_back(struct session *s, const struct settings_kept *k,
     }
     enum kv_status st = n ? kv_set(s->engine, name, value, n, err) : KV_OK;
     while (n) free((char *)name[--n]);
-    s->confirm = k->confirm;
-    s->trace = k->trace;
-    s->print_elements = k->print_elements;
-    s->print_repeats = k->print_repeats;
-    s->backward = k->backward;
-    s->print_array = k->print_array;
-    s->print_indexes = k->print_indexes;
-    s->context = k->context;
-    s->read_floor = k->read_floor;
+    if (now->confirm != k->confirm) s->confirm = k->confirm;
+    if (now->trace != k->trace) s->trace = k->trace;
+    if (now->backward != k->backward) s->backward = k->backward;
+    if (now->print_elements != k->print_elements) s->print_elements = k->print_elements;
+    if (now->print_repeats != k->print_repeats) s->print_repeats = k->print_repeats;
+    if (now->print_array != k->print_array) s->print_array = k->print_array;
+    if (now->print_indexes != k->print_indexes) s->print_indexes = k->print_indexes;
+    if (now->context != k->context) s->context = k->context;
+    if (now->read_floor != k->read_floor) s->read_floor = k->read_floor;
     return st;
 }
 
@@ -210,7 +211,7 @@ static enum kv_status put_back(struct session *s, const struct settings_kept *k,
 struct reaction cmd_with(struct session *s, const char *args)
 {
     char set[sizeof s->command + 8], command[sizeof s->command];
-    struct settings_kept kept;
+    struct settings_kept kept, now = { 0 };
     if (!*args) return refuse(s, KV_BAD_ARG, "Missing arguments.");
     const char *dashes = strstr(args, " --");
     while (dashes && dashes[3] && dashes[3] != ' ') dashes = strstr(dashes + 1, " --");
@@ -219,14 +220,16 @@ struct reaction cmd_with(struct session *s, const char *args)
     snprintf(set, sizeof set, "set %.*s", (int)(dashes ? (size_t)(dashes - args) : strlen(args)), args);
     if (!*command) return refuse(s, KV_BAD_ARG, "No previous command to relaunch");
     struct reaction r = keep(s, &kept) ? failed(s) : session_line(s, set);
+    if (!r.status && keep(s, &now)) r = failed(s);
     if (!r.status) {
         r = session_line(s, command);
         struct kv_error err = { 0 };
-        if (put_back(s, &kept, &err) && !r.status) {
+        if (put_back(s, &kept, &now, &err) && !r.status) {
             s->err = err;
             r = failed(s);
         }
     }
     keep_free(&kept);
+    keep_free(&now);
     return r;
 }

@@ -241,7 +241,10 @@ void stops_show(struct session *s, const struct kv_where *now)
     static const char *const reason[] = { "breakpoint", "watchpoint", "watchpoint", "watchpoint", "catchpoint" };
     char why[64] = "", what[300];
     bool first = true;
-    run_hook_stop(s);
+    if (run_hook_stop(s)) {
+        s->hooked = false;
+        return;
+    }
     s->silent = stop_commands_silent(s);
     stop_commands_note(s);
     for (int i = 0; i < s->stops.count; i++) {
