@@ -18,7 +18,7 @@ mkdir -p "$build"
 # --- fuzz targets ----------------------------------------------------------------------------------------------------
 
 # The inspector, the renderer and the engine are watched and steer the fuzzer; the kernels are gcc's, from build/.
-objects=$(for source in inspector/*.c render/*.c engine/*.c engine/*/*.c tests/fuzz/tiny.c; do
+objects=$(for source in inspector/*.c inspector/*/*.c render/*.c engine/*.c engine/*/*.c tests/fuzz/tiny.c; do
     [ "$source" = inspector/main.c ] || echo "$build/${source%.c}.o"
 done)
 # shellcheck disable=SC2086
@@ -28,7 +28,7 @@ make -j"$cores" --no-print-directory BUILD="$build" CC=clang \
 prepare() { # target: its program and its first corpus
     # shellcheck disable=SC2086
     clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -fsanitize=fuzzer,$sanitize -o "$build/$1" "tests/fuzz/$1.c" $objects \
-        build/libengine.a -lm -ldl -lgomp $(pkg-config --libs libpng freetype2 libedit libcrypto libcjson libpcre2-8) || return 1
+        build/libengine.a -lm -ldl -lgomp $(pkg-config --libs libpng freetype2 libedit ncursesw libcrypto libcjson libpcre2-8) || return 1
     corpus=$build/$1.corpus
     mkdir -p "$corpus"
     [ ! -f "tests/fuzz/$1.lines" ] || awk -v to="$corpus" '{ printf "%s", $0 >(to "/line" NR) }' "tests/fuzz/$1.lines"
