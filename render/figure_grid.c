@@ -31,7 +31,7 @@ struct grid {
     int side;                   /* pixels that a panel may take */
     int cell_w, cell_h, w, h;   /* of every panel: they all have the first one's shape */
     int y, bar_x, bar_h, unit_x, foot_y;
-    char scale_text[96], pool_text[48], rows_text[24], cols_text[24], foot[256];
+    char unit[192], scale_text[96], pool_text[48], rows_text[24], cols_text[24], foot[256];
 };
 
 /* Panels a row, with the fewest holes in the last one; room for each, wide or high, so that all fit into WIDTH. */
@@ -113,7 +113,7 @@ static void lay_out(struct grid *g)
     int right = g->unit_x + (v->unit ? 8 : -14), foot = PAGE_PAD + text_width(g->page.text, small, g->foot);
     int nodata = g->bar_x + 20 + text_width(g->page.text, page_tick, "no data");
     g->page.width = (int)fmax(page_head_width(&g->page), PAGE_PAD + fmax(fmax(right, nodata), foot));
-    int unit = v->unit ? text_width(g->page.text, page_body, v->unit) : 0;
+    int unit = text_width(g->page.text, page_body, g->unit);
     bottom = (int)fmax(bottom, g->y + NAME + fmax(g->bar_h + 50, unit + 10));
     g->foot_y = bottom + 18;
     g->page.height = g->foot_y + PAGE_PAD;
@@ -162,9 +162,8 @@ static void draw_bar(const struct grid *g, struct canvas *c)
         canvas_fill(c, g->bar_x + BAR_WIDTH, at, 4, 1, line);
         text_draw(g->page.text, c, page_tick, g->bar_x + BAR_WIDTH + 8, at, TEXT_LEFT, false, g->tick[i].text);
     }
-    const char *unit = g->page.view->unit;
-    int length = unit ? text_width(g->page.text, page_body, unit) : 0, room = length > g->bar_h ? length : g->bar_h;
-    if (unit) text_draw(g->page.text, c, page_body, g->unit_x, y + room / 2, TEXT_CENTER, true, unit);
+    int length = text_width(g->page.text, page_body, g->unit), room = length > g->bar_h ? length : g->bar_h;
+    text_draw(g->page.text, c, page_body, g->unit_x, y + room / 2, TEXT_CENTER, true, g->unit);
     if (g->evicted) page_legend(&g->page, c, g->bar_x, y + g->bar_h + 18, COLOR_EVICTED);
     if (g->nodata) page_legend(&g->page, c, g->bar_x, y + g->bar_h + (g->evicted ? 38 : 18), COLOR_NODATA);
 }
@@ -183,6 +182,7 @@ static enum kv_status describe(struct grid *g, struct kv_error *err)
 {
     const struct figure_view *v = g->page.view;
     const struct pool *p = &g->cells[0].pool;
+    if (v->unit) scale_unit_text(&g->scale, v->unit, g->unit, sizeof g->unit);
     scale_note(&g->scale, g->scale_text, sizeof g->scale_text);
     matrix_pool_text(&g->cells[0], g->pool_text, sizeof g->pool_text);
     bool pooled = g->pool_text[0] != 0;

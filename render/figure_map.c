@@ -31,7 +31,7 @@ struct map {
     struct scale_tick tick[BAR_TICKS];
     size_t ticks;
     int value_px; /* type size of values in cells, 0 = none */
-    char scale_text[96], pool_text[48], rows_text[24], cols_text[24], foot[256];
+    char unit[192], scale_text[96], pool_text[48], rows_text[24], cols_text[24], foot[256];
 };
 
 static const struct text_style small = { TEXT_SANS, 11, 0x5f6770 };
@@ -160,7 +160,7 @@ static void lay_out(struct map *m)
     int below_bar = m->classes ? 0 : m->y + m->bar_h + (m->cells.nodata ? 30 : 10);
     int below = below_map > below_bar ? below_map : below_bar;
     m->title_y = beside(m, m->h, v->y.title, &below);
-    m->unit_y = m->classes ? 0 : beside(m, m->bar_h, v->unit, &below);
+    m->unit_y = m->classes ? 0 : beside(m, m->bar_h, v->unit ? m->unit : NULL, &below);
     int half = v->x.title ? text_width(p->text, page_body, v->x.title) / 2 : 0;
     m->title_x = m->x + m->w / 2 > PAGE_PAD + half ? m->x + m->w / 2 : PAGE_PAD + half;
     m->foot_y = below + 16;
@@ -259,8 +259,7 @@ static void draw_bar(const struct map *m, struct canvas *c)
         canvas_fill(c, m->bar_x + BAR_WIDTH, y, 4, 1, line);
         text_draw(m->page.text, c, page_tick, m->bar_x + BAR_WIDTH + 8, y, TEXT_LEFT, false, m->tick[i].text);
     }
-    if (m->page.view->unit)
-        text_draw(m->page.text, c, page_body, m->unit_x, m->unit_y, TEXT_CENTER, true, m->page.view->unit);
+    if (m->page.view->unit) text_draw(m->page.text, c, page_body, m->unit_x, m->unit_y, TEXT_CENTER, true, m->unit);
     if (m->cells.nodata) page_legend(&m->page, c, m->bar_x, m->y + m->bar_h + 18, COLOR_NODATA);
 }
 
@@ -300,6 +299,7 @@ static void draw_page(void *ctx, struct canvas *c)
 static enum kv_status describe(struct map *m, struct kv_error *err)
 {
     const struct pool *p = &m->cells.pool;
+    if (m->page.view->unit) scale_unit_text(&m->scale, m->page.view->unit, m->unit, sizeof m->unit);
     scale_note(&m->scale, m->scale_text, sizeof m->scale_text);
     snprintf(m->rows_text, sizeof m->rows_text, "%zu", p->rows);
     snprintf(m->cols_text, sizeof m->cols_text, "%zu", p->cols);
@@ -315,6 +315,16 @@ static enum kv_status describe(struct map *m, struct kv_error *err)
     return status;
 }
 
+/* Whether a cell holds no data though its keys are there. */
+static bool bare(const struct map *m)
+{
+    if (!m->cells.nodata || !m->page.view->gone) return m->cells.nodata;
+    for (size_t r = 0; r < m->cells.pool.out_rows; r++)
+        for (size_t i = 0; i < m->cells.pool.out_cols; i++)
+            if (isnan(matrix_cell(&m->cells, r, i)) && !gone(m, r, i)) return true;
+    return false;
+}
+
 /* Every class must have a look, and be whole: pooling would have made means of them. */
 static enum kv_status note_classes(struct map *m, struct kv_error *err)
 {
@@ -326,6 +336,7 @@ static enum kv_status note_classes(struct map *m, struct kv_error *err)
             m->present[(size_t)role] = true;
         }
     }
+    m->cells.nodata = bare(m);
     for (size_t j = 0; j < m->cells.pool.cols; j++) {
         const struct figure_view *v = m->page.view;
         m->present[COLOR_EVICTED] |= v->gone && v->gone[j] && v->gone_from < m->cells.pool.rows;

@@ -22,7 +22,7 @@ struct plot {
     struct page_axis axis;
     bool present[COLOR_ROLES]; /* classes that occur */
     int foot_y;
-    char scale_text[96], count_text[24], pool_text[32], foot[192];
+    char unit[192], scale_text[96], count_text[24], pool_text[32], foot[192];
 };
 
 /* The largest number of a column and its class; NaN: none. */
@@ -147,7 +147,7 @@ static void draw_page(void *ctx, struct canvas *c)
     canvas_frame(c, p->x - 1, p->y - 1, p->w + 2, HEIGHT + 2, color_roles[COLOR_AXIS].rgb);
     draw_lines(p, c);
     page_axis_draw(&p->page, c, &p->axis, p->y + HEIGHT + 1);
-    if (v->unit) text_draw(p->page.text, c, page_body, PAGE_PAD + 6, p->y + HEIGHT / 2, TEXT_CENTER, true, v->unit);
+    if (v->unit) text_draw(p->page.text, c, page_body, PAGE_PAD + 6, p->y + HEIGHT / 2, TEXT_CENTER, true, p->unit);
     if (v->x.title)
         text_draw(p->page.text, c, page_body, p->x + p->w / 2, p->y + HEIGHT + p->axis.room + 10, TEXT_CENTER,
             false, v->x.title);
@@ -159,6 +159,7 @@ static void draw_page(void *ctx, struct canvas *c)
 
 static enum kv_status describe(struct plot *p, struct kv_error *err)
 {
+    if (p->page.view->unit) scale_unit_text(&p->scale, p->page.view->unit, p->unit, sizeof p->unit);
     scale_note(&p->scale, p->scale_text, sizeof p->scale_text);
     snprintf(p->count_text, sizeof p->count_text, "%zu", p->data->n);
     snprintf(p->pool_text, sizeof p->pool_text, "none");

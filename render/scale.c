@@ -243,6 +243,21 @@ size_t scale_ticks(const struct scale *s, size_t want, bool utf8, struct scale_t
     return n;
 }
 
+static bool clips(const struct scale_view *v)
+{
+    return v->kind != SCALE_RANK && ((v->clip_low > 0 && !v->fixed_min) || (v->clip_high < 100 && !v->fixed_max));
+}
+
+void scale_unit_text(const struct scale *s, const char *unit, char *out, size_t size)
+{
+    static const char *const name[] = { "", "; log10", "; by rank" };
+    const struct scale_view *v = &s->view;
+    int n = snprintf(out, size, "%s%s", unit, name[v->kind]);
+    if (clips(v) && n > 0 && (size_t)n < size)
+        snprintf(out + n, size - (size_t)n, "%s clipped at %g and %g %%", v->kind == SCALE_LOG ? "," : ";",
+            v->clip_low, v->clip_high);
+}
+
 void scale_note(const struct scale *s, char *out, size_t size)
 {
     static const char *const name[] = { "linear scale", "log10 scale", "rank scale" };
@@ -253,7 +268,6 @@ void scale_note(const struct scale *s, char *out, size_t size)
         scale_text(s->low, low, sizeof low);
         n += snprintf(out + n, size - (size_t)n, ", floor %s", low);
     }
-    bool clips = (v->clip_low > 0 && !v->fixed_min) || (v->clip_high < 100 && !v->fixed_max);
-    if (clips && v->kind != SCALE_RANK && n > 0 && (size_t)n < size)
+    if (clips(v) && n > 0 && (size_t)n < size)
         snprintf(out + n, size - (size_t)n, ", clipped at percentiles %g and %g", v->clip_low, v->clip_high);
 }

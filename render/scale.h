@@ -52,6 +52,9 @@ size_t scale_ticks(const struct scale *s, size_t want, bool utf8, struct scale_t
 /* What the reader must know of the scale: "log10 scale, floor 1e-08, clipped at percentiles 1 and 99". */
 void scale_note(const struct scale *s, char *out, size_t size);
 
+/* The unit with what is beside it on the bar where the scale is not plain: "nats; log10, clipped at 1 and 99 %". */
+void scale_unit_text(const struct scale *s, const char *unit, char *out, size_t size);
+
 /* The smallest of 1, 2, 5 times a power of ten that is >= rough (which is > 0). */
 double scale_nice(double rough);
 

@@ -85,6 +85,13 @@ static void scales(void)
     near("log of 0", scale_unit(&s, 0), 0);
     s = fitted((struct scale_view){ .kind = SCALE_LOG }, (float[]){ -1, 0 }, 2, &status);
     CHECK(status == KV_BAD_ARG, "a log scale took no positive value");
+    char unit[80];
+    scale_unit_text(&s, "nats", unit, sizeof unit);
+    CHECK(!strcmp(unit, "nats; log10"), "%s", unit);
+    s = fitted((struct scale_view){ .kind = SCALE_LOG, .clip_low = 1, .clip_high = 99 }, v, 7, &status);
+    scale_unit_text(&s, "nats", unit, sizeof unit);
+    CHECK(!strcmp(unit, "nats; log10, clipped at 1 and 99 %"), "%s", unit);
+    scale_close(&s);
     s = fitted((struct scale_view){ .symmetric = true }, v, 7, &status);
     near("symmetric low", s.low, -7);
     near("symmetric zero", scale_unit(&s, 0), 0.5);
