@@ -75,7 +75,7 @@ struct session {
     struct edit_log *edits;             /* every change of policy; NULL = none yet */
     unsigned prompts;                   /* how many there were */
     char *policy;                       /* settings that compress ran with, as JSON; NULL before it */
-    char policy_title[96];              /* "policy seed, ratio 0.25" of the same */
+    char policy_title[128];             /* "policy seed, ratio 0.25" of the same */
     char *written;                      /* names of files exported in this session, each ended by a newline */
     char model_sha[65], prompt_sha[65]; /* empty until an export asked */
 
