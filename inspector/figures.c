@@ -236,19 +236,23 @@ static enum kv_status draw_curve(struct session *s, const struct picture *p, str
 {
     struct kv_array rank, kept, cut;
     char level[64], mark[64], number[28];
-    enum kv_status st = session_value(s, "rank", &rank);
-    if (!st) st = session_value(s, "kept", &kept);
-    size_t n = st ? 0 : rank.dim[1], base = (size_t)p->layer * n, in = 0;
-    for (size_t j = 0; j < n; j++) {
-        double r = array_number(&rank, base + j);
-        if (!(r >= 0 && r < (double)plot->n)) continue;
-        bool stays = array_number(&kept, base + j) != 0;
-        role[(size_t)r] = stays ? COLOR_KEPT : COLOR_EVICTED;
-        if (stays && (size_t)r + 1 > in) in = (size_t)r + 1;
+    size_t base = (size_t)p->layer, in = 0;
+    enum kv_status st;
+    for (size_t r = 0; r < plot->n; r++) role[r] = COLOR_EVICTED;
+    double *stays = info_copy(s, "kept", &kept);
+    if (!stays || (st = session_value(s, "rank", &rank))) {
+        free(stays);
+        return s->err.code;
     }
-    if (!st) st = session_value(s, "cut", &cut);
-    if (st) return st;
-    plot->level = array_number(&cut, (size_t)p->layer);
+    for (size_t j = 0; j < rank.dim[1]; j++) {
+        double r = array_number(&rank, base * rank.dim[1] + j);
+        if (!(r >= 0 && r < (double)plot->n) || !stays[base * rank.dim[1] + j]) continue;
+        role[(size_t)r] = COLOR_KEPT;
+        in = kv_max(in, (size_t)r + 1);
+    }
+    free(stays);
+    if ((st = session_value(s, "cut", &cut))) return st;
+    plot->level = array_number(&cut, base);
     plot->mark = (double)in;
     scale_text(plot->level, number, sizeof number);
     snprintf(level, sizeof level, "cut-off %s", number);
@@ -269,10 +273,11 @@ static enum kv_status draw_kl(
     struct kv_array full, other;
     struct labels labels = { 0 };
     char mean[64], number[28];
-    enum kv_status st = session_value(s, "full", &full);
-    if (!st) st = session_value(s, "other", &other);
+    double *here = info_copy(s, "other", &other);
+    enum kv_status st = here ? session_value(s, "full", &full) : s->err.code;
     for (size_t t = 0; !st && t < plot->n; t++)
-        role[t] = array_number(&full, t) == array_number(&other, t) ? COLOR_KEPT : COLOR_HERE;
+        role[t] = array_number(&full, t) == here[t] ? COLOR_KEPT : COLOR_HERE;
+    free(here);
     if (!st) st = labels_ids(s, full.data, plot->n, &labels);
     scale_text(s->kl_mean, number, sizeof number);
     snprintf(mean, sizeof mean, "mean %s", number);

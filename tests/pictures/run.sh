@@ -119,8 +119,13 @@ if [ -f models/smollm2-135m-instruct-q4_1.gguf ]; then
 else skip "a picture of the gallery drawn again has the same recipe" "no model: make model"; fi
 
 # Long prompts: memory stays that of the picture.
-$here/large.sh 6000 1024 16 >"$T/said" 2>&1
-result $? "$(tail -1 "$T/said")" "$T/said"
+case $KVDBG in
+*asan*) skip "the memory of a long map" "the sanitizer keeps what is freed" ;;
+*)
+    $here/large.sh 6000 1024 16 >"$T/said" 2>&1
+    result $? "$(tail -1 "$T/said")" "$T/said"
+    ;;
+esac
 
 echo "1..$number"
 [ "$failed" = 0 ]
