@@ -239,10 +239,10 @@ static struct reaction compare(struct session *s, const struct png_recipe *old, 
     if (same)
         fprintf(s->out, "%s: the same bytes again, sha256 %s%s\n", path, have, session_mark(s));
     else if (key)
-        kv_fail(&s->err, KV_EVENT, "Drawn again, %.300s is another picture: %.60s was %.200s and is %.200s.", path,
-            key, word(old, key), word(&r, key));
+        kv_fail(&s->err, KV_BAD_FILE, "Drawn again, %.300s is another picture: %.60s was %.200s and is %.200s.",
+            path, key, word(old, key), word(&r, key));
     else
-        kv_fail(&s->err, KV_EVENT,
+        kv_fail(&s->err, KV_BAD_FILE,
             "Drawn again by the same recipe, %.300s has other bytes (%.12s..., not %.12s...): the fonts or their "
             "library differ.",
             path, have, want);

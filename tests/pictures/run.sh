@@ -106,6 +106,15 @@ kvdbg -ex "source -png $T/none.png" >"$T/said" 2>&1
 [ $? = 1 ] && grep -q "holds no recipe" "$T/said"
 result $? "a picture of others is refused" "$T/said"
 
+# Recipes that were tampered with: each is a failed command and nothing worse.
+count=$(python3 $here/damaged.py "$T/kl.png" "$T")
+for png in "$T"/damaged*.png; do echo "source -png $png"; done >"$T/script"
+kvdbg --keep-going -x "$T/script" >"$T/said" 2>&1
+status=$?
+complaints=$(grep -c 'Error in sourced command file' "$T/said")
+[ $status = 1 ] && [ "$complaints" = "$count" ]
+result $? "$count damaged recipes are refused, one by one" "$T/said"
+
 # The gallery.
 python3 $here/gallery.py "$KVDBG" >"$T/said" 2>&1
 result $? "the gallery is up to date: $(tail -1 "$T/said")" "$T/said"
