@@ -34,23 +34,31 @@ void screen_free(struct screen *s)
 
 static void put_code(uint32_t c, FILE *out)
 {
-    if (c < 0x80)
-        fputc((int)c, out);
-    else if (c < 0x800)
-        fprintf(out, "%c%c", (int)(0xC0 | c >> 6), (int)(0x80 | (c & 63)));
-    else if (c < 0x10000)
-        fprintf(out, "%c%c%c", (int)(0xE0 | c >> 12), (int)(0x80 | (c >> 6 & 63)), (int)(0x80 | (c & 63)));
-    else
-        fprintf(out, "%c%c%c%c", (int)(0xF0 | c >> 18), (int)(0x80 | (c >> 12 & 63)), (int)(0x80 | (c >> 6 & 63)),
-            (int)(0x80 | (c & 63)));
+    char bytes[4];
+    fwrite(bytes, 1, utf8_put(c, bytes), out);
 }
 
 static char role_letter(const struct screen_cell *c)
 {
-    /* In the order of COLOR_ROLE_LIST. */
-    static const char letter[COLOR_ROLES + 1] = "ekswpqaun.mxghiot";
+    static const char letter[COLOR_ROLES] = { [COLOR_EVICTED] = 'e',
+        [COLOR_KEPT] = 'k',
+        [COLOR_SINK] = 's',
+        [COLOR_RECENT] = 'w',
+        [COLOR_PINNED] = 'p',
+        [COLOR_HERE] = 'o',
+        [COLOR_THERE] = 't',
+        [COLOR_REQUESTED] = 'q',
+        [COLOR_APPLIED] = 'a',
+        [COLOR_USED] = 'u',
+        [COLOR_NODATA] = 'n',
+        [COLOR_TEXT] = '.',
+        [COLOR_MUTED] = 'm',
+        [COLOR_AXIS] = 'x',
+        [COLOR_GRID] = 'g',
+        [COLOR_HATCH] = 'h',
+        [COLOR_PAPER] = 'i' };
     if (c->map) return "0123456789ab"[color_step(c->value / 255.0, COLOR_STEPS)];
-    char l = c->role < COLOR_ROLES ? letter[c->role] : '?';
+    char l = c->role < COLOR_ROLES && letter[c->role] ? letter[c->role] : '?';
     if (c->attr & SCREEN_REVERSE) return l == '.' ? 'R' : (char)(l - 'a' + 'A');
     if (c->attr & SCREEN_STRUCK) return '-';
     return l == '.' && (c->attr & SCREEN_BOLD) ? '!' : l;

@@ -57,6 +57,15 @@ bool utf8_valid(const char *text)
     return true;
 }
 
+size_t utf8_put(uint32_t code, char out[4])
+{
+    if (code < 0x80) return out[0] = (char)code, 1;
+    size_t more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    out[0] = (char)((0xFF00 >> (more + 1) & 0xFF) | code >> (6 * more));
+    for (size_t i = 1; i <= more; i++) out[i] = (char)(0x80 | (code >> (6 * (more - i)) & 63));
+    return more + 1;
+}
+
 static bool in(const struct range *table, size_t n, uint32_t code)
 {
     size_t low = 0, high = n;

@@ -11,6 +11,9 @@ uint32_t utf8_next(const char **text);
 /* Whether the string is well-formed UTF-8 throughout. */
 bool utf8_valid(const char *text);
 
+/* A code point's bytes, not ended; returns their number, 1 to 4. */
+size_t utf8_put(uint32_t code, char out[4]);
+
 /* Terminal columns of a code point: 0 (combining, joiners), 1, or 2 (CJK, emoji). Own table: the C library's
  * wcwidth depends on the locale. */
 int utf8_columns(uint32_t code);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Long runs that make test has no time for, under ASan and UBSan: every fuzz target for SOAK_SECONDS (600), as many at a
-# time as there are cores, then SOAK_COMMANDS (100000) random commands and SOAK_WALKS (40) walks through time.
+# time as there are cores, then SOAK_COMMANDS (100000) random commands, 100,000 keys at the screen and SOAK_WALKS (40) walks through time.
 # usage: soak.sh [TARGET...]   writes tests/soak.log; exit 0: no finding. Needs clang with libFuzzer (libfuzzer-14-dev).
 set -u
 seconds=${SOAK_SECONDS:-600}
@@ -72,6 +72,15 @@ export KVDBG=build/asan/kvdbg
     echo "command streams: $(verdict $? "$build/stream.log"); $commands commands, $(grep -c '^ok' "$build/stream.log") scripts passed"
     TIME_SEEDS=$(seq -s ' ' "$walks") tests/time/run.sh >"$build/time.log" 2>&1
     echo "walks through time: $(verdict $? "$build/time.log"); $(grep -c '^ok' "$build/time.log") passed"
+    keys=$build/keys && mkdir -p "$keys"
+    for seed in $(seq 40); do printf 'line run\nfuzz %d 2500\n' "$seed" >"$keys/$seed.keys"; done
+    screen=0
+    for seed in $(seq 40); do
+        "$PWD/$KVDBG" -q -nx --cd "$keys" --keys "$PWD/$keys/$seed.keys" --precision f32 --threads 1 \
+            --text "A quick fox and a lazy dog." synthetic:tiny </dev/null >"$build/keys.log" 2>&1
+        [ $? -le 1 ] || { screen=$seed; break; }
+    done
+    echo "keys at the screen: $(verdict "$screen" "$build/keys.log"); 100000 keys, clicks and sizes"
     make -j"$cores" --no-print-directory build/kvdbg >"$build/large.build" 2>&1
     KVDBG=build/kvdbg tests/pictures/large.sh >"$build/large.log" 2>&1
     echo "the longest map: $(verdict $? "$build/large.log"); $(tail -1 "$build/large.log")"

@@ -28,6 +28,54 @@ static enum kv_status keys(struct tui *t, char *names, struct kv_error *err)
     return KV_OK;
 }
 
+/* Draws as often and says how long one picture took; with a focus that moves, so that what is shown is taken anew. */
+static void take_time(struct tui *t, int n)
+{
+    double start = kv_now_us();
+    for (int i = 0; i < n; i++) {
+        tui_focus(t, i % t->s->facts.n_layer, i % t->s->facts.n_head, -1);
+        tui_draw(t);
+    }
+    printf("%.2f ms a frame at %dx%d\n", (kv_now_us() - start) / 1e3 / n, t->screen.cols, t->screen.rows);
+}
+
+static uint32_t next_random(uint32_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    return *state ^= *state << 5;
+}
+
+/* Keys, clicks and sizes by chance, from a seed. Nothing that they do may end the screen. */
+static void fuzz(struct tui *t, uint32_t seed, long count)
+{
+    static const char letters[] = "cCdfFnNoOrsSiIuvwbkzygqs?/\\+-*=[]{}<>0lmxab 1234@L.";
+    uint32_t r = seed * 2654435761u + 1;
+    for (long i = 0; i < count; i++) {
+        uint32_t kind = next_random(&r) % 100, any = next_random(&r);
+        if (kind < 2) {
+            tui_resize(t, 1 + (int)(any % 70), 1 + (int)(any / 128 % 220));
+        } else if (kind < 12) {
+            t->click_row = (int)(any % (unsigned)t->screen.rows);
+            t->click_col = (int)(any / 256 % (unsigned)t->screen.cols);
+            tui_key_press(t, any >> 30 == 0 ? TUI_WHEEL_UP : any >> 30 == 1 ? TUI_WHEEL_DOWN : TUI_MOUSE);
+        } else if (kind < 45) {
+            tui_key_press(t, TUI_KEY_FIRST + (int)(any % (TUI_KEY_END - TUI_KEY_FIRST)));
+        } else if (kind < 80) {
+            tui_key_press(t, letters[any % (sizeof letters - 1)]);
+        } else if (kind < 85) {
+            tui_key_press(t, TUI_ENTER);
+        } else if (kind < 97) {
+            tui_key_press(t, (int)(any % 32));
+        } else {
+            tui_key_press(t, (int)(any % 0x2FFFF)); /* any character */
+        }
+        tui_refresh(t);
+        if (any % 3 == 0) tui_draw(t);
+        t->leaving = t->plain = t->s->leaving = false;
+    }
+}
+
 static enum kv_status step(struct tui *t, char *line, struct kv_error *err)
 {
     int a, b;
@@ -46,6 +94,14 @@ static enum kv_status step(struct tui *t, char *line, struct kv_error *err)
         t->click_row = a;
         t->click_col = b;
         press(t, TUI_MOUSE);
+    } else if (!strcmp(line, "wheel") && sscanf(rest, "%d %d", &a, &b) == 2) {
+        t->click_row = a;
+        t->click_col = b;
+        press(t, strstr(rest, "up") ? TUI_WHEEL_UP : TUI_WHEEL_DOWN);
+    } else if (!strcmp(line, "time") && sscanf(rest, "%d", &a) == 1 && a > 0) {
+        take_time(t, a);
+    } else if (!strcmp(line, "fuzz") && sscanf(rest, "%d %d", &a, &b) == 2) {
+        fuzz(t, (uint32_t)a, b);
     } else if (!strcmp(line, "dump")) {
         tui_draw(t);
         printf("--- %dx%d\n", t->screen.cols, t->screen.rows);

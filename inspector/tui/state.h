@@ -29,6 +29,8 @@ struct tui {
     int focus;                          /* window number */
     int wide_focus;                     /* the one that had it before the screen got too small for it; -1 = none */
     int zoomed;                         /* window that has the whole screen, -1 = none */
+    int grab;                           /* window that takes all keys, -1 = none */
+    int before_form;                    /* window to go back to from the form of settings, -1 = it is not shown */
     bool chord;                         /* C-x was typed */
     bool single;                        /* SingleKey mode */
     bool once;                          /* in it, the prompt is open for one command */
@@ -52,6 +54,8 @@ void command_log(struct tui *t, const char *text);
 /* Echoes a line that a key ran; moves of the focus in a row are one line. */
 void command_echo(struct tui *t, const char *line, bool move);
 bool command_key(struct tui *t, int key);
+/* Puts a beginning into the line, to be gone on with. */
+void command_put(struct tui *t, const char *text);
 bool command_empty(const struct tui *t);
 void command_ask(struct tui *t, const char *question);
 
@@ -64,6 +68,8 @@ void tui_key_press(struct tui *t, int key);
 void tui_refresh(struct tui *t);
 void tui_draw(struct tui *t);
 void tui_zoom(struct tui *t);
+/* The form of settings over everything, or back. */
+void tui_form(struct tui *t);
 void tui_focus_next(struct tui *t, int by);
 struct tui_window *tui_window_named(struct tui *t, const char *name);
 bool tui_layout(struct tui *t, const char *name);

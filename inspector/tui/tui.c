@@ -12,7 +12,7 @@
 #define PROGRESS_US 5e4 /* between two pictures of the progress bar */
 
 const struct view_ops *const view_all[] = { &view_heat, &view_attn, &view_budget, &view_tokens, &view_kept,
-    &view_stages, &view_diff, &view_command, NULL };
+    &view_stages, &view_diff, &view_command, &view_setup, NULL };
 
 /* --- windows ------------------------------------------------------------------------------------------------------ */
 
@@ -69,6 +69,7 @@ static void keep_focus(struct tui *t)
         t->focus = t->wide_focus;
         t->wide_focus = -1;
     }
+    if (t->grab >= 0 && t->window[t->grab].pane.rows <= 0) t->grab = -1;
     if (t->window[t->focus].pane.rows > 0) return;
     if (t->wide_focus < 0) t->wide_focus = t->focus;
     focus_first(t);
@@ -122,7 +123,8 @@ static void follow_edit(struct tui *t)
 {
     struct kv_where w;
     t->edited = false;
-    if (t->s->err.code || !kv_started(t->s->engine)) return; /* it was refused */
+    if (t->s->err.code) tui_say(t, "%.250s", t->s->err.text); /* the command window may be covered */
+    if (t->s->err.code || !kv_started(t->s->engine)) return;
     kv_where(t->s->engine, &w);
     if (w.phase < KV_PHASE_compress) return;
     tui_run(t, "recompress");
@@ -149,6 +151,19 @@ void tui_zoom(struct tui *t)
 {
     t->zoomed = t->zoomed < 0 ? t->focus : -1;
     place(t);
+    t->dirty = true;
+}
+
+void tui_form(struct tui *t)
+{
+    int form = (int)(tui_window_named(t, "setup") - t->window);
+    bool shown = t->zoomed == form;
+    if (!shown) t->before_form = t->focus;
+    t->zoomed = shown ? -1 : form;
+    t->grab = t->wide_focus = -1;
+    t->focus = shown && t->before_form >= 0 ? t->before_form : form;
+    place(t);
+    if (worker_idle(&t->worker)) update_shown(t);
     t->dirty = true;
 }
 
@@ -193,6 +208,12 @@ void tui_edit(struct tui *t, const char *fmt, ...)
     va_end(args);
     tui_run(t, "%s", line);
     t->edited = true;
+}
+
+void tui_grab(struct tui *t, void *self, bool on)
+{
+    t->grab = on ? (int)(window_of(t, self) - t->window) : -1;
+    t->dirty = true;
 }
 
 void tui_changed(struct tui *t)
@@ -252,9 +273,9 @@ static void take_bar(struct tui *t)
     memset(t->bar, 0, sizeof t->bar);
     snprintf(t->bar[n++], sizeof *t->bar, "%s, tick %llu", where, tick);
     snprintf(t->bar[n++], sizeof *t->bar, "policy %s %s", preset, ratio);
+    if (s->facts.synthetic) snprintf(t->bar[n++], sizeof *t->bar, "synthetic weights");
     snprintf(t->bar[n++], sizeof *t->bar, "KV %s -> %s", line_bytes((double)m.resident, resident),
         line_bytes((double)m.active, active));
-    if (s->facts.synthetic) snprintf(t->bar[n++], sizeof *t->bar, "synthetic weights");
     snprintf(t->bar[n++], sizeof *t->bar, "%.100s", s->prompt_name ? s->prompt_name : "no prompt");
     snprintf(t->bar[n++], sizeof *t->bar, "kvdbg %.100s", s->facts.name);
 }
@@ -313,28 +334,47 @@ static void draw_bottom(struct tui *t, const struct pane *all)
     } else if (t->say[0]) {
         pane_text(all, row, 1, COLOR_TEXT, SCREEN_REVERSE, t->say);
     } else {
-        pane_printf(all, row, 1, COLOR_TEXT, SCREEN_REVERSE,
-            "%sF1 Help  F5 Layout  F10 Quit  C-x o Window  C-x s SingleKey",
+        static const char *const keys[] = { "F1 Help", "F2 Setup", "F3 Search", "F4 Filter", "F5 Layout",
+            "F6 Metric", "F10 Quit", "C-x s SingleKey", "C-x o Window", "C-x 1 Zoom" };
+        int col = pane_text(all, row, 1, COLOR_TEXT, SCREEN_REVERSE,
             t->chord    ? "C-x ...  "
             : t->single ? "(SingleKey)  "
                         : "");
+        for (size_t i = 0; i < KV_COUNT(keys); i++)
+            if (col + (int)strlen(keys[i]) < all->cols)
+                col = pane_printf(all, row, col, COLOR_TEXT, SCREEN_REVERSE, "%s  ", keys[i]);
     }
+}
+
+/* A key and what it does, broken at blanks; returns the row behind it. */
+static int draw_key(const struct pane *p, int row, const struct view_key *k)
+{
+    int left = p->cols >= 60 ? 27 : 16, room = p->cols - left - 1;
+    const char *text = k->help;
+    pane_text(p, row, 1, COLOR_TEXT, SCREEN_BOLD, k->keys);
+    if ((int)strlen(k->keys) + 2 > left) row++;
+    do {
+        int n = (int)strlen(text);
+        if (n > room)
+            for (n = room; n > 1 && text[n] != ' ';) n--;
+        pane_printf(p, row++, left, COLOR_TEXT, 0, "%.*s", n, text);
+        text += n + (text[n] == ' ');
+    } while (*text && room > 1);
+    return row;
 }
 
 static void draw_help(struct tui *t, const struct pane *all)
 {
     const struct view_ops *ops = t->window[t->focus].ops;
-    struct pane p =
-        pane_part(all, 1, all->cols > 60 ? 4 : 0, all->rows - 2, all->cols > 60 ? all->cols - 8 : all->cols);
+    bool wide = all->cols > 100;
+    struct pane p = pane_part(all, 1, wide ? 4 : 0, all->rows - 2, wide ? all->cols - 8 : all->cols);
+    struct pane list = pane_part(&p, 0, 0, p.rows - 1, p.cols);
     for (int r = 0; r < p.rows; r++) pane_fill(&p, r, 0, p.cols, COLOR_TEXT, 0, ' ');
-    int row = 0;
-    pane_printf(&p, row++, 1, COLOR_TEXT, SCREEN_BOLD, "%s: %s", ops->name, ops->help);
+    pane_printf(&list, 0, 1, COLOR_TEXT, SCREEN_BOLD, "%s: %s", ops->name, ops->help);
+    int row = 2;
+    for (const struct view_key *k = ops->keys; k && k->keys; k++) row = draw_key(&list, row, k);
     row++;
-    for (const struct view_key *k = ops->keys; k && k->keys; k++)
-        pane_printf(&p, row++, 1, COLOR_TEXT, 0, "%-26s %s", k->keys, k->help);
-    row++;
-    for (const struct view_key *k = tui_keys; k->keys && row < p.rows - 1; k++)
-        pane_printf(&p, row++, 1, COLOR_TEXT, 0, "%-26s %s", k->keys, k->help);
+    for (const struct view_key *k = tui_keys; k->keys && row < list.rows; k++) row = draw_key(&list, row, k);
     pane_text(&p, p.rows - 1, 1, COLOR_MUTED, 0, "Any key goes back.");
 }
 
@@ -396,7 +436,12 @@ void tui_refresh(struct tui *t)
 
 enum kv_status tui_open(struct tui *t, struct session *s, bool threaded, struct kv_error *err)
 {
-    *t = (struct tui){ .s = s, .zoomed = -1, .wide_focus = -1, .look = { .map = &color_maps[0], .color = true } };
+    *t = (struct tui){ .s = s,
+        .zoomed = -1,
+        .wide_focus = -1,
+        .grab = -1,
+        .before_form = -1,
+        .look = { .map = &color_maps[0], .color = true } };
     enum kv_status st = screen_resize(&t->screen, 24, 80, err);
     for (int i = 0; !st && view_all[i]; i++) {
         struct tui_window *w = &t->window[t->n_window++];

@@ -9,7 +9,8 @@
 enum kv_status tui_main(struct session *s, int *exit_status);
 
 /* Runs a script of keys on a screen that is nowhere, and prints what it shows where the script says so:
- *   size 80x24 | key NAME... | type TEXT | line TEXT | click ROW COL | dump [roles] | time
+ *   size 80x24 | key NAME... | type TEXT | line TEXT | click ROW COL | wheel ROW COL up|down | dump [roles]
+ *   time FRAMES (says how long one took) | fuzz SEED KEYS (by chance)
  * Lines that begin with # are comments. */
 enum kv_status tui_script(struct session *s, const char *path, int *exit_status);
 

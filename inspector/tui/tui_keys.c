@@ -1,5 +1,6 @@
 /* What keys do, whatever window is focused: GDB's chords and SingleKey mode, htop's function keys. */
 #include <string.h>
+#include <unistd.h>
 
 #include "inspector/tui/state.h"
 
@@ -27,18 +28,29 @@ static const struct {
     { 'b', "break" },
     { 'k', "checkpoint" },
     { 'z', "policy undo" },
+    { 'e', "" }, /* by the focused window: export_key */
+    { 'y', "" },
+    { 'g', "" },
+    { '[', "" },
+    { ']', "" },
+    { '{', "" },
+    { '}', "" },
 };
 
 const struct view_key tui_keys[] = {
     { "C-x o, Tab", "The next window (Tab where nothing is typed)" },
     { "C-x 1, C-x 2", "The focused window alone, or back; the next layout" },
     { "C-x s", "SingleKey mode: c d f i n o r s u v w as in GDB, capitals go back in time" },
-    { "", "b break here, k checkpoint, z undo an edit, q leaves the mode" },
+    { "", "b break here, k checkpoint, y why, e export the picture, g go to a tick, z undo an edit" },
+    { "", "[ ] layer, { } head, q leaves the mode" },
     { "C-x a", "Leave the screen for the plain prompt; \"tui enable\" comes back" },
     { "C-c", "Stop what runs at the next stage, or drop the line" },
     { "C-l", "Draw again" },
     { "F1, ?", "This help (? in SingleKey mode)" },
+    { "F2", "Settings of the policy in a form, or back" },
+    { "F3, F4", "Search the prompt; show only what was evicted or kept" },
     { "F5", "The next layout" },
+    { "F6", "The next number in the heat window" },
     { "F10", "Quit" },
     { NULL, NULL },
 };
@@ -66,11 +78,27 @@ static void chord(struct tui *t, int key)
     }
 }
 
+/* A key of another window than the focused one, which gets the focus; where it is not shown, one says so. */
+static void key_of_window(struct tui *t, const char *name, int key)
+{
+    struct tui_window *w = tui_window_named(t, name);
+    if (w->pane.rows <= 0) {
+        tui_say(t, "The window %s is not shown here; F5 goes through the layouts.", name);
+        return;
+    }
+    t->focus = (int)(w - t->window);
+    w->ops->key(w->self, t, key);
+}
+
 static bool function_key(struct tui *t, int key)
 {
     switch (key) {
     case TUI_F1: t->help = true; return true;
+    case TUI_F2: tui_form(t); return true;
+    case TUI_F3:
+    case TUI_F4: key_of_window(t, "tokens", key); return true;
     case TUI_F5: next_layout(t); return true;
+    case TUI_F6: key_of_window(t, "heat", key); return true;
     case TUI_F10: tui_run(t, "quit"); return true;
     case TUI_BACKTAB: tui_focus_next(t, -1); return true;
     case KEY_CTRL('l'): t->redraw = true; return true;
@@ -90,6 +118,51 @@ static void interrupt(struct tui *t)
     command_log(t, "Quit\n");
 }
 
+/* Writes what the focused window shows to the first file name that is free. */
+static void export_key(struct tui *t, const struct session *s)
+{
+    static const char *const what[][2] = { { "heat", "entropy" }, { "budget", "budget" }, { "kept", "kept" },
+        { "tokens", "kept" }, { "diff", "kl" } };
+    const char *name = t->window[t->focus].ops->name;
+    char file[64], args[64] = "";
+    for (size_t i = 0; i < KV_COUNT(what); i++)
+        if (!strcmp(what[i][0], name)) snprintf(args, sizeof args, "%s", what[i][1]);
+    if (!strcmp(name, "attn")) snprintf(args, sizeof args, "attn layer %d head %d", s->layer, s->head);
+    if (!*args) {
+        tui_say(t, "The window %s has no picture.", name);
+        return;
+    }
+    for (int i = 1; i < 10000; i++) {
+        snprintf(file, sizeof file, "kvdbg-%s-%d.png", name, i);
+        if (access(file, F_OK)) break;
+    }
+    tui_run(t, "export png %s %s", file, args);
+}
+
+static void move_focus(struct tui *t, const struct session *s, int key)
+{
+    int layer = s->layer + (key == ']') - (key == '['), head = s->head + (key == '}') - (key == '{');
+    if (layer >= 0 && layer < s->facts.n_layer && head >= 0 && head < s->facts.n_head)
+        tui_focus(t, layer, head, -1);
+}
+
+static void special(struct tui *t, int key)
+{
+    const struct session *s = tui_session(t);
+    if (key == 'g') {
+        command_put(t, "advance *");
+        t->once = true;
+    } else if (!s) {
+        tui_say(t, "A command runs; C-c stops it.");
+    } else if (key == 'e') {
+        export_key(t, s);
+    } else if (key == 'y') {
+        tui_run(t, "why @%d layer %d", s->token, s->layer);
+    } else {
+        move_focus(t, s, key);
+    }
+}
+
 /* SingleKey mode; false = the key opens the prompt for one command. */
 static bool single(struct tui *t, int key)
 {
@@ -105,18 +178,27 @@ static bool single(struct tui *t, int key)
     }
     for (size_t i = 0; i < KV_COUNT(single_keys); i++) {
         if (single_keys[i].key != key) continue;
-        tui_run(t, "%s", single_keys[i].command);
+        if (*single_keys[i].command)
+            tui_run(t, "%s", single_keys[i].command);
+        else
+            special(t, key);
         return true;
     }
     return false;
 }
 
-static void click(struct tui *t)
+/* The wheel is the window's under it, whichever has the focus. */
+static void click(struct tui *t, int key)
 {
     for (int i = 0; i < t->n_window; i++) {
         struct tui_window *w = &t->window[i];
         int row = t->click_row - w->pane.top, col = t->click_col - w->pane.left;
         if (w->pane.rows <= 0 || row < -1 || row >= w->pane.rows || col < 0 || col >= w->pane.cols) continue;
+        if (key != TUI_MOUSE) {
+            bool own = w->ops->key(w->self, t, key);
+            for (int n = 0; !own && n < 3; n++) w->ops->key(w->self, t, key == TUI_WHEEL_UP ? TUI_UP : TUI_DOWN);
+            return;
+        }
         t->focus = i;
         if (row >= 0 && w->ops->click) w->ops->click(w->self, t, row, col);
     }
@@ -144,8 +226,20 @@ void tui_key_press(struct tui *t, int key)
         chord(t, key);
         return;
     }
-    if (key == TUI_MOUSE) {
-        click(t);
+    if (key == TUI_MOUSE || key == TUI_WHEEL_UP || key == TUI_WHEEL_DOWN) {
+        click(t, key);
+        return;
+    }
+    if (t->grab >= 0) {
+        const struct tui_window *grab = &t->window[t->grab];
+        if (grab->ops->key(grab->self, t, key)) return;
+        t->grab = -1;
+    }
+    if (key == TUI_ESCAPE && t->zoomed >= 0 && command_empty(t)) {
+        if (!strcmp(w->ops->name, "setup"))
+            tui_form(t);
+        else
+            tui_zoom(t);
         return;
     }
     if (function_key(t, key)) return;
@@ -159,7 +253,7 @@ void tui_key_press(struct tui *t, int key)
         return;
     }
     /* Signs begin no command, so that a window may have them where nothing is typed; letters go to the prompt. */
-    bool sign = letter && key < 128 && strchr("+-=*/[]{}<>0", key) && command_empty(t);
+    bool sign = letter && key < 128 && strchr("+-=*/\\[]{}<>0", key) && command_empty(t);
     if ((!letter || sign) && (key != TUI_ENTER || command_empty(t)) && w->ops->key(w->self, t, key)) return;
     if (key == TUI_ENTER) t->once = false;
     if (key == KEY_CTRL('d') && command_empty(t)) {

@@ -47,7 +47,7 @@ struct view_ops {
 };
 
 extern const struct view_ops view_heat, view_attn, view_budget, view_tokens, view_kept, view_stages, view_diff,
-    view_command;
+    view_command, view_setup;
 /* All of them, up to a NULL. */
 extern const struct view_ops *const view_all[];
 
@@ -64,6 +64,8 @@ bool tui_focus(struct tui *t, int layer, int head, int token);
 struct session *tui_session(struct tui *t);
 /* A sentence in the bottom line until the next key. */
 void tui_say(struct tui *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* All keys but C-c go to the view, letters too, until it lets go or does not want one. */
+void tui_grab(struct tui *t, void *self, bool on);
 /* The view wants to be updated and drawn. */
 void tui_changed(struct tui *t);
 /* The view's own pane as it was drawn last. */

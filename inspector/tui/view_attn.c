@@ -209,7 +209,9 @@ static bool key(void *self, struct tui *t, int k)
     case '=': zoom(v, 0.5); break;
     case '-': zoom(v, 2); break;
     case '0': v->zoomed = false; break;
+    case 'l':
     case '/': v->want.log = !v->want.log; break;
+    case 'm':
     case '*': v->want.pool = v->want.pool == POOL_MEAN ? POOL_MAX : POOL_MEAN; break;
     case '[':
         if (s && s->layer > 0) tui_focus(t, s->layer - 1, -1, -1);
@@ -241,7 +243,7 @@ static const struct view_key keys[] = {
     { "+ - 0", "Zoom in, out, or to everything" },
     { "Up Down Left Right", "Move the part that is shown" },
     { "[ ] { }", "The layer and the head before and after" },
-    { "/ *", "Log or linear scale; mean or max of what a cell stands for" },
+    { "/ *, l m", "Log or linear scale; mean or max of what a cell stands for" },
     { "Enter", "Work it out again after it was stopped" },
     { NULL, NULL },
 };

@@ -92,15 +92,17 @@ void command_ask(struct tui *t, const char *question)
     snprintf(view_of(t)->question, sizeof view_of(t)->question, "%s", question);
 }
 
-bool command_empty(const struct tui *t) { return view_of((struct tui *)t)->length == 0; }
-
-/* --- the line ---------------------------------------------------------------------------------------------------- */
-
 static void set_text(struct command_view *v, const char *text)
 {
     snprintf(v->text, sizeof v->text, "%s", text);
     v->length = v->at = strlen(v->text);
 }
+
+void command_put(struct tui *t, const char *text) { set_text(view_of(t), text); }
+
+bool command_empty(const struct tui *t) { return view_of((struct tui *)t)->length == 0; }
+
+/* --- the line ---------------------------------------------------------------------------------------------------- */
 
 static void insert(struct command_view *v, const char *bytes, size_t n)
 {
@@ -242,7 +244,11 @@ static bool edit_key(struct command_view *v, int key)
 static bool scroll_key(struct tui *t, struct command_view *v, int key)
 {
     int page = tui_pane(t, v).rows - 1, most = (int)(v->n < LINES ? v->n : LINES);
-    int by = key == TUI_PAGE_UP ? page : key == TUI_PAGE_DOWN ? -page : 0;
+    int by = key == TUI_PAGE_UP      ? page
+             : key == TUI_PAGE_DOWN  ? -page
+             : key == TUI_WHEEL_UP   ? 3
+             : key == TUI_WHEEL_DOWN ? -3
+                                     : 0;
     if (!by) return false;
     v->scrolled += by;
     if (v->scrolled > most - page) v->scrolled = most - page;
@@ -267,16 +273,8 @@ bool command_key(struct tui *t, int key)
     }
     if (edit_key(v, key)) return true;
     if (key < ' ' || key >= TUI_KEY_FIRST) return false;
-    char bytes[5];
-    size_t n = 0;
-    if (key < 0x80) {
-        bytes[n++] = (char)key;
-    } else {
-        int more = key < 0x800 ? 1 : key < 0x10000 ? 2 : 3;
-        bytes[n++] = (char)((0xF0 << (3 - more) & 0xFF) | key >> (6 * more));
-        while (more--) bytes[n++] = (char)(0x80 | (key >> (6 * more) & 63));
-    }
-    insert(v, bytes, n);
+    char bytes[4];
+    insert(v, bytes, utf8_put((uint32_t)key, bytes));
     return true;
 }
 

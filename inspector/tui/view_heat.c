@@ -3,11 +3,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspector/names.h"
 #include "inspector/tui/keys.h"
 #include "inspector/tui/view.h"
 
+/* What the cells show, all made of the entropy E over n keys. */
+enum metric { METRIC_ENTROPY, METRIC_KEYS, METRIC_SHARE, METRICS };
+
+static const struct {
+    const char *name, *unit, *format;
+} metrics[METRICS] = { { "entropy", "nats", " %.2f" }, { "effective keys, exp E", "keys", " %.1f" },
+    { "of the largest, E / ln n", "%", " %.0f" } };
+
 struct heat_view {
-    float *value; /* [layers][heads] nats, NaN = not there yet */
+    float *value; /* [layers][heads] of the metric, NaN = not there yet */
+    enum metric metric;
+    bool log;
     int layers, heads;
     float *mean; /* [layers] */
     int layer, head;
@@ -32,14 +43,20 @@ static void update(void *self, struct session *s)
         }
         free(v->value);
         free(v->mean);
-        *v = (struct heat_view){ .value = value, .mean = mean, .layers = layers, .heads = heads };
+        *v = (struct heat_view){
+            .value = value, .mean = mean, .layers = layers, .heads = heads, .metric = v->metric, .log = v->log
+        };
     }
     v->layer = s->layer;
     v->head = s->head;
     v->state[0] = '\0';
     size_t count = (size_t)layers * (size_t)heads;
     bool there = kv_started(s->engine) && !kv_value(s->engine, "entropy", &a, &err);
-    for (size_t i = 0; i < count; i++) v->value[i] = there ? (float)array_number(&a, i) : NAN;
+    double most = there ? log((double)kv_max(names_rows(s), 2)) : 1;
+    for (size_t i = 0; i < count; i++) {
+        double e = there ? array_number(&a, i) : NAN;
+        v->value[i] = (float)(v->metric == METRIC_KEYS ? exp(e) : v->metric == METRIC_SHARE ? 100 * e / most : e);
+    }
     v->least = INFINITY;
     v->most = -INFINITY;
     for (int l = 0; l < layers; l++) {
@@ -64,7 +81,11 @@ static void title(const void *self, char *text, size_t size)
         return;
     }
     double x = v->value[v->layer * v->heads + v->head];
-    snprintf(text, size, isnan(x) ? "L%d H%d  not there yet" : "L%d H%d  %.4f nats", v->layer, v->head, x);
+    if (isnan(x))
+        snprintf(text, size, "L%d H%d  not there yet", v->layer, v->head);
+    else
+        snprintf(text, size, "L%d H%d  %.4f %s%s%s", v->layer, v->head, x, metrics[v->metric].unit,
+            v->metric ? "  " : "", v->metric ? metrics[v->metric].name : "");
 }
 
 /* Columns of a cell, so that all heads fit where they can. */
@@ -74,19 +95,24 @@ static int cell_width(const struct heat_view *v, int cols)
     return width > 6 ? 6 : width < 1 ? 1 : width;
 }
 
+/* A value's place between the least and the most. */
+static double unit_of(const struct heat_view *v, double x)
+{
+    if (isnan(x)) return NAN;
+    if (v->most <= v->least) return 0;
+    bool log_scale = v->log && v->least > 0;
+    return log_scale ? log(x / v->least) / log(v->most / v->least) : (x - v->least) / (v->most - v->least);
+}
+
 static void draw_row(const struct heat_view *v, const struct pane *p, const struct view_look *look, int row, int l)
 {
     int width = cell_width(v, p->cols - 10);
     pane_printf(p, row, 0, COLOR_MUTED, l == v->layer ? SCREEN_BOLD : 0, "L%-3d", l);
     for (int h = 0; h < v->heads; h++) {
-        double x = v->value[l * v->heads + h], range = v->most - v->least;
+        double x = v->value[l * v->heads + h];
         char text[16] = "";
-        if (width > 5 && !isnan(x)) snprintf(text, sizeof text, " %.2f", x);
-        pane_heat(p, row, 4 + h * width, width, look->map,
-            isnan(x)    ? NAN
-            : range > 0 ? (x - v->least) / range
-                        : 0,
-            text);
+        if (width > 4 && !isnan(x)) snprintf(text, sizeof text, metrics[v->metric].format, x);
+        pane_heat(p, row, 4 + h * width, width, look->map, unit_of(v, x), text);
         if (l == v->layer && h == v->head) pane_reverse(p, row, 4 + h * width, width);
     }
     if (!isnan(v->mean[l])) pane_printf(p, row, 4 + v->heads * width + 1, COLOR_TEXT, 0, "%5.2f", v->mean[l]);
@@ -108,7 +134,8 @@ static void draw(void *self, const struct pane *p, const struct view_look *look)
         int col = pane_printf(p, p->rows - 1, 0, COLOR_MUTED, 0, "%.2f ", v->least);
         for (int i = 0; i < COLOR_STEPS; i++)
             pane_heat(p, p->rows - 1, col++, 1, look->map, i / (COLOR_STEPS - 1.0), NULL);
-        pane_printf(p, p->rows - 1, col, COLOR_MUTED, 0, " %.2f nats, linear", v->most);
+        pane_printf(p, p->rows - 1, col, COLOR_MUTED, 0, " %.2f %s, %s", v->most, metrics[v->metric].unit,
+            v->log && v->least > 0 ? "log" : "linear");
     }
 }
 
@@ -123,6 +150,12 @@ static bool key(void *self, struct tui *t, int k)
     case TUI_RIGHT: head++; break;
     case TUI_PAGE_UP: layer -= page; break;
     case TUI_PAGE_DOWN: layer += page; break;
+    case 'm':
+    case TUI_F6:
+        v->metric = (v->metric + 1) % METRICS;
+        tui_changed(t);
+        return true;
+    case 'l': v->log = !v->log; return true;
     case TUI_HOME: layer = 0; break;
     case TUI_END: layer = v->layers - 1; break;
     default: return false;
@@ -151,6 +184,8 @@ static void close_view(void *self)
 static const struct view_key keys[] = {
     { "Up Down Left Right", "Move over layers and heads: the focus of kv" },
     { "PageUp PageDown Home End", "Move over layers" },
+    { "F6, m", "The next number: entropy, effective keys (exp E), share of the largest entropy (E / ln n)" },
+    { "l", "Log or linear scale (m and l in SingleKey mode)" },
     { NULL, NULL },
 };
 
