@@ -22,6 +22,9 @@ int kv_cache_slots(const struct kv_engine *e, int layer, int32_t *pos, int room)
  * kv_attention does: out[rows][hidden]. */
 enum kv_status kv_hidden(struct kv_engine *e, int layer, int first, int rows, float *out, struct kv_error *err);
 
+/* Rows of a pass of prefill or ask in the request that runs, whatever engine.segment has been set to since. */
+int kv_pass_rows(const struct kv_engine *e);
+
 /* One stage of the pass under the cursor. */
 struct kv_cost {
     enum kv_stage stage;

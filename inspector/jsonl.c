@@ -321,13 +321,14 @@ static bool plain_line(struct line_source *src, char **text, size_t *cap)
     bool got = jsonl_line(src->ctx, INPUT_LINE, &line);
     *text = line.text;
     *cap = line.cap;
+    src->line += got;
     return got;
 }
 
 /* Whoever sends an object, or a token, gets an answer, even to a comment. */
 static void answer_command(struct session *s, const struct jsonl_request *request)
 {
-    struct line_source src = { .read = plain_line, .ctx = stdin };
+    struct line_source src = { .read = plain_line, .ctx = stdin, .line = 1 };
     const char *command = request->command + strspn(request->command, " \t\r");
     session_interrupted(); /* meant for nothing: none ran */
     if (strchr(command, '\n')) {

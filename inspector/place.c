@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/look.h"
 #include "inspector/run.h"
 #include "inspector/session.h"
 #include "inspector/tokens.h"
@@ -23,11 +24,7 @@ static bool pass_begins(const struct kv_where *now, const struct kv_where *befor
 /* Positions that the pass beginning here reads; false where it reads none of the prompt. */
 static bool pass_rows(struct session *s, const struct kv_where *now, int *first, int *end)
 {
-    char text[32] = "0";
-    struct kv_error ignored;
-    int n = length_of(s, "tok"), total = n;
-    kv_get(s->engine, "engine.segment", text, sizeof text, &ignored);
-    int segment = (int)strtol(text, NULL, 10);
+    int n = length_of(s, "tok"), total = n, segment = kv_pass_rows(s->engine);
     *first = now->pass * segment;
     if (now->phase == KV_PHASE_ask) {
         *first += n;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/look.h"
 #include "inspector/events.h"
 #include "inspector/frames.h"
 #include "inspector/jsonl.h"
@@ -36,9 +37,7 @@ static void rows_text(struct session *s, const struct kv_where *w, const char *n
 {
     struct kv_array ids;
     struct kv_error ignored;
-    char setting[32] = "0";
-    kv_get(s->engine, "engine.segment", setting, sizeof setting, &ignored);
-    long segment = strtol(setting, NULL, 10), total = 0;
+    long segment = kv_pass_rows(s->engine), total = 0;
     if (!kv_value(s->engine, name, &ids, &ignored)) total = (long)ids.dim[0];
     long first = w->pass * segment, last = first + segment < total ? first + segment : total;
     snprintf(text, size, "rows %ld-%ld of %ld", first, last - 1, total);

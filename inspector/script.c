@@ -262,6 +262,8 @@ struct reaction cmd_source(struct session *s, const char *args)
     if (words.count && !strcmp(words.word[0], "-png")) {
         if (words.count != 2 && words.count != 3)
             return refuse(s, KV_BAD_ARG, "Argument required (PNG file with a recipe, and where to draw it again).");
+        if (words.count == 3 && s->options->readonly)
+            return refuse(s, KV_UNSUPPORTED, "source -png FILE TO is not allowed with --readonly.");
         return rerun_picture(s, words.word[1], words.count == 3 ? words.word[2] : NULL);
     }
     bool loud = words.count && !strcmp(words.word[0], "-v"), trace = s->trace;

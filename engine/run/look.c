@@ -129,6 +129,8 @@ enum kv_status kv_cache_rows(const struct kv_engine *e, bool values, int layer, 
     return status;
 }
 
+int kv_pass_rows(const struct kv_engine *e) { return e->used.segment ? e->used.segment : e->set.segment; }
+
 /* --- costs ---------------------------------------------------------------------------------------------------------- */
 
 static double matrix_bytes(const struct kv_matrix *m)

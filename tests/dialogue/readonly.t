@@ -10,3 +10,9 @@ export csv is not allowed with --readonly.
 export csv is not allowed with --readonly.
 status 1
 
+## a picture drawn again goes nowhere else
+$ kvdbg -q -nx -batch --precision f32 -p tests/dialogue/fox.txt -ex run -ex 'export png '$T'/x.png entropy' synthetic:tiny >/dev/null; kvdbg -q -nx -batch --readonly synthetic:tiny -ex 'source -png '$T'/x.png '$T'/y.png'; echo "status $?"; ls $T
+source -png FILE TO is not allowed with --readonly.
+status 1
+x.png
+
