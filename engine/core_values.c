@@ -259,8 +259,8 @@ enum kv_status core_attention(
         return st_bad(f, err, "tensor \"%s\" is no square of floating-point numbers", name);
     size_t r = (size_t)t->dim[0], width = st_type_bytes[t->type];
     if ((size_t)first + (size_t)rows > r)
-        return kv_fail(
-            err, KV_BAD_ARG, "Rows %d-%d out of range; this core file has %zu.", first, first + rows - 1, r);
+        return kv_fail(err, KV_BAD_ARG, "Rows %d-%d out of range; this core file has %zu (0-%zu).", first,
+            first + rows - 1, r, r - 1);
     memset(out, 0, (size_t)rows * stride * sizeof *out);
     void *row = kv_alloc(r, width);
     if (!row) return kv_fail(err, KV_NO_MEMORY, "No memory for an attention row of %zu keys.", r);
