@@ -1,6 +1,6 @@
 /* Core files: a page of the engine's public contract beside engine.h. A core holds what a started request knows, its
  * weights apart, in one .safetensors file. It opens as an engine that can be looked at without its model or a GPU:
- * kv_value, kv_attention, kv_where, kv_get, kv_memory, kv_time, kv_describe and the tokens' texts answer as the live
+ * kv_value, kv_attention, kv_where, kv_get, kv_memory, kv_time, kv_describe, look.h and the tokens' texts answer as the live
  * request did, bit for bit; kv_twin gives the comparison that was made before. What would run, and kv_set, answers
  * KV_NOT_NOW with KV_CORE_CANNOT_RUN; what the core does not hold, KV_NOT_NOW with "NAME is not in this core file".
  *
@@ -20,12 +20,14 @@
  *     +columns     columns F32 [L][H][n]
  *   pieces of the tokens that occur, and of the 64 best logits: piece.id I32 [m] ascending, piece.start I32 [m + 1]
  *     into piece.bytes U8 [*]
+ *   costs F64 [*][6]: the stages of the pass under the cursor (stage, layer, tick, us, flops, bytes of look.h)
  *   +attn l.h      attn.l.h F32 [r][r], probabilities by query row and key position of all r tokens that were read
  *   +kv            resident.k.l resident.v.l [G][len][d] of the prefill, active.k.l active.v.l [G][len][d] that decode
  *                  reads, in the cache's own type, active.pos.l I32 [len] their positions
  *   __metadata__   all texts. "format" "kvdbg-core", "format.version" "1", "program";
  *     model.path .arch .name .layers .hidden .ffn .heads .kv-heads .head-dim .vocabulary .context .sliding-window
- *     .weight-bytes .synthetic ("on", "off"); phase pass layer stage tick branch tail (tokens behind the prefill),
+ *     .weight-bytes .synthetic ("on", "off"); phase pass layer stage tick branch item tail (stage of
+ *     the pass; tokens behind the prefill),
  *     history.compress .highest; every setting under its name, those that compress ran with as compress.policy.*;
  *     backend; mem.NAME in bytes; time.PHASE "US TOKENS"; and the notes of whoever wrote it
  *   Only tok, format, model.layers, .heads, .vocabulary and phase must be there: another program's core need not hold

@@ -102,7 +102,7 @@ static enum kv_status read_place(struct kv_engine *e, struct kv_error *err)
 {
     const struct st_file *f = &e->core->file;
     const char *stage = st_note(f, "stage");
-    int64_t pass = 0, layer = -1, tick = 0, branch = 0, highest = 0, compress = 0;
+    int64_t pass = 0, layer = -1, tick = 0, branch = 0, highest = 0, compress = 0, item = 0;
     int phase = named(st_note(f, "phase"), kv_phase_name, KV_PHASE_COUNT);
     if (phase < KV_PHASE_prefill) return st_bad(f, err, "its metadata names no phase of a started request");
     int at = named(stage, kv_stage_name, KV_STAGE_COUNT);
@@ -112,10 +112,12 @@ static enum kv_status read_place(struct kv_engine *e, struct kv_error *err)
     if (!status) status = number(f, "layer", -1, e->model->shape.n_layer - 1, -1, &layer, err);
     if (!status) status = number(f, "tick", 0, INT64_MAX, 0, &tick, err);
     if (!status) status = number(f, "branch", 0, INT32_MAX, 0, &branch, err);
+    if (!status) status = number(f, "item", 0, INT32_MAX, 0, &item, err);
     if (!status) status = number(f, "history.compress", 0, INT64_MAX, 0, &compress, err);
     if (!status) status = number(f, "history.highest", tick, INT64_MAX, tick, &highest, err);
     e->at = (struct kv_where){ (enum kv_phase)phase, (int)pass, (int)layer,
         phase == KV_PHASE_done ? KV_STAGE_COUNT : (enum kv_stage)at, (uint64_t)tick, (int)branch };
+    e->core->item = (int)item;
     e->compress_tick = (uint64_t)compress;
     e->in_place = !e->used.snapshot;
     e->past.highest = (uint64_t)highest;
@@ -310,6 +312,7 @@ static enum kv_status read_values(struct kv_engine *e, struct kv_error *err)
     status = number(f, "tail", 0, most, most ? most - 1 : 0, &tail, err);
     e->run.tail_len = (int)tail;
     if (!status) status = read_progress(e, err);
+    if (!status) status = core_read_costs(e, err);
     if (!status) status = read_pins(e, "pins", "pins.budget", &e->pins, err);
     if (!status) status = read_pins(e, "compress.pins", "compress.pins.budget", &e->sel.pins, err);
     return status ? status : read_pieces(e, err);

@@ -55,6 +55,7 @@ void core_free(struct core *c)
     if (!c) return;
     for (int i = 0; i < CORE_VALUES; i++) free((void *)c->value[i].data);
     st_close(&c->file);
+    free(c->cost);
     free(c);
 }
 
@@ -66,10 +67,10 @@ const char *kv_core_note(const struct kv_engine *e, const char *key)
 
 /* --- elements ------------------------------------------------------------------------------------------------- */
 
-static bool is_real(enum st_type t) { return t == ST_F64 || t == ST_F32 || t == ST_F16 || t == ST_BF16; }
-static bool is_whole(enum st_type t) { return t < ST_F8_E4M3 && !is_real(t); }
+bool core_is_real(enum st_type t) { return t == ST_F64 || t == ST_F32 || t == ST_F16 || t == ST_BF16; }
+static bool is_whole(enum st_type t) { return t < ST_F8_E4M3 && !core_is_real(t); }
 
-static double element(enum st_type type, const void *data, size_t i)
+double core_element(enum st_type type, const void *data, size_t i)
 {
     switch (type) {
     case ST_F64: return ((const double *)data)[i];
@@ -125,7 +126,7 @@ static void *read_elements(
                     : kv_fail(err, KV_NO_MEMORY, "No memory for the %zu elements of %s.", count, v->name);
     double least = v->range == 'k' || v->range == 'p' ? -1 : 0, most = most_of(e, v->range);
     for (size_t i = 0; !status && i < count; i++) {
-        double x = element(t->type, raw, i);
+        double x = core_element(t->type, raw, i);
         if (v->range && !(x >= least && x <= most))
             status = st_bad(f, err, "element %zu of tensor \"%s\" is %.0f, out of range (%.0f to %.0f)", i, v->name,
                 x, least, most);
@@ -143,7 +144,7 @@ static enum kv_status check_shape(
 {
     const struct st_file *f = &e->core->file;
     const struct kv_shape *s = &e->model->shape;
-    if (v->range ? !is_whole(t->type) : !is_real(t->type))
+    if (v->range ? !is_whole(t->type) : !core_is_real(t->type))
         return st_bad(f, err, "tensor \"%s\" is %s, expected %s numbers", v->name, st_type_name[t->type],
             v->range ? "whole" : "floating-point");
     if (t->n_dim != (int)strlen(v->dims))
@@ -255,7 +256,7 @@ enum kv_status core_attention(
         return kv_fail(err, KV_NOT_NOW,
             "attn of layer %d head %d is not in this core file; gcore +attn %d.%d writes it.", layer, head, layer,
             head);
-    if (!is_real(t->type) || t->n_dim != 2 || t->dim[0] != t->dim[1])
+    if (!core_is_real(t->type) || t->n_dim != 2 || t->dim[0] != t->dim[1])
         return st_bad(f, err, "tensor \"%s\" is no square of floating-point numbers", name);
     size_t r = (size_t)t->dim[0], width = st_type_bytes[t->type];
     if ((size_t)first + (size_t)rows > r)
@@ -268,7 +269,7 @@ enum kv_status core_attention(
     for (int i = 0; i < rows && !status; i++) {
         status = st_read(f, t, (uint64_t)(first + i) * r * width, r * width, row, err);
         for (size_t j = 0; !status && j < r && j < stride; j++)
-            out[(size_t)i * stride + j] = (float)element(t->type, row, j);
+            out[(size_t)i * stride + j] = (float)core_element(t->type, row, j);
     }
     free(row);
     return status;

@@ -1,13 +1,10 @@
 /* Writing a core file: first the list of its tensors, which gives every size, then tensor after tensor from what the
  * engine has. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "engine/core_output.h"
 #include "engine/core_parts.h"
 #include "engine/state.h"
 #include "engine/text/utf8.h"
@@ -41,6 +38,7 @@ struct plan_of_core {
     int n_text;
     int32_t *piece_id, *piece_start;
     char *piece_bytes;
+    double *cost;
     char *header;
     size_t header_bytes;
 };
@@ -52,6 +50,7 @@ static void plan_close(struct plan_of_core *p)
     free(p->piece_id);
     free(p->piece_start);
     free(p->piece_bytes);
+    free(p->cost);
     free(p->header);
 }
 
@@ -253,6 +252,30 @@ static enum kv_status add_pins(
     return add_memory(p, budgets, ST_I32, (size_t)pins->n_layer, pins->budget, err);
 }
 
+/* What the stages of the pass under the cursor cost. */
+static enum kv_status add_costs(struct plan_of_core *p, struct kv_error *err)
+{
+    int now, n = kv_pass_costs(p->e, NULL, 0, &now);
+    const uint64_t dim[] = { (uint64_t)n, CORE_COST_FIELDS };
+    if (!n) return KV_OK;
+    struct kv_cost *cost = kv_alloc((size_t)n, sizeof *cost);
+    p->cost = kv_alloc((size_t)n * CORE_COST_FIELDS, sizeof *p->cost);
+    struct item *item = cost && p->cost ? add(p, "costs", ST_F64, 2, dim, err) : NULL;
+    if (item) {
+        kv_pass_costs(p->e, cost, n, &now);
+        for (int i = 0; i < n; i++) {
+            const double row[CORE_COST_FIELDS] = { cost[i].stage, cost[i].layer, (double)cost[i].tick, cost[i].us,
+                cost[i].flops, cost[i].bytes };
+            memcpy(p->cost + i * CORE_COST_FIELDS, row, sizeof row);
+        }
+        item->source = FROM_MEMORY;
+        item->data = p->cost;
+    }
+    free(cost);
+    if (!item) return kv_fail(err, KV_NO_MEMORY, "No memory for the costs of %d stages.", n);
+    return note_number(p, "item", now, err);
+}
+
 /* --- pieces --------------------------------------------------------------------------------------------------- */
 
 static void mark(uint8_t *used, size_t n_vocab, const int32_t *id, int n)
@@ -432,6 +455,7 @@ static enum kv_status plan_make(
     if (!status) status = add_memory(p, "n_kept", ST_I32, (size_t)e->model->shape.n_layer, e->sel.n_kept, err);
     if (!status) status = add_pins(p, "pins", "pins.budget", e->pins, err);
     if (!status) status = add_pins(p, "compress.pins", "compress.pins.budget", e->sel.pins, err);
+    if (!status) status = add_costs(p, err);
     if (!status) status = add_pieces(p, err);
     for (int i = 0; i < want->n_map && !status; i++) status = add_map(p, want->layer[i], want->head[i], err);
     if (!status && want->part[KV_CORE_KV]) status = add_caches(p, err);
@@ -452,28 +476,6 @@ enum kv_status kv_core_size(
 
 /* --- writing -------------------------------------------------------------------------------------------------- */
 
-struct output {
-    const char *path;
-    char *temp; /* NULL = not made */
-    FILE *file;
-    uint64_t done, total;
-    struct kv_engine *e;
-};
-
-static enum kv_status cannot(const struct output *o, int why, struct kv_error *err)
-{
-    return kv_fail(err, KV_IO, "Cannot write %.300s: %s.", o->path, strerror(why));
-}
-
-static enum kv_status put(struct output *o, const void *data, size_t bytes, struct kv_error *err)
-{
-    if (bytes && fwrite(data, 1, bytes, o->file) != bytes) return cannot(o, errno, err);
-    o->done += bytes;
-    engine_progress(o->e, "core file", (double)o->done, (double)o->total);
-    if (!engine_stopped(o->e)) return KV_OK;
-    return kv_fail(err, KV_STOPPED, "Stopped on request.");
-}
-
 static enum kv_status put_map(struct output *o, const struct item *item, struct kv_error *err)
 {
     size_t r = (size_t)item->tensor.dim[0];
@@ -484,7 +486,7 @@ static enum kv_status put_map(struct output *o, const struct item *item, struct 
     for (size_t i = 0; i < r && !status; i += ATTENTION_ROWS) {
         size_t n = kv_min(r - i, ATTENTION_ROWS);
         status = kv_attention(o->e, item->layer, item->head, (int)i, (int)n, block, r, err);
-        if (!status) status = put(o, block, n * r * sizeof *block, err);
+        if (!status) status = output_put(o, block, n * r * sizeof *block, err);
     }
     free(block);
     return status;
@@ -506,7 +508,7 @@ static enum kv_status put_slots(
     void *host = kv_alloc(bytes, 1);
     if (!host) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu bytes of keys and values.", bytes);
     enum kv_status status = f->be->read(f->ctx, host, from, bytes, err);
-    if (!status) status = put(o, host, bytes, err);
+    if (!status) status = output_put(o, host, bytes, err);
     free(host);
     return status;
 }
@@ -529,49 +531,11 @@ static enum kv_status put_item(struct output *o, const struct item *item, struct
     switch (item->source) {
     case FROM_VALUE:
         status = kv_value(o->e, item->name, &a, err);
-        return status ? status : put(o, a.data, (size_t)item->tensor.bytes, err);
+        return status ? status : output_put(o, a.data, (size_t)item->tensor.bytes, err);
     case FROM_ATTENTION: return put_map(o, item, err);
     case FROM_CACHE: return put_cache(o, item, err);
-    default: return put(o, item->data, (size_t)item->tensor.bytes, err);
+    default: return output_put(o, item->data, (size_t)item->tensor.bytes, err);
     }
-}
-
-/* A new file beside the one to be; its name does not hold the other's, which may be as long as a name can be. */
-static enum kv_status open_output(struct output *o, struct kv_error *err)
-{
-    const char *slash = strrchr(o->path, '/');
-    int folder = slash ? (int)(slash - o->path) + 1 : 0, fd = -1;
-    for (unsigned n = 0; n < 10000; n++) {
-        if (asprintf(&o->temp, "%.*s.kvdbg-%ld-%u.tmp", folder, o->path, (long)getpid(), n) < 0) {
-            o->temp = NULL;
-            return kv_fail(err, KV_NO_MEMORY, "No memory for a file name.");
-        }
-        fd = open(o->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST) break;
-        free(o->temp);
-        o->temp = NULL;
-    }
-    int why = errno;
-    o->file = fd >= 0 ? fdopen(fd, "wb") : NULL;
-    if (o->file) return KV_OK;
-    if (fd >= 0) {
-        close(fd);
-        unlink(o->temp);
-    }
-    free(o->temp);
-    o->temp = NULL;
-    return cannot(o, why, err);
-}
-
-/* Synced and renamed; whatever failed, the temporary name goes. */
-static enum kv_status close_output(struct output *o, enum kv_status status, struct kv_error *err)
-{
-    if (o->file && !status && (fflush(o->file) || fsync(fileno(o->file)))) status = cannot(o, errno, err);
-    if (o->file && fclose(o->file) && !status) status = cannot(o, errno, err);
-    if (o->temp && !status && rename(o->temp, o->path)) status = cannot(o, errno, err);
-    if (o->temp && status) unlink(o->temp);
-    free(o->temp);
-    return status;
 }
 
 enum kv_status kv_core_write(
@@ -582,10 +546,10 @@ enum kv_status kv_core_write(
     enum kv_status status = plan_make(&p, e, want, err);
     o.total = p.header_bytes;
     for (int i = 0; i < p.n_item; i++) o.total += p.item[i].tensor.bytes;
-    if (!status) status = open_output(&o, err);
-    if (!status) status = put(&o, p.header, p.header_bytes, err);
+    if (!status) status = output_open(&o, err);
+    if (!status) status = output_put(&o, p.header, p.header_bytes, err);
     for (int i = 0; i < p.n_item && !status; i++) status = put_item(&o, &p.item[i], err);
-    status = close_output(&o, status, err);
+    status = output_close(&o, status, err);
     plan_close(&p);
     return status;
 }

@@ -157,7 +157,7 @@ enum kv_status kv_attention(
 enum kv_status kv_hidden(struct kv_engine *e, int layer, int first, int rows, float *out, struct kv_error *err)
 {
     enum kv_status status = check_probe(e, layer, first, rows, err);
-    if (!status && e->core) status = kv_fail(err, KV_NOT_NOW, KV_CORE_CANNOT_RUN);
+    if (!status && e->core) status = kv_fail(err, KV_NOT_NOW, "hidden is not in this core file.");
     struct probe p = { .e = e, .layer = layer, .head = -1 };
     return status ? status : run_probe(&p, first, rows, out, (size_t)e->model->shape.hidden, err);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/core.h"
+#include "engine/core_parts.h"
 #include "engine/state.h"
 #include "kernels/blocks.h"
 
@@ -37,11 +37,13 @@ static int tail_tokens(const struct kv_engine *e, int layer)
 
 int kv_cache_tokens(const struct kv_engine *e, int layer)
 {
+    if (e->core) return layer >= 0 && layer < e->model->shape.n_layer ? core_cache_tokens(e, layer) : 0;
     return there(e, layer) ? prompt_tokens(e, layer) + tail_tokens(e, layer) : 0;
 }
 
 int kv_cache_slots(const struct kv_engine *e, int layer, int32_t *pos, int room)
 {
+    if (e->core && layer >= 0 && layer < e->model->shape.n_layer) return core_cache_slots(e, layer, pos, room);
     if (!there(e, layer)) return 0;
     bool selected = e->sel.n_kept && e->sel.n_kept[layer] >= 0;
     const int32_t *kept = selected ? e->sel.kept + (size_t)layer * (size_t)e->n : NULL;
@@ -104,18 +106,18 @@ enum kv_status kv_cache_rows(const struct kv_engine *e, bool values, int layer, 
     const struct kv_shape *s = &e->model->shape;
     size_t width = (size_t)s->head_dim;
     if (!e->started) return kv_fail(err, KV_NOT_NOW, "The request is not being run.");
-    if (e->core) return kv_fail(err, KV_NOT_NOW, "%s is not in this core file.", values ? "v" : "k");
     if (layer < 0 || layer >= s->n_layer)
         return kv_fail(
             err, KV_BAD_ARG, "Layer %d out of range; model has %d (0-%d).", layer, s->n_layer, s->n_layer - 1);
     if (kv_head < 0 || kv_head >= s->n_kv_head)
         return kv_fail(err, KV_BAD_ARG, "KV head %d out of range; model has %d (0-%d).", kv_head, s->n_kv_head,
             s->n_kv_head - 1);
-    int tokens = kv_cache_tokens(e, layer), prompt = tokens ? prompt_tokens(e, layer) : 0;
+    int tokens = kv_cache_tokens(e, layer), prompt = tokens && !e->core ? prompt_tokens(e, layer) : 0;
     if (!tokens) return kv_fail(err, KV_NOT_NOW, "Layer %d has read no token yet.", layer);
     if (first < 0 || n < 1 || first > tokens - n)
         return kv_fail(err, KV_BAD_ARG, "Tokens %d-%lld out of range; layer %d has read %d (0-%d).", first,
             (long long)first + n - 1, layer, tokens, tokens - 1);
+    if (e->core) return core_cache_rows(e, values, layer, kv_head, first, n, out, err);
     bool resident = e->resident.span[layer].cap;
     int from_prompt = first < prompt ? (first + n < prompt ? n : prompt - first) : 0;
     enum kv_status status = KV_OK;
@@ -209,7 +211,8 @@ static void compress_cost(const struct kv_engine *e, struct kv_cost *c)
 
 int kv_pass_costs(const struct kv_engine *e, struct kv_cost *out, int room, int *now)
 {
-    const struct plan *plan = e->started && !e->core ? step_plan(e) : NULL;
+    if (e->core) return core_costs(e, out, room, now);
+    const struct plan *plan = e->started ? step_plan(e) : NULL;
     *now = e->item;
     if (!plan) return 0;
     for (int i = 0; i < plan->n && i < room; i++) {

@@ -2,6 +2,7 @@
  * one sentence. */
 #include "engine/core.h"
 #include "engine/history.h"
+#include "engine/look.h"
 #include "engine/safetensors.h"
 #include "tests/tap.h"
 
@@ -108,6 +109,31 @@ static void same_rest(struct kv_engine *live, struct kv_engine *core)
     }
 }
 
+/* Keys, values, slots, and what stages cost. */
+static void same_caches(struct kv_engine *live, struct kv_engine *core)
+{
+    struct kv_cost x[64], y[64];
+    float a[16], b[16];
+    int32_t p[300], q[300];
+    int here, there, n = kv_pass_costs(live, x, 64, &here);
+    CHECK(kv_pass_costs(core, y, 64, &there) == n && here == there && !memcmp(x, y, (size_t)n * sizeof *x),
+        "the stages cost something else");
+    for (int l = 0; l < 3; l++) {
+        int tokens = kv_cache_tokens(live, l), slots = kv_cache_slots(live, l, p, 300);
+        CHECK(kv_cache_tokens(core, l) == tokens, "layer %d has %d tokens, had %d", l, kv_cache_tokens(core, l),
+            tokens);
+        CHECK(kv_cache_slots(core, l, q, 300) == slots && !memcmp(p, q, (size_t)slots * sizeof *p),
+            "slots of layer %d", l);
+        for (int i = 0; i < 4 * tokens; i++) {
+            bool values = i & 1;
+            int head = i >> 1 & 1;
+            REQUIRE(!kv_cache_rows(live, values, l, head, i / 4, 1, a, &err), "%s", err.text);
+            REQUIRE(!kv_cache_rows(core, values, l, head, i / 4, 1, b, &err), "%s", err.text);
+            REQUIRE(!memcmp(a, b, sizeof a), "layer %d, token %d has other keys or values", l, i / 4);
+        }
+    }
+}
+
 static void round_trip(const char *question)
 {
     struct kv_model *model = NULL, *none = NULL;
@@ -130,6 +156,7 @@ static void round_trip(const char *question)
         kv_core_note(core, "odd"));
     same_values(e, core);
     same_texts(e, core);
+    same_caches(e, core);
     same_rest(e, core);
     kv_engine_close(core);
     kv_model_close(none);

@@ -1,0 +1,136 @@
+/* Keys, values and slots of a core file that has them (+kv), and what the stages of its pass cost. */
+#include "engine/core_parts.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/state.h"
+
+/* "resident.k.3"; NULL where the file does not have it, or not in a shape that can be. */
+static const struct st_tensor *cache_tensor(const struct kv_engine *e, const char *room, char which, int layer)
+{
+    const struct kv_shape *s = &e->model->shape;
+    char name[48];
+    snprintf(name, sizeof name, "%s.%c.%d", room, which, layer);
+    const struct st_tensor *t = st_find(&e->core->file, name);
+    bool fits = t && core_is_real(t->type) && t->n_dim == 3 && t->dim[0] == (uint64_t)s->n_kv_head &&
+                t->dim[2] == (uint64_t)s->head_dim && t->dim[1] < INT32_MAX;
+    return fits ? t : NULL;
+}
+
+static int n_kept(const struct kv_engine *e, int layer)
+{
+    return e->sel.n_kept[layer] < 0 ? 0 : e->sel.n_kept[layer];
+}
+
+/* Tokens behind the prompt that the layer has read. */
+static int tail_tokens(const struct kv_engine *e, int layer)
+{
+    const struct st_tensor *active = cache_tensor(e, "active", 'k', layer);
+    int tail = active ? (int)active->dim[1] - n_kept(e, layer) : e->run.tail_len;
+    return tail > 0 ? tail : 0;
+}
+
+static int prompt_tokens(const struct kv_engine *e, int layer)
+{
+    const struct st_tensor *resident = cache_tensor(e, "resident", 'k', layer);
+    return resident && (int)resident->dim[1] < e->n ? (int)resident->dim[1] : e->n;
+}
+
+int core_cache_tokens(const struct kv_engine *e, int layer)
+{
+    return prompt_tokens(e, layer) + tail_tokens(e, layer);
+}
+
+int core_cache_slots(const struct kv_engine *e, int layer, int32_t *pos, int room)
+{
+    const struct kv_array *kept = &e->core->value[core_value_index("kept")];
+    bool selected = e->sel.n_kept[layer] >= 0 && kept->data;
+    int prompt = prompt_tokens(e, layer), tail = tail_tokens(e, layer), n = 0;
+    for (int j = 0; j < prompt; j++) {
+        if (selected && !((const uint8_t *)kept->data)[(size_t)layer * (size_t)e->n + (size_t)j]) continue;
+        if (n < room) pos[n] = j;
+        n++;
+    }
+    for (int i = 0; i < tail; i++, n++)
+        if (n < room) pos[n] = e->n + i;
+    return n;
+}
+
+/* Slots [slot, slot + n) of one head, as f32. */
+static enum kv_status read_slots(const struct kv_engine *e, const struct st_tensor *t, int kv_head, int slot, int n,
+    float *out, struct kv_error *err)
+{
+    size_t d = (size_t)t->dim[2], width = st_type_bytes[t->type], count = (size_t)n * d;
+    void *raw = kv_alloc(count, width);
+    if (!raw) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu keys or values.", count);
+    uint64_t at = ((uint64_t)kv_head * t->dim[1] + (uint64_t)slot) * d * width;
+    enum kv_status status = st_read(&e->core->file, t, at, count * width, raw, err);
+    for (size_t i = 0; i < count && !status; i++) out[i] = (float)core_element(t->type, raw, i);
+    free(raw);
+    return status;
+}
+
+enum kv_status core_cache_rows(
+    struct kv_engine *e, bool values, int layer, int kv_head, int first, int n, float *out, struct kv_error *err)
+{
+    char which = values ? 'v' : 'k';
+    const struct st_tensor *resident = cache_tensor(e, "resident", which, layer);
+    const struct st_tensor *active = cache_tensor(e, "active", which, layer);
+    int prompt = prompt_tokens(e, layer), slots = active ? (int)active->dim[1] : 0, d = e->model->shape.head_dim;
+    int32_t *pos = kv_alloc((size_t)slots + 1, sizeof *pos);
+    if (!pos) return kv_fail(err, KV_NO_MEMORY, "No memory for %d slots.", slots);
+    enum kv_status status = KV_OK;
+    if (!resident && !active)
+        status = kv_fail(err, KV_NOT_NOW, "%c is not in this core file; gcore +kv writes it.", which);
+    int there = status ? 0 : core_cache_slots(e, layer, pos, slots);
+    for (int i = 0, slot = 0; i < n && !status; i++) {
+        float *row = out + (size_t)i * (size_t)d;
+        if (first + i < prompt && resident) {
+            status = read_slots(e, resident, kv_head, first + i, 1, row, err);
+            continue;
+        }
+        while (slot < there && slot < slots && pos[slot] < first + i) slot++;
+        if (slot < there && slot < slots && pos[slot] == first + i)
+            status = read_slots(e, active, kv_head, slot, 1, row, err);
+        else
+            for (int c = 0; c < d; c++) row[c] = NAN;
+    }
+    free(pos);
+    return status;
+}
+
+int core_costs(const struct kv_engine *e, struct kv_cost *out, int room, int *now)
+{
+    const struct core *c = e->core;
+    *now = c->item;
+    for (int i = 0; i < c->n_cost && i < room; i++) out[i] = c->cost[i];
+    return c->n_cost;
+}
+
+enum kv_status core_read_costs(struct kv_engine *e, struct kv_error *err)
+{
+    struct core *c = e->core;
+    const struct st_tensor *t = st_find(&c->file, "costs");
+    if (!t) return KV_OK;
+    bool fits = t->type == ST_F64 && t->n_dim == 2 && t->dim[1] == CORE_COST_FIELDS && t->dim[0] < 1 << 20;
+    if (!fits) return st_bad(&c->file, err, "tensor \"costs\" is not F64 [*][%d]", CORE_COST_FIELDS);
+    size_t n = (size_t)t->dim[0];
+    double *raw = kv_alloc(n * CORE_COST_FIELDS, sizeof *raw);
+    c->cost = kv_alloc(n, sizeof *c->cost);
+    enum kv_status status = raw && c->cost ? st_read(&c->file, t, 0, (size_t)t->bytes, raw, err)
+                                           : kv_fail(err, KV_NO_MEMORY, "No memory for %zu stages.", n);
+    for (size_t i = 0; i < n && !status; i++) {
+        const double *f = raw + i * CORE_COST_FIELDS;
+        bool right = f[0] >= 0 && f[0] < KV_STAGE_COUNT && f[1] >= -1 && f[1] < e->model->shape.n_layer &&
+                     f[2] >= 0 && f[2] < 0x1p53;
+        if (!right) status = st_bad(&c->file, err, "row %zu of tensor \"costs\" is no stage", i);
+        if (right)
+            c->cost[i] = (struct kv_cost){ (enum kv_stage)f[0], (int)f[1], (uint64_t)f[2], f[3], f[4], f[5] };
+    }
+    free(raw);
+    if (!status) c->n_cost = (int)n;
+    return status;
+}
