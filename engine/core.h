@@ -17,9 +17,10 @@
  *     [L], -1 = the solver's: the user's edits now, and those that compress ran with
  *     +scores      score F32 [L][n], rank I32 [L][n]
  *     +entropy_q   entropy_q F32 [L][H][n]
- *     +columns     columns F32 [L][H][n]
+ *     +columns     columns F32 [L][H][n], and what else the selector has read: stats.window, stats.last alike
  *   pieces of the tokens that occur, and of the 64 best logits: piece.id I32 [m] ascending, piece.start I32 [m + 1]
  *     into piece.bytes U8 [*]
+ *   prompt.text U8 [*]: the prompt as the user gave it
  *   costs F64 [*][6]: the stages of the pass under the cursor (stage, layer, tick, us, flops, bytes of look.h)
  *   +attn l.h      attn.l.h F32 [r][r], probabilities by query row and key position of all r tokens that were read
  *   +kv            resident.k.l resident.v.l [G][len][d] of the prefill, active.k.l active.v.l [G][len][d] that decode
@@ -63,6 +64,8 @@ struct kv_core_want {
     int layer[KV_CORE_MAPS], head[KV_CORE_MAPS], n_map;
     const struct kv_core_note *note;
     int n_note;
+    const char *text; /* the prompt as the user gave it; NULL = none */
+    size_t text_bytes;
 };
 
 /* Bytes of the file that kv_core_write would make now, by part; their sum is its size. KV_NOT_NOW before a request is
@@ -82,5 +85,7 @@ enum kv_status kv_core_open(
 const char *kv_core_path(const struct kv_engine *e);
 /* A text of its metadata, NULL where it has none; borrowed. */
 const char *kv_core_note(const struct kv_engine *e, const char *key);
+/* The prompt as the user gave it, with a NUL behind it; borrowed, empty where it has none. */
+const char *kv_core_text(const struct kv_engine *e, size_t *bytes);
 
 #endif

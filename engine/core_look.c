@@ -73,8 +73,8 @@ static enum kv_status read_slots(const struct kv_engine *e, const struct st_tens
     return status;
 }
 
-enum kv_status core_cache_rows(
-    struct kv_engine *e, bool values, int layer, int kv_head, int first, int n, float *out, struct kv_error *err)
+enum kv_status core_cache_rows(const struct kv_engine *e, bool values, int layer, int kv_head, int first, int n,
+    float *out, struct kv_error *err)
 {
     char which = values ? 'v' : 'k';
     const struct st_tensor *resident = cache_tensor(e, "resident", which, layer);

@@ -221,6 +221,18 @@ static enum kv_status read_pieces(struct kv_engine *e, struct kv_error *err)
     return status;
 }
 
+static enum kv_status read_text(struct core *c, struct kv_error *err)
+{
+    const struct st_tensor *t = st_find(&c->file, "prompt.text");
+    if (!t) return KV_OK;
+    if (t->type != ST_U8 || t->n_dim != 1) return st_bad(&c->file, err, "tensor \"prompt.text\" is not U8 [*]");
+    c->text = kv_alloc(t->bytes + 1, 1);
+    if (!c->text)
+        return kv_fail(err, KV_NO_MEMORY, "No memory for a prompt of %llu bytes.", (unsigned long long)t->bytes);
+    c->n_text = (size_t)t->bytes;
+    return st_read(&c->file, t, 0, c->n_text, c->text, err);
+}
+
 /* Runs that ascend without touching each other's tokens, of layers and tokens that there are. */
 static bool runs_fit(const struct kv_engine *e, const int32_t *run, size_t n)
 {
@@ -253,6 +265,17 @@ static enum kv_status read_pins(
     }
     *pins = (struct pins){ 1, e->model->shape.n_layer, (int)(n_run / 4), budget, (struct pin_run *)(void *)run };
     *out = pins;
+    return KV_OK;
+}
+
+/* kv_why finds a layer's forced tokens by its budget. */
+static enum kv_status copy_budget(struct kv_engine *e, struct kv_error *err)
+{
+    const struct kv_array *a = &e->core->value[core_value_index("budget.app")];
+    if (!a->data) return KV_OK;
+    e->sel.budget = kv_alloc(a->dim[0], sizeof *e->sel.budget);
+    if (!e->sel.budget) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu layers.", a->dim[0]);
+    memcpy(e->sel.budget, a->data, a->dim[0] * sizeof *e->sel.budget);
     return KV_OK;
 }
 
@@ -312,7 +335,9 @@ static enum kv_status read_values(struct kv_engine *e, struct kv_error *err)
     status = number(f, "tail", 0, most, most ? most - 1 : 0, &tail, err);
     e->run.tail_len = (int)tail;
     if (!status) status = read_progress(e, err);
+    if (!status) status = copy_budget(e, err);
     if (!status) status = core_read_costs(e, err);
+    if (!status) status = read_text(e->core, err);
     if (!status) status = read_pins(e, "pins", "pins.budget", &e->pins, err);
     if (!status) status = read_pins(e, "compress.pins", "compress.pins.budget", &e->sel.pins, err);
     return status ? status : read_pieces(e, err);

@@ -40,6 +40,8 @@ const struct core_value core_values[CORE_VALUES] = {
     { "score", KV_CORE_SCORES, KV_F32, "Ln", 0, "attention", { "layer", "position" } },
     { "rank", KV_CORE_SCORES, KV_I32, "Ln", 'k', "", { "layer", "position" } },
     { "entropy_q", KV_CORE_ENTROPY_Q, KV_F32, "LHn", 0, "nats", { "layer", "head", "row" } },
+    { "stats.window", KV_CORE_COLUMNS, KV_F32, "LHn", 0, "attention", { "layer", "head", "position" } },
+    { "stats.last", KV_CORE_COLUMNS, KV_F32, "LHn", 0, "attention", { "layer", "head", "position" } },
     { "columns", KV_CORE_COLUMNS, KV_F32, "LHn", 0, "attention", { "layer", "head", "position" } },
 };
 
@@ -56,6 +58,7 @@ void core_free(struct core *c)
     for (int i = 0; i < CORE_VALUES; i++) free((void *)c->value[i].data);
     st_close(&c->file);
     free(c->cost);
+    free(c->text);
     free(c);
 }
 
@@ -63,6 +66,12 @@ const char *kv_core_path(const struct kv_engine *e) { return e->core ? e->core->
 const char *kv_core_note(const struct kv_engine *e, const char *key)
 {
     return e->core ? st_note(&e->core->file, key) : NULL;
+}
+
+const char *kv_core_text(const struct kv_engine *e, size_t *bytes)
+{
+    *bytes = e->core ? e->core->n_text : 0;
+    return *bytes ? e->core->text : "";
 }
 
 /* --- elements ------------------------------------------------------------------------------------------------- */
@@ -243,6 +252,31 @@ enum kv_status core_value_get(struct kv_engine *e, const char *name, struct kv_a
         return kv_fail(err, KV_NOT_NOW, "%s is not in this core file.", name);
     return kv_fail(err, KV_NOT_NOW, "%s is not in this core file; gcore +%s writes it.", name,
         kv_core_part_name[core_values[i].part]);
+}
+
+enum kv_status core_stats(
+    struct kv_engine *e, unsigned needs, int layer, struct kv_stats *out, struct kv_error *err)
+{
+    const struct kv_shape *s = &e->model->shape;
+    *out = (struct kv_stats){ .layer = layer,
+        .n = e->n,
+        .n_head = s->n_head,
+        .n_kv_head = s->n_kv_head,
+        .sliding_window = e->set.sliding ? s->sliding_window : 0 };
+    const struct {
+        unsigned need;
+        const char *name;
+        const float **to;
+    } kinds[] = { { KV_NEED_COLUMNS, "columns", &out->columns }, { KV_NEED_WINDOW, "stats.window", &out->window },
+        { KV_NEED_LAST, "stats.last", &out->last } };
+    for (size_t i = 0; i < KV_COUNT(kinds); i++) {
+        struct kv_array a;
+        if (!(needs & kinds[i].need)) continue;
+        enum kv_status status = core_value_get(e, kinds[i].name, &a, err);
+        if (status) return status;
+        *kinds[i].to = (const float *)a.data + (size_t)layer * a.dim[1] * a.dim[2];
+    }
+    return KV_OK;
 }
 
 enum kv_status core_attention(

@@ -6,6 +6,7 @@
 
 #include "engine/core_output.h"
 #include "engine/core_parts.h"
+#include "engine/policy/score.h"
 #include "engine/state.h"
 #include "engine/text/utf8.h"
 
@@ -14,7 +15,7 @@
 #define MOST_NOTES     192
 
 /* Where a tensor's bytes come from. */
-enum source { FROM_VALUE, FROM_MEMORY, FROM_ATTENTION, FROM_CACHE };
+enum source { FROM_VALUE, FROM_MEMORY, FROM_ATTENTION, FROM_CACHE, FROM_STATS };
 
 struct item {
     struct st_tensor tensor;
@@ -209,6 +210,25 @@ static struct item *add(struct plan_of_core *p, const char *name, enum st_type t
     return item;
 }
 
+/* Sums over the last rows, where the policy that compress ran with has read them. */
+static enum kv_status add_stats(struct plan_of_core *p, const struct core_value *v, struct kv_error *err)
+{
+    const struct kv_engine *e = p->e;
+    const struct kv_policy *policy = &e->sel.policy;
+    const struct kv_shape *s = &e->model->shape;
+    const uint64_t dim[] = { (uint64_t)s->n_layer, (uint64_t)s->n_head, (uint64_t)e->n };
+    bool last = !strcmp(v->name, "stats.last");
+    if (!e->sel.allocated || (e->in_place && e->at.tick > e->compress_tick)) return KV_OK;
+    unsigned needs = policy_selector_needs(policy, policy_selector_at(policy->selector));
+    if (!(needs & (last ? KV_NEED_LAST : KV_NEED_WINDOW))) return KV_OK;
+    struct item *item = add(p, v->name, ST_F32, 3, dim, err);
+    if (!item) return KV_NO_MEMORY;
+    item->part = v->part;
+    item->source = FROM_STATS;
+    item->which = last ? 'l' : 'w';
+    return KV_OK;
+}
+
 /* A value as kv_value has it, if it is there; what a part is about must be there. */
 static enum kv_status add_value(struct plan_of_core *p, const struct core_value *v, struct kv_error *err)
 {
@@ -217,6 +237,7 @@ static enum kv_status add_value(struct plan_of_core *p, const struct core_value 
     };
     struct kv_array a;
     uint64_t dim[4];
+    if (!strncmp(v->name, "stats.", 6)) return add_stats(p, v, err);
     enum kv_status status = kv_value(p->e, v->name, &a, err);
     if (status == KV_NOT_NOW && v->part == KV_CORE_BASE) return KV_OK;
     if (status) return status;
@@ -455,6 +476,7 @@ static enum kv_status plan_make(
     if (!status) status = add_memory(p, "n_kept", ST_I32, (size_t)e->model->shape.n_layer, e->sel.n_kept, err);
     if (!status) status = add_pins(p, "pins", "pins.budget", e->pins, err);
     if (!status) status = add_pins(p, "compress.pins", "compress.pins.budget", e->sel.pins, err);
+    if (!status && want->text) status = add_memory(p, "prompt.text", ST_U8, want->text_bytes, want->text, err);
     if (!status) status = add_costs(p, err);
     if (!status) status = add_pieces(p, err);
     for (int i = 0; i < want->n_map && !status; i++) status = add_map(p, want->layer[i], want->head[i], err);
@@ -524,6 +546,25 @@ static enum kv_status put_cache(struct output *o, const struct item *item, struc
     return status;
 }
 
+/* Working them out uses the buffers of a pass under way. */
+static enum kv_status put_stats(struct output *o, const struct item *item, struct kv_error *err)
+{
+    struct kv_engine *e = o->e;
+    struct parked parked = { 0 };
+    struct kv_stats stats;
+    unsigned need = item->which == 'l' ? KV_NEED_LAST : KV_NEED_WINDOW;
+    bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
+    enum kv_status status = live ? pass_park(&e->pass, &parked, err) : KV_OK;
+    if (status) return status;
+    for (int l = 0; l < e->model->shape.n_layer && !status; l++) {
+        status = record_stats(&e->record, need, l, e->sel.policy.window, &e->resident.span[l], &stats, err);
+        size_t bytes = (size_t)e->model->shape.n_head * (size_t)e->n * sizeof(float);
+        if (!status) status = output_put(o, item->which == 'l' ? stats.last : stats.window, bytes, err);
+    }
+    enum kv_status back = live ? pass_unpark(&e->pass, &parked, status ? NULL : err) : KV_OK;
+    return status ? status : back;
+}
+
 static enum kv_status put_item(struct output *o, const struct item *item, struct kv_error *err)
 {
     struct kv_array a;
@@ -534,6 +575,7 @@ static enum kv_status put_item(struct output *o, const struct item *item, struct
         return status ? status : output_put(o, a.data, (size_t)item->tensor.bytes, err);
     case FROM_ATTENTION: return put_map(o, item, err);
     case FROM_CACHE: return put_cache(o, item, err);
+    case FROM_STATS: return put_stats(o, item, err);
     default: return output_put(o, item->data, (size_t)item->tensor.bytes, err);
     }
 }

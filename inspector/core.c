@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "engine/core.h"
+#include "inspector/edits.h"
 #include "inspector/hash.h"
 #include "inspector/line.h"
 #include "inspector/progress.h"
@@ -91,16 +92,17 @@ static void say_size(struct session *s, const uint64_t *bytes)
     fputc('\n', s->out);
 }
 
-static enum kv_status write_core(struct session *s, struct wish *w, const struct target *t)
+static enum kv_status write_core(struct session *s, struct wish *w, const struct target *t, const char *edits)
 {
     uint64_t bytes[KV_CORE_PARTS];
-    char prompt_bytes[32], focus[64];
-    snprintf(prompt_bytes, sizeof prompt_bytes, "%zu", s->prompt_bytes);
+    char focus[64];
+    w->want.text = s->prompt;
+    w->want.text_bytes = s->prompt_bytes;
     snprintf(focus, sizeof focus, "%d %d %d", s->layer, s->head, s->token);
     const struct kv_core_note note[] = { { "program", "kvdbg " KVDBG_VERSION }, { "model.sha256", s->model_sha },
-        { "prompt.name", s->prompt_name }, { "prompt.bytes", prompt_bytes }, { "prompt.sha256", s->prompt_sha },
-        { "chat", s->chat ? "on" : "off" }, { "focus", focus }, { "stop", s->stop_reason },
-        { "compress.title", s->policy_title }, { "compress.policy", s->policy }, { "question.text", s->question } };
+        { "prompt.name", s->prompt_name }, { "prompt.sha256", s->prompt_sha }, { "chat", s->chat ? "on" : "off" },
+        { "focus", focus }, { "stop", s->stop_reason }, { "compress.title", s->policy_title },
+        { "compress.policy", s->policy }, { "question.text", s->question }, { "edits", edits } };
     struct kv_core_note given[KV_COUNT(note)];
     w->want.note = given;
     for (size_t i = 0; i < KV_COUNT(note); i++)
@@ -127,7 +129,10 @@ struct reaction cmd_gcore(struct session *s, const char *args)
     if (t.compare) /* times differ from run to run: the bytes cannot be the same */
         return refuse(
             s, KV_IO, "%.300s is there already and is not this session's work; -f overwrites it.", t.path);
-    if (write_core(s, &w, &t) || target_close(s, &t) || hash_file(t.path, sha, &s->err)) return failed(s);
+    char *edits = edits_write(s);
+    enum kv_status st = write_core(s, &w, &t, edits);
+    free(edits);
+    if (st || target_close(s, &t) || hash_file(t.path, sha, &s->err)) return failed(s);
     unsigned long long size = stat(t.path, &info) ? 0 : (unsigned long long)info.st_size;
     fprintf(s->out, "Saved corefile %s: %s bytes, sha256 %s%s\n", t.path, line_thousands(size, bytes), sha,
         session_mark(s));
@@ -152,10 +157,12 @@ static enum kv_status take_notes(struct session *s)
     free(s->prompt);
     free(s->prompt_name);
     free(s->question);
-    s->prompt = kv_strdup("");
+    const char *text = kv_core_text(s->engine, &s->prompt_bytes);
+    s->prompt = kv_alloc(s->prompt_bytes + 1, 1);
+    if (s->prompt) memcpy(s->prompt, text, s->prompt_bytes);
     s->prompt_name = kv_strdup(note(s, "prompt.name", "unknown"));
     s->question = kv_strdup(kv_core_note(s->engine, "question.text"));
-    s->prompt_bytes = strtoull(note(s, "prompt.bytes", "0"), NULL, 10);
+    edits_read(s, note(s, "edits", ""));
     s->chat = !strcmp(note(s, "chat", "off"), "on");
     s->policy = kv_strdup(kv_core_note(s->engine, "compress.policy"));
     snprintf(s->policy_title, sizeof s->policy_title, "%s", note(s, "compress.title", ""));

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/core.h"
 #include "inspector/line.h"
 #include "inspector/location.h"
 #include "inspector/rows.h"
@@ -163,6 +164,43 @@ struct reaction cmd_info_edits(struct session *s, const char *args)
     return DONE;
 }
 
+char *edits_write(const struct session *s)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = s->edits && s->edits->n ? open_memstream(&text, &size) : NULL;
+    for (int i = 0; out && i < s->edits->n; i++) {
+        const struct edit *e = &s->edits->list[i];
+        fprintf(
+            out, "%d %d %llu\t%s\t%s\n", e->number, (int)e->state, (unsigned long long)e->tick, e->place, e->text);
+    }
+    if (out && fclose(out)) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+void edits_read(struct session *s, const char *text)
+{
+    for (const char *end; (end = strchr(text, '\n')); text = end + 1) {
+        struct edit read = { 0 };
+        int state, used = 0;
+        unsigned long long tick;
+        bool fits = sscanf(text, "%9d %1d %19llu%n", &read.number, &state, &tick, &used) == 3 &&
+                    state >= EDIT_DONE && state <= EDIT_PASSED && text[used] == '\t';
+        const char *place = text + used + 1, *what = fits ? memchr(place, '\t', (size_t)(end - place)) : NULL;
+        struct edit *e = what && (size_t)(what - place) < sizeof read.place ? grow(s) : NULL;
+        if (!e || !(read.text = strndup(what + 1, (size_t)(end - what - 1)))) return;
+        read.state = (enum edit_state)state;
+        read.tick = tick;
+        memcpy(read.place, place, (size_t)(what - place));
+        *e = read;
+        s->edits->last = read.number;
+        s->edits->n++;
+    }
+}
+
 /* --- what an edit does to the budgets ------------------------------------------------------------------------------ */
 
 /* Budgets [n_layer] of the next compress; NULL where they are not known yet. */
@@ -234,12 +272,14 @@ static struct reaction step_log(struct session *s, bool back)
 
 struct reaction cmd_policy_undo(struct session *s, const char *args)
 {
+    if (kv_core_path(s->engine)) return refuse(s, KV_NOT_NOW, "%s", KV_CORE_CANNOT_RUN);
     if (*args) return refuse(s, KV_BAD_ARG, "policy undo takes back the last edit, and no argument.");
     return step_log(s, true);
 }
 
 struct reaction cmd_policy_redo(struct session *s, const char *args)
 {
+    if (kv_core_path(s->engine)) return refuse(s, KV_NOT_NOW, "%s", KV_CORE_CANNOT_RUN);
     if (*args) return refuse(s, KV_BAD_ARG, "policy redo does the last undone edit again, and takes no argument.");
     return step_log(s, false);
 }

@@ -27,4 +27,9 @@ void edits_after(struct session *s, struct edits_watch *watch, const char *path,
 /* With another prompt or model, and at the session's end: the log belongs to the old one. */
 void edits_forget(struct session *s);
 
+/* The log as text, for a core file: a line an edit. NULL = none, or no memory. The caller frees it. */
+char *edits_write(const struct session *s);
+/* Takes such a text for the log; its edits can be looked at, not undone. */
+void edits_read(struct session *s, const char *text);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "engine/core_parts.h"
 #include "engine/policy/score.h"
 #include "engine/policy/select.h"
 #include "engine/state.h"
@@ -46,8 +47,9 @@ static enum kv_status explain(
     struct kv_stats stats;
     uint8_t *forced = mask_of(e, layer);
     enum kv_status status =
-        forced ? record_stats(&e->record, needs, layer, p->window, &e->resident.span[layer], &stats, err)
-               : kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", e->n);
+        !forced   ? kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", e->n)
+        : e->core ? core_stats(e, needs, layer, &stats, err)
+                  : record_stats(&e->record, needs, layer, p->window, &e->resident.span[layer], &stats, err);
     const struct policy_scored scored = { p, &stats, 0, forced, e->sel.seed };
     if (!status) status = policy_explain(&scored, position, part, head, &out->n_part, err);
     free(forced);
@@ -61,6 +63,28 @@ static enum kv_status explain(
     return KV_OK;
 }
 
+static enum kv_status gone(struct kv_error *err)
+{
+    return kv_fail(err, KV_NOT_NOW,
+        "The parts of a score need the prompt's keys, which are compacted in place: set engine.snapshot on, then "
+        "run again.");
+}
+
+static enum kv_status core_why(
+    struct kv_engine *e, int layer, int position, struct kv_why *out, double *head, struct kv_error *err)
+{
+    struct kv_array score;
+    enum kv_status status = core_value_get(e, "score", &score, err);
+    if (status) return status;
+    *out =
+        (struct kv_why){ .score =
+                             (double)((const float *)score.data)[(size_t)layer * (size_t)e->n + (size_t)position] };
+    if (!policy_selector_at(e->sel.policy.selector)->parts) return KV_OK;
+    if (e->in_place) return gone(err);
+    if (!e->sel.budget) return kv_fail(err, KV_NOT_NOW, "budget.app is not in this core file.");
+    return explain(e, layer, position, out, head, err);
+}
+
 enum kv_status kv_why(
     struct kv_engine *e, int layer, int position, struct kv_why *out, double *head, struct kv_error *err)
 {
@@ -68,14 +92,10 @@ enum kv_status kv_why(
     bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
     enum kv_status status = check(e, layer, position, err);
     if (status) return status;
-    if (e->core) return kv_fail(err, KV_NOT_NOW, "The parts of a score are not in this core file.");
+    if (e->core) return core_why(e, layer, position, out, head, err);
     *out = (struct kv_why){ .score = (double)e->sel.score[(size_t)layer * (size_t)e->n + (size_t)position] };
     if (!policy_selector_at(e->sel.policy.selector)->parts) return KV_OK;
-    if (e->in_place)
-        return kv_fail(err, KV_NOT_NOW,
-            "The parts of a score need the prompt's keys, which are compacted in place: set engine.snapshot on, "
-            "then "
-            "run again.");
+    if (e->in_place) return gone(err);
     if (live) status = pass_park(&e->pass, &parked, err);
     if (status) return status;
     status = explain(e, layer, position, out, head, err);

@@ -7,7 +7,7 @@ same() {
     kvdbg -q -nx -batch --keep-going -c "$T/core" -ex 'echo #look\n' -x "$T/look" >"$T/core.out" 2>&1
     for f in "$T/live.out" "$T/core.out"; do sed -e '1,/^#look/d' -e '/^peak /d' -e '/^.bpnum/d' -e '/^Stops visited/d' -e '/^  made of/d' -e '/^  heads /d' "$f" >"$f.cut"; done
     if diff "$T/live.out.cut" "$T/core.out.cut" >"$T/same.diff" && [ "$(wc -l <"$T/live.out.cut")" -gt 300 ]; then echo "the same"; fi
-    head -n 40 "$T/same.diff"
+    sed -e 's/^/: /' -e 40q "$T/same.diff"
 }
 parts="+scores +entropy_q +columns +kv +attn 1.2"
 cat >"$T/look" <<'END'
@@ -80,6 +80,36 @@ print budget.rule
 kv
 kv layer 1 head 2 token 3
 print entropy[]
+print k[1][0][5]
+print v[2][1][-1][3]
+print pos[1]
+print cut
+print margin[2]
+print budget.rule
+print budget.floor
+backtrace
+frame 2
+info frame
+up
+info locals
+info args
+info registers
+info line
+info source
+info threads
+info scope
+info signals
+disassemble
+whatis score
+ptype reason
+whatis k
+x/4f E[0]
+x/3i tok[5]
+x/2s tok[5]
+context
+info edits
+show policy -diff
+why budget 1
 print nonsense
 prompt
 question

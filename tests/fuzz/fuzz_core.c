@@ -6,6 +6,8 @@
  * tests/fuzz/core_seeds.c writes them. Built from this file and the engine's core, text and value files with
  * -DKV_HAVE_CJSON; the rest of the engine is linked as it is. */
 #include "engine/core.h"
+#include "engine/edit.h"
+#include "engine/look.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -70,6 +72,15 @@ static void ask(struct kv_engine *e, const struct kv_model_facts *f)
     if (status) check_sentence(&err, status);
     kv_where(e, &where);
     kv_describe(e, text, sizeof text);
+    for (int l = 0; l < f->n_layer && l < 4; l++) {
+        int32_t pos[16];
+        int tokens = kv_cache_tokens(e, l), now;
+        struct kv_cost cost[4];
+        sink += (uint64_t)kv_cache_slots(e, l, pos, 16) + (uint64_t)kv_pass_costs(e, cost, 4, &now);
+        for (int i = 0; i < tokens && i < 8 && f->head_dim <= 64; i++)
+            if ((status = kv_cache_rows(e, i & 1, l, 0, i, 1, row, &err))) check_sentence(&err, status);
+    }
+    sink += strlen(kv_policy_title(e, KV_POLICY_COMPRESSED, text, sizeof text));
     status = kv_step(e, KV_UNIT_STAGE, &err);
     if (status != KV_NOT_NOW || strcmp(err.text, KV_CORE_CANNOT_RUN)) abort();
     sink += where.tick + strlen(text);

@@ -133,7 +133,8 @@ def main():
     text, oracle = Text(MODEL), Oracle(MODEL, attention="eager")
     model, config = oracle.model, oracle.model.config
     with open(a.prompt) as f:
-        ids = text.encode(text.chat(f.read().rstrip("\n")))
+        prompt = f.read().rstrip("\n")
+    ids = text.encode(text.chat(prompt))
     n, layers = len(ids), config.num_hidden_layers
     press, program = None, "transformers " + importlib.metadata.version("transformers")
     if a.press:
@@ -157,6 +158,7 @@ def main():
         "budget.req": budget.astype(np.float32), "budget.app": budget, "budget.used": held + len(tokens) - 1,
         "budget.total": np.array([budget.sum()] * 2, np.int32), "kept": kept.astype(np.uint8), "reason": reason,
         "n_kept": held, "score": score.astype(np.float32), "rank": rank, "cut": cut.astype(np.float32),
+        "prompt.text": np.frombuffer(prompt.encode(), np.uint8),
     }
     if heads is not None:
         values["kept.heads"] = heads.astype(np.uint8)

@@ -51,7 +51,7 @@ function value() { return pick("0.5 0.25 1 0 -1 4 16 3 8 seed uniform window sum
 function what() { return pick("entropy score kept budget attn attn\\ layer\\ 1\\ head\\ 0 nothing") }
 
 function command(    r) {
-    r = int(rand() * 64)
+    r = int(rand() * 65)
     if (r < 4) return pick("run start starti run start kill detach set\\ kv\\ read-floor\\ 0.5")
     if (r < 12) return pick("step next stepi nexti s n si ni continue c finish until u fin") " " maybe(pick("1 2 3 5 0 -1 x"))
     if (r < 16) return pick("reverse-step reverse-next reverse-stepi reverse-continue reverse-finish rs rn rc rsi back forward when") " " maybe(pick("1 2"))
@@ -89,7 +89,15 @@ function command(    r) {
     if (r == 60) return "if " expr(0) "\n" command() "\n" maybe("else\n" command() "\n") "end"
     if (r == 61) return "set $n = 0\nwhile $n < 3\n" command() "\nset $n = $n + 1\nend"
     if (r == 62) return rand() < 0.3 ? "delete" : "commands " maybe("1") "\n" maybe("silent\n") "print $tick\nend"
+    if (r == 64) return core()
     return pick("question prompt") " " pick("-none -text\\ abc \"Why?\" -text /nonexistent")
+}
+
+# A core file of the request, at times one that is looked at before the request begins anew.
+function core(    line) {
+    line = "gcore -f c " maybe(pick("+scores +kv +columns +entropy_q +nothing")) maybe(" +attn 1.2") "\n" simple()
+    if (rand() < 0.5) return line
+    return line "\ncore-file c\n" simple() "\n" simple() "\n" simple() "\n" simple() "\ncore-file\nprompt fox.txt\n" pick("run start")
 }
 
 # A command of one line, for where blocks do not nest.

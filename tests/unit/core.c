@@ -33,7 +33,13 @@ static struct kv_engine *run(struct kv_model **model, const char *question)
 static struct kv_core_want everything(void)
 {
     static const struct kv_core_note note[] = { { "chat", "off" }, { "odd", "a\xFF\"\\\n\xC3\xA9" } };
-    struct kv_core_want want = { .layer = { 0, 2, 0 }, .head = { 1, 3, 1 }, .n_map = 3, .note = note, .n_note = 2 };
+    struct kv_core_want want = { .layer = { 0, 2, 0 },
+        .head = { 1, 3, 1 },
+        .n_map = 3,
+        .note = note,
+        .n_note = 2,
+        .text = "as\0told",
+        .text_bytes = 7 };
     for (int i = 0; i < KV_CORE_PARTS; i++) want.part[i] = true;
     return want;
 }
@@ -154,6 +160,8 @@ static void round_trip(const char *question)
     CHECK(kv_core_path(core) && !kv_core_path(e), "who is the core");
     CHECK(!strcmp(kv_core_note(core, "odd"), "a\xEF\xBF\xBD\"\\\n\xC3\xA9"), "a note is \"%s\"",
         kv_core_note(core, "odd"));
+    size_t n;
+    CHECK(!memcmp(kv_core_text(core, &n), "as\0told", 8) && n == 7, "the text has %zu bytes", n);
     same_values(e, core);
     same_texts(e, core);
     same_caches(e, core);
