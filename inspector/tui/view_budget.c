@@ -118,11 +118,12 @@ static void draw(void *self, const struct pane *p, const struct view_look *look)
     int col = 4;
     for (size_t i = 0; i < KV_COUNT(shown); i++) {
         char ascii[2] = { color_roles[shown[i]].ascii, '\0' };
+        if (col + 3 + (int)strlen(color_roles[shown[i]].name) > legend.cols) break;
         col = pane_text(&legend, 0, col, shown[i], 0, look->ascii ? ascii : color_roles[shown[i]].utf8);
         col = pane_printf(&legend, 0, col, COLOR_AXIS, 0, " %s ", color_roles[shown[i]].name);
     }
-    pane_text(&legend, 0, col, COLOR_PINNED, SCREEN_BOLD, ">");
-    pane_text(&legend, 0, col + 1, COLOR_AXIS, 0, " next");
+    if (col + 6 <= legend.cols) pane_text(&legend, 0, col, COLOR_PINNED, SCREEN_BOLD, ">");
+    if (col + 6 <= legend.cols) pane_text(&legend, 0, col + 1, COLOR_AXIS, 0, " next");
     pane_text(p, 0, p->cols - 22, COLOR_AXIS, 0, "   req   app  used");
     for (int i = 0; i < rows && v->top + i < v->layers; i++) draw_bar(v, p, 1 + i, v->top + i, look);
 }
