@@ -152,10 +152,12 @@ static bool happened(
     bool yes;
     bool back = stop->watch && s->backward; /* where the value was another, before the place that made it so */
     if (!back && !near(stop, now, before)) return false;
+    bool read =
+        stop->reads && reads_near(stop->reads, now) && reads_happened(s, stop->reads, now, quiet ? NULL : &said);
     if (stop->event)
         yes = catch_happened(s, stop->event, now, before, quiet ? NULL : &said);
-    else if (stop->reads && reads_near(stop->reads, now) && (!stop->watch || !s->backward))
-        yes = reads_happened(s, stop->reads, now, quiet ? NULL : &said);
+    else if (read || (stop->reads && !stop->watch))
+        yes = read;
     else if (stop->reads && watch_void(stop->watch)) { /* a kept set that appears has evicted nothing */
         watch_reset(s, stop->watch);
         yes = false;
