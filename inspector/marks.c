@@ -22,7 +22,7 @@ struct place {
     struct kv_mark *mark;
     struct kv_where where; /* its branch is the latest in which the request stood there */
     char *policy;          /* as session->policy */
-    char title[96];        /* as session->policy_title */
+    char title[sizeof((struct session *)0)->policy_title];
 };
 
 struct checkpoint {
