@@ -89,7 +89,8 @@ enum kv_status beside_policy(struct session *s, const char *preset, struct kv_en
     const char *names[KV_COUNT(totals) + 1] = { "policy.preset" }, *values[KV_COUNT(totals) + 1] = { preset };
     char text[KV_COUNT(totals)][80];
     int count = 1;
-    for (size_t i = 0; i < KV_COUNT(totals) && !st; i++) {
+    bool whole = !strcmp(preset, "full"); /* its total is everything */
+    for (size_t i = whole ? KV_COUNT(totals) - 1 : 0; i < KV_COUNT(totals) && !st; i++) {
         st = kv_policy_get(s->engine, KV_POLICY_COMPRESSED, totals[i], text[i], sizeof text[i], &s->err);
         if (st || !strcmp(text[i], "unset")) continue;
         names[count] = totals[i];

@@ -8,7 +8,7 @@
 /* The prompt, the question and the reply so far, all read by a prefill that keeps everything. The caller closes it. */
 enum kv_status beside_full(struct session *s, struct kv_engine **out);
 
-/* The prompt, compressed by a preset with the session's total. */
+/* The prompt, compressed by a preset with the session's total; full keeps everything. */
 enum kv_status beside_policy(struct session *s, const char *preset, struct kv_engine **out);
 
 #endif

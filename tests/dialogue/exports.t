@@ -158,3 +158,5 @@ Num  Undone     Tick  Place                  Edit
 3    n            27  compress:0 allocate    kv evict 2 layer 0
 4    n            27  compress:0 allocate    set budget L2 60
 
+## against the full cache, nothing is kept here only
+$ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex 'set decode.tokens 3' -ex run -ex 'heat kept -vs full' | tail -n +4
