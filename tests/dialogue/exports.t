@@ -160,3 +160,11 @@ Num  Undone     Tick  Place                  Edit
 
 ## against the full cache, nothing is kept here only
 $ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex 'set decode.tokens 3' -ex run -ex 'heat kept -vs full' | tail -n +4
+Kept here less kept there (f32, cpu, synthetic weights: timing only)
+   0    10   20   30   40   50   60   70   80   90
+L0   ============================-                
+L1   ============================-                
+L2   ============================-                
+-1 [=-. +*#] 1 share kept
+linear scale, each cell the mean of 1x2
+
