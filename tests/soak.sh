@@ -1,6 +1,6 @@
 #!/bin/sh
 # Long runs that make test has no time for, under ASan and UBSan: every fuzz target for SOAK_SECONDS (600), as many at a
-# time as there are cores, then SOAK_COMMANDS (100000) random commands, 100,000 keys at the screen and SOAK_WALKS (40) walks through time.
+# time as there are cores, then SOAK_COMMANDS (100000) random commands and SOAK_WALKS (40) walks through time.
 # usage: soak.sh [TARGET...]   writes tests/soak.log; exit 0: no finding. Needs clang with libFuzzer (libfuzzer-14-dev).
 set -u
 seconds=${SOAK_SECONDS:-600}
@@ -10,10 +10,6 @@ build=build/soak
 log=tests/soak.log
 cores=$(nproc)
 sanitize="address,undefined -fno-sanitize-recover=undefined"
-mkdir -p "$build"
-flags="-std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas -I. -DKV_HAVE_PCRE2 -DKV_HAVE_CJSON"
-libs="-lm $(pkg-config --libs libpcre2-8 libcjson)"
-common="kernels/base.c kernels/types.c"
 failed=0
 export OMP_THREAD_LIMIT=1
 verdict() { if [ "$1" = 0 ]; then echo "no finding"; else echo "FINDING, see $2"; fi; }
@@ -46,27 +42,6 @@ fuzz() { # target
     (cd "$build" || exit 1; rm -f "$1.status"; "./$1" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=4096 -max_len=8192 -print_final_stats=1 \
         "$OLDPWD/$build/$1.corpus" >"$1.log" 2>&1
     echo $? >"$1.status")
-gcc -std=c11 -D_GNU_SOURCE -I. -o "$build/gguf_seeds" tests/fuzz/gguf_seeds.c tests/lib/gguf_writer.c kernels/base.c kernels/types.c && mkdir -p "$build/fuzz_gguf.corpus" &&
-    "$build/gguf_seeds" "$build/fuzz_gguf.corpus" || failed=1
-start fuzz_gguf engine/model/*.c
-start fuzz_tokenizer engine/text/*.c
-# Of the engine, what reads core files is instrumented; the rest is linked as make built it.
-mkdir -p "$build/fuzz_core.corpus"
-# shellcheck disable=SC2086
-gcc -std=c11 -D_GNU_SOURCE -I. -o "$build/core_seeds" tests/fuzz/core_seeds.c build/libengine.a -fopenmp $libs -ldl &&
-    "$build/core_seeds" "$build/fuzz_core.corpus" &&
-    csplit -z -s -f "$build/fuzz_core.corpus/seed-" --suppress-matched tests/fuzz/fuzz_core.seeds '/^%%$/' '{*}' || failed=1
-plain=$libs
-libs="build/libengine.a $plain -lgomp -ldl"
-start fuzz_core engine/core*.c engine/safetensors.c engine/values.c engine/text/*.c
-libs=$plain
-start fuzz_jsonl inspector/jsonl_read.c inspector/line.c
-
-# Random command streams at a kvdbg with both sanitizers.
-commands=${SOAK_COMMANDS:-100000}
-stream() {
-    make -j2 --no-print-directory BUILD=build/asan OPT='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' build/asan/kvdbg >"$build/stream.build" 2>&1 &&
-        KVDBG=build/asan/kvdbg STREAM_COMMANDS=$commands tests/stream/run.sh >"$build/stream.log" 2>&1
 }
 
 [ $# -gt 0 ] || set -- $(basename -s .c tests/fuzz/fuzz_*.c)
