@@ -202,10 +202,18 @@ static const struct command *row_of(const struct table *t, const char *name)
     return NULL;
 }
 
+/* The row that a definition of that name takes the place of; another's alias gives way without a word, as in GDB. */
+static const struct command *replaced(const struct table *t, const char *name)
+{
+    for (int i = 0; i < t->count; i++)
+        if (!strcmp(t->rows[i].name, name)) return &t->rows[i];
+    return NULL;
+}
+
 /* GDB's questions before a command is replaced. */
 static bool may_define(struct session *s, const struct table *t, const char *path, const char *name)
 {
-    const struct command *row = row_of(t, name);
+    const struct command *row = replaced(t, name);
     const char *hooked = !strncmp(name, "hook-", 5) ? name + 5 : !strncmp(name, "hookpost-", 9) ? name + 9 : NULL;
     if (row && find(s, path)) {
         if (session_ask(s, "Redefine command \"%s\"? ", row->name)) return true;
@@ -286,7 +294,7 @@ struct reaction cmd_define(struct session *s, const char *args)
     u->body = b;
     free(u->target);
     u->target = NULL;
-    const struct command *row = row_of(t, name);
+    const struct command *row = replaced(t, name);
     return put_user(s, t, u, row ? row->sub : NULL) ? failed(s) : DONE;
 }
 
@@ -347,7 +355,7 @@ struct reaction cmd_document(struct session *s, const char *args)
     free(u->more);
     u->help = help;
     u->more = more;
-    const struct command *row = row_of(t, name);
+    const struct command *row = replaced(t, name);
     return put_user(s, t, u, row ? row->sub : NULL) ? failed(s) : DONE;
 }
 
