@@ -21,6 +21,7 @@
 struct place {
     struct kv_mark *mark;
     struct kv_where where; /* its branch is the latest in which the request stood there */
+    unsigned prompts;      /* as session->prompts: which prompt's it is */
     char *policy;          /* as session->policy */
     char title[sizeof((struct session *)0)->policy_title];
 };
@@ -65,7 +66,7 @@ static size_t place_bytes(const struct place *p)
 
 static enum kv_status place_take(struct session *s, struct place *out)
 {
-    struct place p = { .policy = kv_strdup(s->policy) };
+    struct place p = { .prompts = s->prompts, .policy = kv_strdup(s->policy) };
     enum kv_status st = kv_mark_take(s->engine, &p.mark, &s->err);
     if (!st && s->policy && !p.policy) st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for a checkpoint.");
     if (st) {
@@ -106,6 +107,7 @@ static struct reaction place_go(struct session *s, struct place *p, const char *
     stops_moved(s);
     if (st) return run_interrupted(s);
     p->where = now;
+    p->prompts = s->prompts; /* it may have been set again since */
     snprintf(s->stop_reason, sizeof s->stop_reason, "%s", reason);
     run_show_stop(s, why, &now);
     return STEPPED;
@@ -115,7 +117,8 @@ static bool stands_at(struct session *s, const struct place *p)
 {
     struct kv_where now;
     kv_where(s->engine, &now);
-    return kv_started(s->engine) && now.tick == p->where.tick && now.branch == p->where.branch;
+    return kv_started(s->engine) && p->prompts == s->prompts && now.tick == p->where.tick &&
+           now.branch == p->where.branch;
 }
 
 /* --- checkpoints --------------------------------------------------------------------------------------------------------- */
@@ -267,6 +270,7 @@ void marks_visit(struct session *s)
 {
     struct marks *m = marks_of(s);
     if (!m || !kv_started(s->engine) || m->turning) return;
+    if (m->n_page && m->page[m->at].prompts != s->prompts) drop_pages(m, 0, m->n_page);
     if (m->n_page && stands_at(s, &m->page[m->at])) return;
     struct kv_error sentence = s->err;
     if (m->n_page) drop_pages(m, m->at + 1, m->n_page);
