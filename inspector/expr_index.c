@@ -1,5 +1,6 @@
 /* Indices: which elements of a named array are meant, and only those are copied, or computed. */
 #include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 #include "inspector/expr_eval.h"
@@ -333,12 +334,34 @@ static enum kv_status index_value(struct session *s, const struct expr *e, int n
     return st;
 }
 
+/* A single entropy that its layer has not observed yet says so; in an array it is nan. */
+static enum kv_status not_yet(
+    struct session *s, const struct expr *e, int node, struct value *out, struct kv_error *err)
+{
+    static const char *const observed[] = { "entropy", "E", "entropy_q" };
+    const struct expr_node *n = &e->node[node];
+    struct kv_where w;
+    if (out->kind != VALUE_NUMBER || out->n_dim || !isnan(out->number[0]) || !kv_started(s->engine)) return KV_OK;
+    const char *name = n->kind == EXPR_INDEX ? e->pool + e->node[n->left].text : e->pool + n->text;
+    bool is = n->kind == EXPR_INDEX ? e->node[n->left].kind == EXPR_NAME : n->kind == EXPR_NAME;
+    kv_where(s->engine, &w);
+    if (!is || w.phase != KV_PHASE_prefill) return KV_OK;
+    for (size_t i = 0; i < KV_COUNT(observed); i++) {
+        if (strcmp(name, observed[i])) continue;
+        value_free(out);
+        return kv_fail(
+            err, KV_NOT_NOW, "%s is not available before its layer is observed (now in prefill:%d).", name, w.pass);
+    }
+    return KV_OK;
+}
+
 enum kv_status expr_index(
     struct session *s, const struct expr *e, int node, struct value *out, struct kv_error *err)
 {
     struct request r = { 0 };
     struct named named;
-    return index_value(s, e, node, &r, &named, out, err);
+    enum kv_status st = index_value(s, e, node, &r, &named, out, err);
+    return st ? st : not_yet(s, e, node, out, err);
 }
 
 enum kv_status expr_repeat(

@@ -91,6 +91,7 @@ struct reaction cmd_set_logging_enabled(struct session *s, const char *args)
     bool on = true;
     if (!l) return failed(s);
     if (*args && set_switch(s, args, &on)) return failed(s);
+    if (s->json) return refuse(s, KV_UNSUPPORTED, "With --json the answers are the log.");
     if (s->out != (l->file ? l->tee : stdout))
         return refuse(s, KV_NOT_NOW, "Logging cannot change while a command's output goes elsewhere.");
     return on ? begin(s, l) : end(s, l);

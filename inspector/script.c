@@ -54,9 +54,10 @@ enum kv_status script_body(struct session *s, enum block_kind kind, struct body 
     }
     struct line_source *src = s->source;
     if (!src)
-        return kv_fail(&s->err, KV_BAD_ARG,
-            "`%.*s' needs the lines that follow it: put them into a file (-x) or type them at the prompt.",
-            (int)strcspn(s->command, " \t("), s->command);
+        return kv_fail(&s->err, KV_BAD_ARG, "`%.*s' needs the lines that follow it: %s.",
+            (int)strcspn(s->command, " \t("), s->command,
+            s->json ? "send them in the same cmd, with \\n between them"
+                    : "put them into a file (-x) or type them at the prompt");
     struct block_line opener = { .text = s->command, .number = src->line };
     enum kv_status st = block_read(s, src, kind, &opener, &s->err);
     if (st) return st;

@@ -243,6 +243,10 @@ void stops_show(struct session *s, const struct kv_where *now)
     static const char *const reason[] = { "breakpoint", "watchpoint", "watchpoint", "watchpoint", "catchpoint" };
     char why[64] = "", what[300];
     bool first = true;
+    for (int i = s->stops.count; i-- > 0;) /* hook-stop may delete it */
+        if (s->stops.list[i].here)
+            snprintf(s->stop_reason, sizeof s->stop_reason, "%s %d", reason[s->stops.list[i].kind],
+                s->stops.list[i].number);
     if (run_hook_stop(s)) {
         s->hooked = false;
         return;
@@ -252,10 +256,7 @@ void stops_show(struct session *s, const struct kv_where *now)
     for (int i = 0; i < s->stops.count; i++) {
         const struct stop *stop = &s->stops.list[i];
         if (!stop->here) continue;
-        if (first) {
-            snprintf(s->stop_reason, sizeof s->stop_reason, "%s %d", reason[stop->kind], stop->number);
-            run_end_line(s);
-        }
+        if (first) run_end_line(s);
         first = false;
         stop_what(stop, what, sizeof what);
         jsonl_reason(s, stop->number, stop_type(stop), what, stop->said);
