@@ -1,11 +1,11 @@
 ## --on-error says where a batch failed
-$ kvdbg -nx -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt --on-error 'info frame' -ex start -ex 'stepi 3' -ex 'assert E[0] > 100' -ex 'print "not reached"'
+$ kvdbg -nx -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt --on-error 'info frame' -ex start -ex 'stepi 3' -ex 'assert $tick > 100' -ex 'print "not reached"'
 Starting request: tests/dialogue/fox.txt, 93 tokens (chat; f32, cpu, synthetic weights: timing only)
 
 prefill:0 embed, tick 0
 0	embed  rows 0-92 of 93  (synthetic weights)
 3	L0.rope  rows 0-92 of 93  (synthetic weights)
-Assertion failed: E[0] > 100.
+Assertion failed: $tick > 100.
 Stack level 0, stage at prefill:0 L0.rope:
  prefill:0 L0.rope at tick 3
  tick 3 of branch 0
