@@ -159,7 +159,7 @@ void jsonl_stop(struct session *s)
 {
     struct kv_where w;
     char next[256];
-    if (!s->json) return;
+    if (!s->json || !kv_started(s->engine)) return; /* a hook may have ended it */
     kv_where(s->engine, &w);
     run_next_text(s, &w, next, sizeof next);
     s->json->stops++;

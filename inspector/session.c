@@ -426,7 +426,7 @@ static struct reaction run_row(struct session *s, const struct command *row, con
         s->exit_code = r.exit;
     }
     if (r.status || s->leaving) return r;
-    if ((r.flags & REACT_STEPPED) && kv_started(s->engine)) { /* a hook may have ended it */
+    if ((r.flags & REACT_STEPPED) && kv_started(s->engine)) {
         jsonl_stop(s);
         at_stop(s);
         struct reaction lines = stop_commands_run(s);
