@@ -150,6 +150,16 @@ struct reaction cmd_set_trace(struct session *s, const char *args)
     return set_switch(s, args, &s->trace) ? failed(s) : DONE;
 }
 
+/* GDB's pagination, height and width, which stand in many an init file: here output is never paged. */
+struct reaction cmd_set_paging(struct session *s, const char *args)
+{
+    bool ignored;
+    long long lines;
+    if (!strcmp(args, "unlimited")) return DONE;
+    if (!strcmp(s->path, "set pagination")) return set_switch(s, args, &ignored) ? failed(s) : DONE;
+    return line_integer(args, 0, 1000000000, "a number of lines or columns", &lines, &s->err) ? failed(s) : DONE;
+}
+
 struct reaction cmd_show_confirm(struct session *s, const char *args)
 {
     (void)args;

@@ -7,6 +7,7 @@
 struct reaction cmd_set(struct session *s, const char *args);
 struct reaction cmd_set_policy(struct session *s, const char *args);
 struct reaction cmd_set_confirm(struct session *s, const char *args);
+struct reaction cmd_set_paging(struct session *s, const char *args);
 struct reaction cmd_set_trace(struct session *s, const char *args);
 struct reaction cmd_show_trace(struct session *s, const char *args);
 struct reaction cmd_show(struct session *s, const char *args);

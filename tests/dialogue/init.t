@@ -49,3 +49,9 @@ $T/.kvdbginit:1: Error in sourced command file:
 Undefined command: "nosuch".  Try "help".
 [1]
 
+## what stands in many a .gdbinit
+$ printf 'set pagination off\nset height 0\nset width unlimited\nset confirm off\n' >$T/.kvdbginit; HOME=$T kvdbg -batch --keep-going -ex 'set height x' -ex 'set pagination 3' synthetic:tiny
+"x" is not a number of lines or columns (a whole number).
+"on" or "off" expected.
+[1]
+
