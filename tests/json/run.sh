@@ -126,7 +126,6 @@ for line in bad:
     w(line + b"\n")
 w(b"{\"token\":99,\"cmd\":\"print 41+1\"}\n")
 w(b"{\"token\":100,\"cmd\":\"print 1")  # the end comes inside a line
-sys.stderr.write(str(len(bad)))
 END
 tiny <"$T/in" >"$T/out" 2>"$T/err"
 is "hostile input shows in the status" $? 1
