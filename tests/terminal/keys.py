@@ -42,12 +42,14 @@ class Terminal:
         return shown
 
     def keys(self, text, wanted=PROMPT, seconds=60):
+        if text[0] < " ":
+            time.sleep(0.1)  # the terminal must be in the editor's mode by then, or it takes the key for itself
         os.write(self.fd, text.encode())
         return self.until(wanted, seconds)
 
     def end(self):
         """The exit status, after end of file."""
-        time.sleep(0.2)  # the terminal must be in the editor's mode, or it takes the key for itself
+        time.sleep(0.2)
         os.write(self.fd, b"\x04")
         for _ in range(600):
             pid, status = os.waitpid(self.pid, os.WNOHANG)
