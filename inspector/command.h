@@ -40,6 +40,7 @@ enum command_complete {
     COMPLETE_FILE,
     COMPLETE_HEAT,
     COMPLETE_EVENT,
+    COMPLETE_SIGNAL,
     COMPLETE_TOKENS, /* the words behind TOKENS */
     COMPLETE_LAYER   /* L<n>, auto */
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "inspector/define.h"
+#include "inspector/events.h"
 #include "inspector/expr_eval.h"
 #include "inspector/lookup.h"
 #include "inspector/names.h"
@@ -88,6 +89,7 @@ static void locations(struct session *s, const struct wanted *w)
 bool complete_line(
     struct session *s, const char *line, size_t *start, void (*visit)(void *ctx, const char *word), void *ctx)
 {
+    static const char *const actions[] = { "stop", "nostop", "print", "noprint" };
     const struct command *row = NULL, *table = session_table(s);
     const char *at = line + strspn(line, " \t");
     struct kv_error ignored;
@@ -125,6 +127,10 @@ bool complete_line(
         for (int i = 0; i < PICTURE_COUNT; i++) offer(&w, picture_name[i]);
         return false;
     case COMPLETE_EVENT: rows(&w, catch_table); return false;
+    case COMPLETE_SIGNAL:
+        for (int i = 0; events_name(i); i++) offer(&w, events_name(i));
+        for (size_t i = 0; i < KV_COUNT(actions) && word != at; i++) offer(&w, actions[i]);
+        return false;
     case COMPLETE_TOKENS:
         offer(&w, "layer");
         if (!strcmp(row->name, "why")) offer(&w, word == at ? "budget" : "head");

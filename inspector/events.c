@@ -39,6 +39,8 @@ static const struct {
     [EVENT_OOM] = { "OOM", "Out of memory: the command fails, or catch oom", true, true, CATCH_oom },
 };
 
+const char *events_name(int index) { return index < EVENT_COUNT ? events[index].name : NULL; }
+
 static bool stops_at(const struct session *s, int e) { return events[e].stop != !!(s->events_stop & 1u << e); }
 static bool prints(const struct session *s, int e) { return events[e].print != !!(s->events_print & 1u << e); }
 

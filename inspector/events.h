@@ -13,6 +13,8 @@ bool events_struck(struct session *s, enum kv_status status, const struct kv_whe
 /* 6 where the session ends with the request stopped by an event, else 0. */
 int events_exit(const struct session *s);
 
+const char *events_name(int index); /* "NAN"; NULL behind the last */
+
 struct reaction cmd_handle(struct session *s, const char *args);
 struct reaction cmd_info_signals(struct session *s, const char *args);
 

@@ -175,7 +175,7 @@ const struct command command_table[] = {
         NEEDS_NOTHING, COMPLETE_NONE, cmd_ignore, NULL },
     { "handle", NULL, GROUP_STOPS, "EVENT... [no]stop [no]print", "Say what an event of the engine does",
         "Events are listed by \"info signals\".  Stop means stop the request, and implies print.", REPEAT_NEVER,
-        NEEDS_NOTHING, COMPLETE_NONE, cmd_handle, NULL },
+        NEEDS_NOTHING, COMPLETE_SIGNAL, cmd_handle, NULL },
     { "save", NULL, GROUP_STOPS, "breakpoints|policy", "Write breakpoints or the policy as a script", NULL,
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_COMMAND, NULL, save_table },
 

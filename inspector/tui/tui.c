@@ -421,8 +421,8 @@ void tui_refresh(struct tui *t)
         command_ask(t, question);
         t->dirty = true;
     }
-    if (worker_idle(&t->worker) && t->seen != t->worker.done) {
-        t->seen = t->worker.done;
+    if (worker_idle(&t->worker) && t->seen != worker_done(&t->worker)) {
+        t->seen = worker_done(&t->worker);
         tui_wishes(t);
         take_bar(t);
         update_shown(t);

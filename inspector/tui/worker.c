@@ -222,6 +222,14 @@ bool worker_idle(struct worker *w)
     return idle;
 }
 
+uint64_t worker_done(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    uint64_t done = w->done;
+    pthread_mutex_unlock(&w->lock);
+    return done;
+}
+
 static void drop_queue(struct worker *w)
 {
     while (w->queued) free(w->queue[--w->queued]);

@@ -15,7 +15,7 @@
 struct worker {
     struct session *s;
     bool threaded;
-    int wake[2];                 /* pipe: [0] is read by the screen's loop */
+    int wake[2];   /* pipe: [0] is read by the screen's loop */
     int errors[2]; /* what anybody writes to stderr, and to stdout beside a terminal's screen, comes out of [0] */
     int saved[3];  /* stdin, stdout and stderr as they were; -1 = not touched */
 
@@ -48,6 +48,7 @@ bool worker_submit(struct worker *w, const char *line);
 /* Runs a function where commands run, when they are done; one at a time, false when something runs already. */
 bool worker_call(struct worker *w, void (*fn)(void *ctx, struct session *s), void *ctx);
 bool worker_idle(struct worker *w);
+uint64_t worker_done(struct worker *w); /* commands finished so far */
 /* Ctrl-C: the running command stops at the next stage boundary; queued ones are dropped. */
 void worker_interrupt(struct worker *w);
 
