@@ -29,6 +29,7 @@ struct attn_view {
     int64_t n; /* rows that there are */
     double low, high, next_low, next_high;
     bool ready, failed;
+    bool begun;  /* the first scale is chosen */
     bool zoomed; /* the part is the user's; else everything */
     char pooled[48], next_pooled[48], note[120];
 };
@@ -60,6 +61,7 @@ static void update(void *self, struct session *s)
     p.layer = s->layer;
     p.head = s->head;
     p.pool = v->want.pool;
+    if (!v->begun) v->want.log = v->begun = true; /* sinks swamp a linear map */
     p.log = v->want.log;
     p.rows = v->want.rows;
     p.cols = v->want.cols;
