@@ -37,14 +37,16 @@ struct tui {
     bool help;                          /* the help of the focused window lies over everything */
     bool dirty;                         /* to be drawn again */
     bool redraw;                        /* the terminal is to be cleared first */
-    bool edited;                        /* an edit waits for its effect to be shown */
-    bool plain;                         /* leave for the plain prompt, not for good */
-    char bar[TUI_BAR][112];             /* top line, the most important first; "" = no more */
-    char wish[256];                     /* what a command asked of the screen: "layout heat"; "" = nothing */
-    double shown_us;                    /* when the picture was drawn last */
-    double progress;                    /* of the work that the picture shows */
-    uint64_t seen;                      /* commands whose results the views show */
-    char say[256];                      /* bottom line; "" = the keys */
+    bool later;                         /* a move of the focus waits for the engine: where it is not -1 */
+    int later_layer, later_head, later_token;
+    bool edited;            /* an edit waits for its effect to be shown */
+    bool plain;             /* leave for the plain prompt, not for good */
+    char bar[TUI_BAR][112]; /* top line, the most important first; "" = no more */
+    char wish[256];         /* what a command asked of the screen: "layout heat"; "" = nothing */
+    double shown_us;        /* when the picture was drawn last */
+    double progress;        /* of the work that the picture shows */
+    uint64_t seen;          /* commands whose results the views show */
+    char say[256];          /* bottom line; "" = the keys */
     int click_row, click_col;
     bool leaving;
 };

@@ -229,7 +229,13 @@ bool tui_focus(struct tui *t, int layer, int head, int token)
     struct session *s = tui_session(t);
     char line[96] = "kv";
     size_t at = 2;
-    if (!s) return false;
+    if (!s) { /* the engine is at work: when it is done */
+        t->later = true;
+        if (layer >= 0) t->later_layer = layer;
+        if (head >= 0) t->later_head = head;
+        if (token >= 0) t->later_token = token;
+        return false;
+    }
     if (layer >= 0) at += (size_t)snprintf(line + at, sizeof line - at, " layer %d", s->layer = layer);
     if (head >= 0) at += (size_t)snprintf(line + at, sizeof line - at, " head %d", s->head = head);
     if (token >= 0) {
@@ -240,6 +246,16 @@ bool tui_focus(struct tui *t, int layer, int head, int token)
     update_shown(t);
     t->dirty = true;
     return true;
+}
+
+/* Moves that were asked for while the engine was at work. */
+static void move_later(struct tui *t)
+{
+    int layer = t->later_layer, head = t->later_head, token = t->later_token;
+    if (!t->later) return;
+    t->later = false;
+    t->later_layer = t->later_head = t->later_token = -1;
+    tui_focus(t, layer, head, token);
 }
 
 void tui_say(struct tui *t, const char *fmt, ...)
@@ -424,6 +440,7 @@ void tui_refresh(struct tui *t)
     if (worker_idle(&t->worker) && t->seen != worker_done(&t->worker)) {
         t->seen = worker_done(&t->worker);
         tui_wishes(t);
+        move_later(t);
         take_bar(t);
         update_shown(t);
         t->leaving = t->leaving || t->s->leaving;
@@ -438,6 +455,9 @@ enum kv_status tui_open(struct tui *t, struct session *s, bool threaded, struct 
 {
     *t = (struct tui){ .s = s,
         .zoomed = -1,
+        .later_layer = -1,
+        .later_head = -1,
+        .later_token = -1,
         .wide_focus = -1,
         .grab = -1,
         .before_form = -1,

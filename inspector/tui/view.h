@@ -58,7 +58,8 @@ void tui_run(struct tui *t, const char *fmt, ...) __attribute__((format(printf, 
 /* Runs an edit of the policy; once compressed, compresses again, decodes and compares with the full cache, so that its
  * effect is seen. */
 void tui_edit(struct tui *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Moves the session's focus; -1 = as it is. Echoed as one kv line, however many moves. False while a command runs. */
+/* Moves the session's focus; -1 = as it is. Echoed as one kv line, however many moves. False while a command runs: then it
+ * is done behind it. */
 bool tui_focus(struct tui *t, int layer, int head, int token);
 /* The session, or NULL while a command runs. */
 struct session *tui_session(struct tui *t);
