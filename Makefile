@@ -79,7 +79,7 @@ test: deps model
 unit: libs $(UNIT) $(FUZZ)
 asan: deps model
 	$(Q)$(MAKE) -j$$(nproc) --no-print-directory BUILD=$(BUILD)/asan OPT='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit
-	$(Q)tests/run.sh $(BUILD)/asan $(T)
+	$(Q)ASAN_OPTIONS=fast_unwind_on_malloc=0 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 tests/run.sh $(BUILD)/asan $(T)
 soak: all
 	$(Q)tests/soak.sh
 bench: all $(call exe,$(wildcard tests/bench/*.c))

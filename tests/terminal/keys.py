@@ -60,7 +60,7 @@ class Terminal:
                     if b"y or n" in os.read(self.fd, 65536):
                         os.write(self.fd, b"y\n")
                 except OSError:
-                    pass
+                    time.sleep(0.05)  # it has let go of the terminal, and ends
         os.kill(self.pid, signal.SIGKILL)
         return None
 
