@@ -27,7 +27,7 @@ for file in "$here"/*.keys; do
         continue
     fi
     args=$(sed -n '1s/^# kvdbg //p' "$file")
-    eval "$KVDBG -q -nx --keys '$PWD/$file' $args" >"$scratch/out" 2>&1 </dev/null
+    eval "timeout 120 $KVDBG -q -nx --keys '$PWD/$file' $args" >"$scratch/out" 2>&1 </dev/null
     echo "[exit $?]" >>"$scratch/out"
     sed -i 's/: PNG of .*/: PNG.../' "$scratch/out" # pictures have tests of their own
     [ -z "$update" ] || cp "$scratch/out" "$here/$name.out"
