@@ -90,7 +90,7 @@ static void show(struct session *s, unsigned panes)
     s->err = (struct kv_error){ 0 };
 }
 
-void context_show(struct session *s) { show(s, s->context); }
+void context_show(struct session *s) { show(s, s->pref.context); }
 
 /* "entropy,tokens" or "entropy tokens", or off. */
 static enum kv_status read_panes(struct session *s, const char *text, unsigned *panes)
@@ -113,7 +113,7 @@ static enum kv_status read_panes(struct session *s, const char *text, unsigned *
 
 struct reaction cmd_context(struct session *s, const char *args)
 {
-    unsigned panes = s->context ? s->context : (1u << PANES) - 1;
+    unsigned panes = s->pref.context ? s->pref.context : (1u << PANES) - 1;
     if (*args && read_panes(s, args, &panes)) return failed(s);
     show(s, panes);
     return DONE;
@@ -124,16 +124,16 @@ struct reaction cmd_set_kv_context(struct session *s, const char *args)
     unsigned panes;
     if (!*args) return refuse(s, KV_BAD_ARG, "Argument required (panes: entropy, budget, tokens; or off).");
     if (read_panes(s, args, &panes)) return failed(s);
-    s->context = panes;
+    s->pref.context = panes;
     return DONE;
 }
 
 struct reaction cmd_show_kv_context(struct session *s, const char *args)
 {
     (void)args;
-    fprintf(s->out, "Panes that are shown at every stop: %s", s->context ? "" : "none");
+    fprintf(s->out, "Panes that are shown at every stop: %s", s->pref.context ? "" : "none");
     for (int i = 0, shown = 0; i < PANES; i++)
-        if (s->context & 1u << i) fprintf(s->out, "%s%s", shown++ ? ", " : "", names[i]);
+        if (s->pref.context & 1u << i) fprintf(s->out, "%s%s", shown++ ? ", " : "", names[i]);
     fputs(".\n", s->out);
     return DONE;
 }

@@ -200,7 +200,8 @@ static void print_text(struct session *s, const struct value *v, const struct fo
 
 struct format_how format_how(const struct session *s, char letter)
 {
-    return (struct format_how){ letter, s->print_elements, s->print_repeats, s->print_array, s->print_indexes };
+    return (struct format_how){ letter, s->pref.print_elements, s->pref.print_repeats, s->pref.print_array,
+        s->pref.print_indexes };
 }
 
 void format_value(struct session *s, const struct value *v, const struct format_how *how)

@@ -41,7 +41,7 @@ static struct reaction run_to(struct session *s, const char *args, const char *r
 {
     struct location to;
     if (read_place(s, args, &to) || !run_can_go_on(s)) return failed(s);
-    if (s->backward)
+    if (s->pref.backward)
         return refuse(
             s, KV_UNSUPPORTED, "\"%s\" goes forward only: set a breakpoint and reverse-continue.", reason);
     return run_resume(s, (struct goal){ .reason = reason, .to = &to, .in_phase = in_phase });
@@ -130,7 +130,7 @@ struct reaction cmd_kill(struct session *s, const char *args)
     kv_end(s->engine);
     s->streamed = 0;
     s->kl_mean = NAN;
-    s->backward = false;
+    s->pref.backward = false;
     s->stop_reason[0] = '\0';
     fprintf(s->out, "[Request 1 (%s) killed]\n", s->prompt_name);
     return CHANGED;
@@ -140,7 +140,7 @@ struct reaction cmd_detach(struct session *s, const char *args)
 {
     if (*args) return refuse(s, KV_BAD_ARG, "Junk at end of arguments: \"%.60s\".", args);
     if (!run_can_go_on(s)) return failed(s);
-    s->backward = false;
+    s->pref.backward = false;
     fprintf(s->out, "Detaching from request: %s\n", s->prompt_name);
     struct reaction r = run_resume(s, (struct goal){ .free = true });
     if (!r.status) fprintf(s->out, "[Request 1 (%s) detached]\n", s->prompt_name);

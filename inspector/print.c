@@ -203,25 +203,25 @@ static void show_limit(struct session *s, const char *what, int limit)
 
 struct reaction cmd_set_print_elements(struct session *s, const char *args)
 {
-    return set_limit(s, args, &s->print_elements);
+    return set_limit(s, args, &s->pref.print_elements);
 }
 
 struct reaction cmd_set_print_repeats(struct session *s, const char *args)
 {
-    return set_limit(s, args, &s->print_repeats);
+    return set_limit(s, args, &s->pref.print_repeats);
 }
 
 struct reaction cmd_show_print_elements(struct session *s, const char *args)
 {
     (void)args;
-    show_limit(s, "Limit on string chars or array elements to print", s->print_elements);
+    show_limit(s, "Limit on string chars or array elements to print", s->pref.print_elements);
     return DONE;
 }
 
 struct reaction cmd_show_print_repeats(struct session *s, const char *args)
 {
     (void)args;
-    show_limit(s, "Threshold for repeated print elements", s->print_repeats);
+    show_limit(s, "Threshold for repeated print elements", s->pref.print_repeats);
     return DONE;
 }
 
@@ -235,25 +235,25 @@ static struct reaction set_flag(struct session *s, const char *args, bool *flag)
 
 struct reaction cmd_set_print_array(struct session *s, const char *args)
 {
-    return set_flag(s, args, &s->print_array);
+    return set_flag(s, args, &s->pref.print_array);
 }
 
 struct reaction cmd_set_print_indexes(struct session *s, const char *args)
 {
-    return set_flag(s, args, &s->print_indexes);
+    return set_flag(s, args, &s->pref.print_indexes);
 }
 
 struct reaction cmd_show_print_array(struct session *s, const char *args)
 {
     (void)args;
-    fprintf(s->out, "Pretty formatting of arrays is %s.\n", s->print_array ? "on" : "off");
+    fprintf(s->out, "Pretty formatting of arrays is %s.\n", s->pref.print_array ? "on" : "off");
     return DONE;
 }
 
 struct reaction cmd_show_print_indexes(struct session *s, const char *args)
 {
     (void)args;
-    fprintf(s->out, "Printing of array indexes is %s.\n", s->print_indexes ? "on" : "off");
+    fprintf(s->out, "Printing of array indexes is %s.\n", s->pref.print_indexes ? "on" : "off");
     return DONE;
 }
 

@@ -304,7 +304,7 @@ static void tell_token(struct session *s, FILE *f, int position)
 
 static double floor_of(const struct session *s, const struct reads *r)
 {
-    return r->floor >= 0 ? r->floor : s->read_floor;
+    return r->floor >= 0 ? r->floor : s->pref.read_floor;
 }
 
 bool reads_happened(struct session *s, const struct reads *r, const struct kv_where *now, char **said)
@@ -342,7 +342,7 @@ bool reads_missed(struct session *s, const int32_t *list, int n, const struct kv
     struct span all = { 0, s->facts.n_head - 1 };
     if (open_table(s, true, all, &t, &err) && !kv_value(s->engine, "kept", &kept, &err)) {
         const uint8_t *row = (const uint8_t *)kept.data + (size_t)now->layer * kept.dim[1];
-        hits = find_hits(&t, list, list ? n : t.positions, row, (int)kept.dim[1], s->read_floor, &count);
+        hits = find_hits(&t, list, list ? n : t.positions, row, (int)kept.dim[1], s->pref.read_floor, &count);
     }
     close_table(&t);
     for (int i = 0; i < count && i < TOLD; i++) {
@@ -365,12 +365,12 @@ bool reads_missed(struct session *s, const int32_t *list, int n, const struct kv
 struct reaction cmd_set_read_floor(struct session *s, const char *args)
 {
     if (!*args) return refuse(s, KV_BAD_ARG, "Argument required (attention that counts as a read, in [0, 1)).");
-    return read_floor(s, args, &s->read_floor) ? failed(s) : CHANGED;
+    return read_floor(s, args, &s->pref.read_floor) ? failed(s) : CHANGED;
 }
 
 struct reaction cmd_show_read_floor(struct session *s, const char *args)
 {
     (void)args;
-    fprintf(s->out, "Attention above %g of a row counts as a read.\n", s->read_floor);
+    fprintf(s->out, "Attention above %g of a row counts as a read.\n", s->pref.read_floor);
     return DONE;
 }

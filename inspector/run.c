@@ -285,7 +285,7 @@ static enum kv_unit goal_unit(struct session *s, const struct goal *goal, const 
 struct reaction run_resume(struct session *s, struct goal goal)
 {
     struct kv_where first, mark, before, now;
-    if (s->backward) return time_back(s, goal.goes, goal.unit, goal.count);
+    if (s->pref.backward) return time_back(s, goal.goes, goal.unit, goal.count);
     kv_where(s->engine, &first);
     mark = now = first;
     if (first.phase < KV_PHASE_compress || (first.phase == KV_PHASE_compress && first.stage == KV_STAGE_allocate))
@@ -315,7 +315,7 @@ bool run_can_go_on(struct session *s)
 {
     struct kv_where w;
     kv_where(s->engine, &w);
-    if (w.phase != KV_PHASE_done || s->backward) return true;
+    if (w.phase != KV_PHASE_done || s->pref.backward) return true;
     kv_fail(&s->err, KV_NOT_NOW,
         "The request has finished; \"run\" starts it again, \"recompress\" goes back to compress.");
     return false;
@@ -409,8 +409,8 @@ struct reaction cmd_finish(struct session *s, const char *args)
     if (f == FRAME_REQUEST) return refuse(s, KV_NOT_NOW, "\"finish\" not meaningful in the outermost frame.");
     if (f == FRAME_LAYER && w.layer < 0) f = FRAME_PASS;
     frames_text(s, (int)f, what, sizeof what);
-    fprintf(s->out, "%s %s\n", s->backward ? "Run back to call of" : "Run till exit from", what);
-    bool back = s->backward;
+    fprintf(s->out, "%s %s\n", s->pref.backward ? "Run back to call of" : "Run till exit from", what);
+    bool back = s->pref.backward;
     struct reaction r = run_resume(s, (struct goal){ .goes = true, .unit = units[f], .count = 1 });
     if (!r.status && !back && !strcmp(s->stop_reason, "step")) show_returned(s, f, &w);
     return r;
@@ -432,7 +432,7 @@ bool run_begin(struct session *s)
             return false;
         }
     }
-    s->backward = false;
+    s->pref.backward = false;
     s->streamed = 0;
     s->kl_mean = NAN;
     if (kv_start(s->engine, &s->err)) return false;

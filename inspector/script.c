@@ -267,11 +267,11 @@ struct reaction cmd_source(struct session *s, const char *args)
             return refuse(s, KV_UNSUPPORTED, "source -png FILE TO is not allowed with --readonly.");
         return rerun_picture(s, words.word[1], words.count == 3 ? words.word[2] : NULL);
     }
-    bool loud = words.count && !strcmp(words.word[0], "-v"), trace = s->trace;
+    bool loud = words.count && !strcmp(words.word[0], "-v"), trace = s->pref.trace;
     if (words.count != 1 + loud) return refuse(s, KV_BAD_ARG, "Argument required (file of commands to run).");
-    s->trace = trace || loud;
+    s->pref.trace = trace || loud;
     struct reaction r = script_file(s, words.word[loud]);
-    if (loud) s->trace = trace;
+    if (loud) s->pref.trace = trace;
     if (s->err.text[0]) r.exit = 0; /* a missing file is a failed command here, not a bad command line */
     return r;
 }

@@ -243,11 +243,11 @@ static void set_defaults(struct session *s, const struct options *o)
     s->options = o;
     s->out = s->json ? stderr : stdout;
     s->terminal = isatty(0) && isatty(1) && !o->batch && !s->json;
-    s->confirm = !o->batch;
-    s->print_elements = 200;
-    s->print_repeats = 10;
+    s->pref.confirm = !o->batch;
+    s->pref.print_elements = 200;
+    s->pref.print_repeats = 10;
     s->kl_mean = NAN;
-    s->read_floor = READ_FLOOR;
+    s->pref.read_floor = READ_FLOOR;
     s->list_next = -1;
 }
 
@@ -472,7 +472,7 @@ static struct reaction run_command(struct session *s, const char *line)
             s, KV_BAD_ARG, "The line has %zu bytes; %zu are the limit.", strlen(line), sizeof s->command - 1);
     snprintf(s->command, sizeof s->command, "%s", line);
     for (size_t n = strlen(s->command); n && strchr(" \t\r", s->command[n - 1]);) s->command[--n] = '\0';
-    if (s->trace && strncmp(s->command, "echo", 4)) {
+    if (s->pref.trace && strncmp(s->command, "echo", 4)) {
         for (int i = 0; i <= s->nest; i++) fputc('+', s->out);
         fprintf(s->out, "%s\n", s->command);
     }
@@ -558,7 +558,7 @@ void session_complain(struct session *s)
 
 bool session_ask(struct session *s, const char *fmt, ...)
 {
-    if (!s->confirm) return true;
+    if (!s->pref.confirm) return true;
     va_list args;
     va_start(args, fmt);
     if (s->ask) {

@@ -36,6 +36,24 @@ struct tui;
 struct jsonl;
 struct logging;
 
+/* Settings of the session itself, beside the engine's: type, name. */
+#define PREFERENCE_LIST(X)                                                                                         \
+    X(bool, confirm)       /* ask before something is lost */                                                      \
+    X(bool, trace)         /* show commands before they run */                                                     \
+    X(bool, backward)      /* exec-direction reverse */                                                            \
+    X(int, print_elements) /* shown of an array */                                                                 \
+    X(int, print_repeats)  /* equal ones that are shown as one */                                                  \
+    X(bool, print_array)   /* struct format_how */                                                                 \
+    X(bool, print_indexes) /* the same */                                                                          \
+    X(unsigned, context)   /* panes shown at every stop, a bit each */                                             \
+    X(double, read_floor)  /* attention of a row above it is a read of a key: set kv read-floor */
+
+struct preferences {
+#define X(type, name) type name;
+    PREFERENCE_LIST(X)
+#undef X
+};
+
 struct session {
     const struct options *options;
     FILE *out;
@@ -60,10 +78,8 @@ struct session {
     int list_first;         /* and where the lines that it showed begin */
     bool computed;          /* the last expression read something that the model computed */
     struct stops stops;
-    bool backward;                      /* exec-direction reverse */
     struct marks *marks;                /* checkpoints and stops visited; NULL = none yet */
     unsigned events_stop, events_print; /* bits: which events (events.c) `handle` has changed */
-    double read_floor;                  /* attention of a row above it is a read of a key: set kv read-floor */
     char stop_reason[32];               /* of the last stop, for expect-stop: "breakpoint 2", "step", "done", ... */
     double kl_mean;                     /* of the last diff, nats a token; NaN = none yet */
     size_t streamed;                    /* reply tokens already printed */
@@ -102,15 +118,12 @@ struct session {
     bool (*ask)(void *ctx, const char *question); /* NULL = on the terminal */
     void *ask_ctx;
     void (*progress)(void *ctx, const char *what, double done, double total); /* NULL = on stderr; ctx: ask_ctx */
-    const char *stack;   /* where the stack of the outermost line begins, NULL: no line runs */
-    bool dont_repeat;    /* an empty line does nothing after this command */
-    bool confirm, trace; /* ask before something is lost; show commands before they run */
+    const char *stack; /* where the stack of the outermost line begins, NULL: no line runs */
+    struct preferences pref;
+    bool dont_repeat; /* an empty line does nothing after this command */
 
-    int print_elements, print_repeats;
-    bool print_array, print_indexes; /* struct format_how */
-    char print_letter;               /* of the last /FMT, which a / alone repeats */
-    unsigned context;                /* panes shown at every stop, a bit each */
-    struct examine *examine;         /* what x shows next, NULL = nothing yet; owned */
+    char print_letter;       /* of the last /FMT, which a / alone repeats */
+    struct examine *examine; /* what x shows next, NULL = nothing yet; owned */
     struct display *displays;
     int n_displays, last_display; /* how many; the last one's number */
 

@@ -142,12 +142,12 @@ enum kv_status set_switch(struct session *s, const char *args, bool *to)
 
 struct reaction cmd_set_confirm(struct session *s, const char *args)
 {
-    return set_switch(s, args, &s->confirm) ? failed(s) : DONE;
+    return set_switch(s, args, &s->pref.confirm) ? failed(s) : DONE;
 }
 
 struct reaction cmd_set_trace(struct session *s, const char *args)
 {
-    return set_switch(s, args, &s->trace) ? failed(s) : DONE;
+    return set_switch(s, args, &s->pref.trace) ? failed(s) : DONE;
 }
 
 /* GDB's pagination, height and width, which stand in many an init file: here output is never paged. */
@@ -163,14 +163,14 @@ struct reaction cmd_set_paging(struct session *s, const char *args)
 struct reaction cmd_show_confirm(struct session *s, const char *args)
 {
     (void)args;
-    fprintf(s->out, "Whether to confirm potentially dangerous operations is %s.\n", s->confirm ? "on" : "off");
+    fprintf(s->out, "Whether to confirm potentially dangerous operations is %s.\n", s->pref.confirm ? "on" : "off");
     return DONE;
 }
 
 struct reaction cmd_show_trace(struct session *s, const char *args)
 {
     (void)args;
-    fprintf(s->out, "State of command tracing is %s.\n", s->trace ? "on" : "off");
+    fprintf(s->out, "State of command tracing is %s.\n", s->pref.trace ? "on" : "off");
     return DONE;
 }
 

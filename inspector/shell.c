@@ -140,25 +140,13 @@ struct reaction cmd_eval(struct session *s, const char *args)
 /* What every setting is: texts of the engine's, and the session's own. */
 struct settings_kept {
     char *value[SETTING_LIMIT];
-    bool confirm, trace, backward;
-    int print_elements, print_repeats;
-    bool print_array, print_indexes;
-    unsigned context;
-    double read_floor;
+    struct preferences pref;
 };
 
 static enum kv_status keep(struct session *s, struct settings_kept *k)
 {
     const struct kv_setting *row;
-    *k = (struct settings_kept){ .confirm = s->confirm,
-        .trace = s->trace,
-        .backward = s->backward,
-        .print_elements = s->print_elements,
-        .print_repeats = s->print_repeats,
-        .print_array = s->print_array,
-        .print_indexes = s->print_indexes,
-        .context = s->context,
-        .read_floor = s->read_floor };
+    *k = (struct settings_kept){ .pref = s->pref };
     for (int i = 0; i < SETTING_LIMIT && (row = kv_setting_at(i)); i++) {
         char text[256];
         enum kv_status st = kv_get(s->engine, row->name, text, sizeof text, &s->err);
@@ -181,7 +169,7 @@ static enum kv_status put_back(
 {
     const char *name[SETTING_LIMIT], *value[SETTING_LIMIT];
     const struct kv_setting *row;
-    bool changed[SETTING_LIMIT] = { false }, policy = false;
+    bool changed[SETTING_LIMIT] = { false }, policy = false, full = true;
     int n = 0;
     for (int i = 0; i < SETTING_LIMIT && (row = kv_setting_at(i)); i++) {
         changed[i] = strcmp(now->value[i], k->value[i]) != 0;
@@ -190,20 +178,17 @@ static enum kv_status put_back(
     for (int i = 0; i < SETTING_LIMIT && (row = kv_setting_at(i)); i++) {
         bool whole = policy && !strncmp(row->name, "policy.", 7);
         if ((!changed[i] && !whole) || !strcmp(k->value[i], "unset")) continue;
-        if (!(name[n] = kv_strdup(row->name))) return kv_fail(err, KV_NO_MEMORY, "No memory for the settings.");
+        if (!(full = (name[n] = kv_strdup(row->name)) != NULL))
+            break; /* the next kv_setting_at takes the row's place */
         value[n++] = k->value[i];
     }
-    enum kv_status st = n ? kv_set(s->engine, name, value, n, err) : KV_OK;
+    enum kv_status st = full ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for the settings.");
+    if (!st && n) st = kv_set(s->engine, name, value, n, err);
     while (n) free((char *)name[--n]);
-    if (now->confirm != k->confirm) s->confirm = k->confirm;
-    if (now->trace != k->trace) s->trace = k->trace;
-    if (now->backward != k->backward) s->backward = k->backward;
-    if (now->print_elements != k->print_elements) s->print_elements = k->print_elements;
-    if (now->print_repeats != k->print_repeats) s->print_repeats = k->print_repeats;
-    if (now->print_array != k->print_array) s->print_array = k->print_array;
-    if (now->print_indexes != k->print_indexes) s->print_indexes = k->print_indexes;
-    if (now->context != k->context) s->context = k->context;
-    if (now->read_floor != k->read_floor) s->read_floor = k->read_floor;
+#define X(type, preference)                                                                                        \
+    if (now->pref.preference != k->pref.preference) s->pref.preference = k->pref.preference;
+    PREFERENCE_LIST(X)
+#undef X
     return st;
 }
 

@@ -150,7 +150,7 @@ static bool happened(
 {
     char *said = NULL;
     bool yes;
-    bool back = stop->watch && s->backward; /* where the value was another, before the place that made it so */
+    bool back = stop->watch && s->pref.backward; /* where the value was another, before the place that made it so */
     if (!back && !near(stop, now, before)) return false;
     bool read =
         stop->reads && reads_near(stop->reads, now) && reads_happened(s, stop->reads, now, quiet ? NULL : &said);

@@ -134,12 +134,12 @@ struct reaction time_back(struct session *s, bool goes, enum kv_unit unit, long 
 static struct reaction reversed(struct session *s, const char *name, const char *args,
     struct reaction (*run)(struct session *s, const char *args))
 {
-    if (s->backward)
+    if (s->pref.backward)
         return refuse(
             s, KV_NOT_NOW, "Already in reverse mode.  Use \"%s\" or \"set exec-direction forward\".", name);
-    s->backward = true;
+    s->pref.backward = true;
     struct reaction r = run(s, args);
-    s->backward = false;
+    s->pref.backward = false;
     return r;
 }
 
@@ -170,14 +170,14 @@ struct reaction cmd_set_exec_direction(struct session *s, const char *args)
     if (!n) return refuse(s, KV_BAD_ARG, "Requires an argument.  Valid arguments are forward, reverse.");
     if (strncmp("forward", args, n) && strncmp("reverse", args, n))
         return refuse(s, KV_BAD_ARG, "Undefined item: \"%.60s\".", args);
-    s->backward = *args == 'r';
+    s->pref.backward = *args == 'r';
     return CHANGED;
 }
 
 struct reaction cmd_show_exec_direction(struct session *s, const char *args)
 {
     (void)args;
-    fprintf(s->out, s->backward ? "Reverse.\n" : "Forward.\n");
+    fprintf(s->out, s->pref.backward ? "Reverse.\n" : "Forward.\n");
     return DONE;
 }
 

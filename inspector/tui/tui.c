@@ -187,26 +187,29 @@ void tui_resize(struct tui *t, int rows, int cols)
 
 /* --- what views may do -------------------------------------------------------------------------------------------- */
 
-void tui_run(struct tui *t, const char *fmt, ...)
+static void run_args(struct tui *t, const char *fmt, va_list args)
 {
     char line[1100];
-    va_list args;
-    va_start(args, fmt);
     vsnprintf(line, sizeof line, fmt, args);
-    va_end(args);
     command_echo(t, line, false);
     if (!worker_submit(&t->worker, line)) tui_say(t, "Too many commands wait; Ctrl-C drops them.");
     t->dirty = true;
 }
 
-void tui_edit(struct tui *t, const char *fmt, ...)
+void tui_run(struct tui *t, const char *fmt, ...)
 {
-    char line[1100];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(line, sizeof line, fmt, args);
+    run_args(t, fmt, args);
     va_end(args);
-    tui_run(t, "%s", line);
+}
+
+void tui_edit(struct tui *t, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    run_args(t, fmt, args);
+    va_end(args);
     t->edited = true;
 }
 

@@ -131,6 +131,18 @@ static void run_one(struct worker *w, const char *line)
     if (!w->threaded) worker_take_errors(w);
 }
 
+/* Work was done without the lock, which is taken again. */
+static void finished(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->busy = w->queued > 0 || w->call;
+    w->progress[0] = '\0';
+    w->done++;
+    pthread_mutex_unlock(&w->lock);
+    wake(w);
+    pthread_mutex_lock(&w->lock);
+}
+
 /* The lock is held around it, not in it. */
 static void run_call(struct worker *w)
 {
@@ -139,13 +151,7 @@ static void run_call(struct worker *w)
     w->call = NULL;
     pthread_mutex_unlock(&w->lock);
     fn(ctx, w->s);
-    pthread_mutex_lock(&w->lock);
-    w->busy = w->queued > 0 || w->call;
-    w->progress[0] = '\0';
-    w->done++;
-    pthread_mutex_unlock(&w->lock);
-    wake(w);
-    pthread_mutex_lock(&w->lock);
+    finished(w);
 }
 
 bool worker_call(struct worker *w, void (*fn)(void *ctx, struct session *s), void *ctx)
@@ -167,6 +173,17 @@ bool worker_call(struct worker *w, void (*fn)(void *ctx, struct session *s), voi
     return taken;
 }
 
+/* The same. */
+static void run_queued(struct worker *w)
+{
+    char *line = w->queue[0];
+    memmove(w->queue, w->queue + 1, (size_t)--w->queued * sizeof *w->queue);
+    pthread_mutex_unlock(&w->lock);
+    run_one(w, line);
+    free(line);
+    finished(w);
+}
+
 static void *thread_main(void *ctx)
 {
     struct worker *w = ctx;
@@ -174,22 +191,10 @@ static void *thread_main(void *ctx)
     for (;;) {
         while (!w->queued && !w->call && !w->quit) pthread_cond_wait(&w->more, &w->lock);
         if (w->quit) break;
-        if (!w->queued) {
+        if (w->queued)
+            run_queued(w);
+        else
             run_call(w);
-            continue;
-        }
-        char *line = w->queue[0];
-        memmove(w->queue, w->queue + 1, (size_t)--w->queued * sizeof *w->queue);
-        pthread_mutex_unlock(&w->lock);
-        run_one(w, line);
-        free(line);
-        pthread_mutex_lock(&w->lock);
-        w->busy = w->queued > 0 || w->call;
-        w->progress[0] = '\0';
-        w->done++;
-        pthread_mutex_unlock(&w->lock);
-        wake(w);
-        pthread_mutex_lock(&w->lock);
     }
     w->busy = false;
     pthread_mutex_unlock(&w->lock);
