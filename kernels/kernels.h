@@ -14,7 +14,7 @@
 #include "kernels/base.h"
 #include "kernels/types.h"
 
-#define KV_BACKEND_ABI 1
+#define KV_BACKEND_ABI 2
 
 enum kv_precision {
     KV_PRECISION_FAST, /* bf16 GEMMs; decode: exact weights, activations of at least bf16 accuracy */
@@ -61,9 +61,10 @@ struct kv_linear {
 };
 
 struct kv_rope {
-    float theta;
-    int dim;     /* rotated channels, the first dim of head_dim */
-    bool halves; /* pairs (c, c + dim/2); else (2c, 2c+1) */
+    const float *frequency; /* [dim/2] radians a position, on the host */
+    float scale;            /* multiplies cosine and sine; 1 but with YaRN */
+    int dim;                /* rotated channels, the first dim of head_dim */
+    bool halves;            /* pairs (c, c + dim/2); else (2c, 2c+1) */
 };
 
 /* Keys and values of one sequence in one layer. len and pos have a stride over KV heads, 0 while all heads keep

@@ -1,14 +1,17 @@
 /* Architectures as tables: a new one is a row of archs[], and a row of layer_parts[] for a tensor of its own. */
 #include "engine/model/arch.h"
 
+#include "engine/model/rope.h"
+
 #include <limits.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum extent { ONE, HIDDEN, FF, VOCAB, HEAD, Q_ROWS, KV_ROWS };
-enum need { ALWAYS, WITH_QK_NORM, WITH_QKV_BIAS, OPTIONAL };
+enum need { ALWAYS, WITH_QK_NORM, OPTIONAL, BIAS_OF_QKV };
 
 struct part {
     const char *name;
@@ -33,7 +36,7 @@ static const struct arch archs[] = {
 
 /* The upper bounds keep head_dim * n_head in an int; no model comes near them. */
 static const struct shape_key shape_keys[] = {
-    { "block_count", offsetof(struct kv_shape, n_layer), 1, 1024, true },
+    { "block_count", offsetof(struct kv_shape, n_layer), 1, KV_MAX_LAYERS, true },
     { "embedding_length", offsetof(struct kv_shape, hidden), 1, 1 << 20, true },
     { "feed_forward_length", offsetof(struct kv_shape, n_ff), 1, 1 << 22, true },
     { "context_length", offsetof(struct kv_shape, n_context), 1, 1 << 24, true },
@@ -42,6 +45,7 @@ static const struct shape_key shape_keys[] = {
     { "attention.key_length", offsetof(struct kv_shape, head_dim), 1, 1 << 16, false },
     { "attention.sliding_window", offsetof(struct kv_shape, sliding_window), 0, INT_MAX, false },
     { "rope.dimension_count", offsetof(struct kv_shape, rope_dim), 1, 1 << 16, false },
+    { "rope.scaling.original_context_length", offsetof(struct kv_shape, rope.original_context), 0, 1 << 24, false },
 };
 
 #define PART(member) offsetof(struct kv_model, member)
@@ -58,16 +62,20 @@ static const struct part layer_parts[] = {
     { "attn_q.weight", PART(q), Q_ROWS, HIDDEN, ARCH_QUERY, ALWAYS },
     { "attn_k.weight", PART(k), KV_ROWS, HIDDEN, ARCH_MATRIX, ALWAYS },
     { "attn_v.weight", PART(v), KV_ROWS, HIDDEN, ARCH_MATRIX, ALWAYS },
-    { "attn_q.bias", PART(q_bias), ONE, Q_ROWS, ARCH_BIAS, WITH_QKV_BIAS },
-    { "attn_k.bias", PART(k_bias), ONE, KV_ROWS, ARCH_BIAS, WITH_QKV_BIAS },
-    { "attn_v.bias", PART(v_bias), ONE, KV_ROWS, ARCH_BIAS, WITH_QKV_BIAS },
+    { "attn_q.bias", PART(q_bias), ONE, Q_ROWS, ARCH_BIAS, BIAS_OF_QKV },
+    { "attn_k.bias", PART(k_bias), ONE, KV_ROWS, ARCH_BIAS, BIAS_OF_QKV },
+    { "attn_v.bias", PART(v_bias), ONE, KV_ROWS, ARCH_BIAS, BIAS_OF_QKV },
     { "attn_q_norm.weight", PART(q_norm), ONE, HEAD, ARCH_NORM, WITH_QK_NORM },
     { "attn_k_norm.weight", PART(k_norm), ONE, HEAD, ARCH_NORM, WITH_QK_NORM },
     { "attn_output.weight", PART(o), HIDDEN, Q_ROWS, ARCH_MATRIX, ALWAYS },
+    { "attn_output.bias", PART(o_bias), ONE, HIDDEN, ARCH_BIAS, OPTIONAL },
     { "ffn_norm.weight", PART(ffn_norm), ONE, HIDDEN, ARCH_NORM, ALWAYS },
     { "ffn_gate.weight", PART(gate), FF, HIDDEN, ARCH_MATRIX, ALWAYS },
     { "ffn_up.weight", PART(up), FF, HIDDEN, ARCH_MATRIX, ALWAYS },
     { "ffn_down.weight", PART(down), HIDDEN, FF, ARCH_MATRIX, ALWAYS },
+    { "ffn_gate.bias", PART(gate_bias), ONE, FF, ARCH_BIAS, OPTIONAL },
+    { "ffn_up.bias", PART(up_bias), ONE, FF, ARCH_BIAS, OPTIONAL },
+    { "ffn_down.bias", PART(down_bias), ONE, HIDDEN, ARCH_BIAS, OPTIONAL },
 };
 #undef PART
 
@@ -138,31 +146,120 @@ static enum kv_status read_positive(const struct gguf *file, const struct arch *
     return KV_OK;
 }
 
-/* Positions that are scaled before RoPE would come out wrong without a word, so each way of asking for it is
- * refused: the named kind, a factor alone (which means linear), and per-channel factors as a tensor. */
-static enum kv_status refuse_rope_scaling(const struct gguf *file, const struct arch *arch, struct kv_error *err)
+/* A number that may be missing; 0 is what some writers put for "not stated". */
+static enum kv_status read_optional(
+    const struct gguf *file, const struct arch *arch, const char *suffix, float *out, struct kv_error *err)
 {
-    static const char *const factors[] = { "rope.scaling.factor", "rope.scale_linear" };
-    struct kv_string kind = { "none", 4 };
+    struct key key = key_of(arch, suffix);
+    enum kv_status status = settle(gguf_f32(file, key.text, out, err), arch, suffix, false, err);
+    if (!status && !isfinite(*out))
+        return kv_fail(err, KV_BAD_FILE, "Key '%s' is %g, expected a number.", key.text, (double)*out);
+    return status;
+}
+
+/* The named kind; a factor alone means linear. */
+static enum kv_status read_rope_kind(
+    const struct gguf *file, const struct arch *arch, struct kv_rope_scaling *r, struct kv_error *err)
+{
+    static const struct {
+        const char *name;
+        enum kv_rope_kind kind;
+    } kinds[] = { { "none", KV_ROPE_PLAIN }, { "linear", KV_ROPE_LINEAR }, { "yarn", KV_ROPE_YARN } };
+    struct kv_string name = { "", 0 };
     struct key key = key_of(arch, "rope.scaling.type");
-    enum kv_status status = gguf_string(file, key.text, &kind, err);
-    bool named = !status;
-    if (settle(status, arch, "", false, err)) return status;
-    if (kind.length != 4 || memcmp(kind.text, "none", 4))
-        return kv_fail(err, KV_UNSUPPORTED, "RoPE scaling %s is not supported yet.", gguf_quote(kind).text);
-    for (size_t i = 0; i < KV_COUNT(factors) && !named; i++) {
-        float factor = 1;
-        key = key_of(arch, factors[i]);
-        status = settle(gguf_f32(file, key.text, &factor, err), arch, factors[i], false, err);
-        if (status) return status;
-        if (!(factor == 0 || factor == 1))
-            return kv_fail(
-                err, KV_UNSUPPORTED, "RoPE scaling 'linear' (factor %g) is not supported yet.", (double)factor);
+    enum kv_status status = gguf_string(file, key.text, &name, err);
+    if (status == KV_NOT_FOUND) {
+        r->kind = r->factor == 0 || r->factor == 1 ? KV_ROPE_PLAIN : KV_ROPE_LINEAR;
+        return KV_OK;
     }
-    if (gguf_tensor(file, "rope_freqs.weight"))
-        return kv_fail(
-            err, KV_UNSUPPORTED, "RoPE scaling by the factors of tensor 'rope_freqs.weight' is not supported yet.");
+    if (status) return status;
+    for (size_t i = 0; i < KV_COUNT(kinds); i++)
+        if (name.length == strlen(kinds[i].name) && !memcmp(name.text, kinds[i].name, name.length)) {
+            r->kind = kinds[i].kind;
+            return KV_OK;
+        }
+    return kv_fail(err, KV_UNSUPPORTED,
+        "RoPE scaling %s is not supported; kvdbg knows none, linear, yarn and llama3.", gguf_quote(name).text);
+}
+
+/* llama.cpp knows more of YaRN than models of this family use; a value that would change results is refused. */
+static enum kv_status refuse_rope_extras(const struct gguf *file, const struct arch *arch, struct kv_error *err)
+{
+    static const struct {
+        const char *suffix;
+        float plain; /* what it is when it does nothing; below 0 it is not set */
+    } extras[] = { { "rope.scaling.yarn_ext_factor", 1 }, { "rope.scaling.yarn_log_multiplier", 0 },
+        { "rope.scaling.alpha", 0 }, { "attention.temperature_scale", 0 } };
+    for (size_t i = 0; i < KV_COUNT(extras); i++) {
+        float value = extras[i].plain;
+        enum kv_status status = read_optional(file, arch, extras[i].suffix, &value, err);
+        if (status) return status;
+        if (value >= 0 && value != extras[i].plain)
+            return kv_fail(err, KV_UNSUPPORTED, "Key '%s' is %g, which is not supported.",
+                key_of(arch, extras[i].suffix).text, (double)value);
+    }
     return KV_OK;
+}
+
+/* Llama 3's scaling comes as one divisor for each frequency. */
+static enum kv_status read_rope_divisors(
+    const struct gguf *file, const struct kv_shape *s, struct kv_rope_scaling *r, struct kv_error *err)
+{
+    const struct gguf_tensor *t = gguf_tensor(file, ARCH_ROPE_DIVISORS);
+    if (!t) return KV_OK;
+    if (t->type != KV_TYPE_F32 || t->dim[0] != s->rope_dim / 2 || t->n_dims != 1 || s->rope_dim / 2 > KV_ROPE_PAIRS)
+        return kv_fail(err, KV_BAD_FILE,
+            "Tensor '" ARCH_ROPE_DIVISORS "' is %s with %lld elements in a row; the model's "
+            "metadata ask for %d of F32.",
+            kv_type_info(t->type)->name, (long long)t->dim[0], s->rope_dim / 2);
+    if (r->kind != KV_ROPE_PLAIN)
+        return kv_fail(err, KV_UNSUPPORTED,
+            "RoPE scaling by tensor '" ARCH_ROPE_DIVISORS "' and by a named kind together is not supported.");
+    memcpy(r->divisor, t->data, (size_t)t->dim[0] * sizeof(float));
+    r->kind = KV_ROPE_DIVISORS;
+    return KV_OK;
+}
+
+static enum kv_status read_rope_scaling(
+    const struct gguf *file, const struct arch *arch, struct kv_shape *s, struct kv_error *err)
+{
+    struct kv_rope_scaling *r = &s->rope;
+    float multiplier = 0;
+    const struct {
+        const char *suffix;
+        float *out;
+    } numbers[] = { { "rope.scale_linear", &r->factor }, { "rope.scaling.factor", &r->factor },
+        { "rope.scaling.yarn_attn_factor", &r->attention }, { "rope.scaling.yarn_beta_fast", &r->beta_fast },
+        { "rope.scaling.yarn_beta_slow", &r->beta_slow }, { "rope.scaling.attn_factor", &multiplier } };
+    enum kv_status status = KV_OK;
+    for (size_t i = 0; i < KV_COUNT(numbers) && !status; i++)
+        status = read_optional(file, arch, numbers[i].suffix, numbers[i].out, err);
+    if (!status) status = read_rope_kind(file, arch, r, err);
+    if (!status) status = refuse_rope_extras(file, arch, err);
+    if (!status) status = read_rope_divisors(file, s, r, err);
+    if (status) return status;
+    if (!(multiplier == 0 || multiplier == 1))
+        return kv_fail(err, KV_UNSUPPORTED, "Key '%s' is %g, which is not supported.",
+            key_of(arch, "rope.scaling.attn_factor").text, (double)multiplier);
+    if (r->kind == KV_ROPE_YARN && !r->original_context) r->original_context = s->n_context;
+    return rope_settle(s, err);
+}
+
+/* Which layers the window is for: a list of flags. Without one it is for all layers. */
+static enum kv_status read_window_layers(
+    const struct gguf *file, const struct arch *arch, struct kv_shape *s, struct kv_error *err)
+{
+    struct key key = key_of(arch, "attention.sliding_window_pattern");
+    bool *slides = NULL;
+    size_t count = 0;
+    enum kv_status status = gguf_bools(file, key.text, &slides, &count, err);
+    if (status == KV_NOT_FOUND) return KV_OK;
+    if (!status && count != (size_t)s->n_layer)
+        status = kv_fail(err, KV_BAD_FILE, "Key '%s' has %zu elements for %d layers.", key.text, count, s->n_layer);
+    for (size_t l = 0; l < count && !status; l++)
+        if (!slides[l]) s->sees_all[l / 8] |= (unsigned char)(1 << l % 8);
+    free(slides);
+    return status;
 }
 
 static enum kv_status refuse_experts(const struct gguf *file, const struct arch *arch, struct kv_error *err)
@@ -211,7 +308,6 @@ enum kv_status arch_shape(
 {
     enum kv_status status = refuse_experts(file, arch, err);
     if (status) return status;
-    if ((status = refuse_rope_scaling(file, arch, err))) return status;
     *shape = (struct kv_shape){ .rope_pairing = arch->rope_pairing, .rope_theta = 10000 };
     snprintf(shape->arch, sizeof shape->arch, "%s", arch->name);
     for (size_t i = 0; i < KV_COUNT(shape_keys); i++)
@@ -219,7 +315,9 @@ enum kv_status arch_shape(
     status = read_positive(file, arch, "rope.freq_base", false, &shape->rope_theta, err);
     if (status) return status;
     status = read_positive(file, arch, "attention.layer_norm_rms_epsilon", true, &shape->norm_eps, err);
-    return status ? status : complete(file, arch, shape, err);
+    if (!status) status = complete(file, arch, shape, err);
+    if (!status) status = read_rope_scaling(file, arch, shape, err);
+    return status ? status : read_window_layers(file, arch, shape, err);
 }
 
 /* ---- the tensors ---- */
@@ -246,14 +344,14 @@ static enum kv_status visit_parts(
     char *base = layer < 0 ? (char *)model : (char *)&model->layer[layer];
     for (size_t i = 0; i < count; i++) {
         if (part[i].need == WITH_QK_NORM && !arch->qk_norm) continue;
-        if (part[i].need == WITH_QKV_BIAS && !arch->qkv_bias) continue;
         char name[64];
         if (layer < 0)
             snprintf(name, sizeof name, "%s", part[i].name);
         else
             snprintf(name, sizeof name, "blk.%d.%s", layer, part[i].name);
         struct arch_tensor what = { name, part[i].role, layer, extent(&model->shape, part[i].rows),
-            extent(&model->shape, part[i].cols), part[i].need == OPTIONAL };
+            extent(&model->shape, part[i].cols),
+            part[i].need == OPTIONAL || (part[i].need == BIAS_OF_QKV && !arch->qkv_bias) };
         enum kv_status status = visit(ctx, &what, (struct kv_tensor *)(base + part[i].offset), err);
         if (status) return status;
     }

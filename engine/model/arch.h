@@ -6,19 +6,22 @@
 #include "engine/model/gguf.h"
 #include "engine/model/model.h"
 
+/* A tensor of divisors for RoPE's frequencies, [rope_dim / 2] F32; it is a part of the shape. */
+#define ARCH_ROPE_DIVISORS "rope_freqs.weight"
+
 struct arch {
     const char *name; /* general.architecture, and the prefix of its keys */
     enum kv_rope_pairing rope_pairing;
     bool qk_norm;  /* RMS norm over each head of Q and K before RoPE */
-    bool qkv_bias; /* a bias behind the Q, K and V products */
+    bool qkv_bias; /* always a bias behind the Q, K and V products; else where the file has one */
 };
 
 /* The row of an architecture; KV_UNSUPPORTED with the names of those that there are. */
 enum kv_status arch_find(struct kv_string name, const struct arch **out, struct kv_error *err);
 
 /* Reads and checks everything of the shape but n_vocab and the name. KV_BAD_FILE: a key is missing, has the wrong
- * type, or a value that no model has; KV_UNSUPPORTED: the keys ask for a part that is not built (RoPE scaling,
- * experts). */
+ * type, or a value that no model has; KV_UNSUPPORTED: the keys ask for a part that is not built (a RoPE
+ * scaling, experts). */
 enum kv_status arch_shape(
     const struct gguf *file, const struct arch *arch, struct kv_shape *shape, struct kv_error *err);
 
@@ -35,7 +38,7 @@ struct arch_tensor {
     enum arch_role role;
     int layer; /* -1 = of the whole model */
     int rows, cols;
-    bool optional; /* output.weight: absent when it shares token_embd */
+    bool optional; /* output.weight, absent when it shares token_embd; biases */
 };
 
 typedef enum kv_status arch_visit(

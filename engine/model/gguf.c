@@ -591,3 +591,24 @@ enum kv_status gguf_i32s(
     *count = n;
     return KV_OK;
 }
+
+enum kv_status gguf_bools(const struct gguf *file, const char *key, bool **out, size_t *count, struct kv_error *err)
+{
+    struct cursor c;
+    size_t n;
+    enum kv_status status = find_array(file, key, GGUF_BOOL, GGUF_BOOL, &c, &n, err);
+    if (status) return status;
+    bool *list = kv_alloc(n, sizeof *list);
+    if (!list) return kv_fail(err, KV_NO_MEMORY, "No memory for the %zu flags of key '%s'.", n, key);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t byte;
+        if (!take(&c, &byte, 1)) {
+            free(list);
+            return truncated_value(file, view(key), err);
+        }
+        list[i] = byte != 0;
+    }
+    *out = list;
+    *count = n;
+    return KV_OK;
+}

@@ -49,6 +49,8 @@ static enum kv_status bind_weights(
     if (!b.used || !model->layer)
         status = kv_fail(err, KV_NO_MEMORY, "No memory for the table of %d layers.", model->shape.n_layer);
     if (!status) status = arch_each_tensor(model, arch, bind, &b, err);
+    const struct gguf_tensor *divisors = gguf_tensor(file, ARCH_ROPE_DIVISORS);
+    if (!status && divisors) b.used[divisors - gguf_tensor_at(file, 0)] = true;
     for (size_t i = 0; i < gguf_tensor_count(file) && !status; i++)
         if (!b.used[i])
             status = kv_fail(err, KV_UNSUPPORTED, "Tensor %s is not a part of the %s models that kvdbg reads.",

@@ -14,6 +14,32 @@ enum kv_rope_pairing {
     KV_ROPE_HALVES    /* (0,d/2) (1,d/2+1) ...: Hugging Face order; qwen2, qwen3 GGUF files */
 };
 
+/* How positions are stretched beyond the context that a model was first trained for. A field that is 0 was not
+ * stated. Formulas: rope.h. */
+enum kv_rope_kind {
+    KV_ROPE_PLAIN,
+    KV_ROPE_LINEAR,  /* all frequencies divided by factor */
+    KV_ROPE_YARN,    /* slow channels divided by factor, fast ones kept, a ramp between, cosines scaled */
+    KV_ROPE_LLAMA3,  /* the same by wavelength, as Llama 3.1 does; rope_settle turns it into KV_ROPE_DIVISORS */
+    KV_ROPE_DIVISORS /* each frequency divided by a number of its own */
+};
+
+#define KV_ROPE_PAIRS 128 /* of a head, at most */
+
+struct kv_rope_scaling {
+    enum kv_rope_kind kind;
+    float factor;
+    int original_context;         /* tokens that the model knew before: yarn, llama3 */
+    float low_freq, high_freq;    /* llama3: low_freq_factor, high_freq_factor */
+    float beta_fast, beta_slow;   /* yarn: turns within the original context; 0 = 32, 1 */
+    float attention;              /* yarn: scales cosine and sine; 0 = from mscale, or 0.1 ln factor + 1 */
+    float mscale, mscale_all_dim; /* yarn: used when both are there */
+    bool exact_ramp;              /* yarn: the ramp's ends are not rounded to whole channels (truncate: false) */
+    float divisor[KV_ROPE_PAIRS]; /* KV_ROPE_DIVISORS: [rope_dim / 2] */
+};
+
+#define KV_MAX_LAYERS 1024
+
 struct kv_shape {
     char arch[32];  /* "llama", "qwen3", ... */
     char name[128]; /* the model's own name, cut if longer */
@@ -22,9 +48,18 @@ struct kv_shape {
     int rope_dim;  /* rotated channels of a head, even, <= head_dim */
     enum kv_rope_pairing rope_pairing;
     float rope_theta;
+    struct kv_rope_scaling rope;
     float norm_eps;
     int sliding_window; /* keys a query may see, itself included; 0 = all */
+    /* Layers that see all keys although there is a window; bit l of byte l / 8. */
+    unsigned char sees_all[KV_MAX_LAYERS / 8];
 };
+
+/* The window of one layer, 0 = none. */
+static inline int kv_shape_window(const struct kv_shape *s, int layer)
+{
+    return s->sees_all[layer / 8] >> (layer % 8) & 1 ? 0 : s->sliding_window;
+}
 
 /* One weight matrix, [rows][cols], a row contiguous: y = W x has cols in, rows out. */
 struct kv_tensor {
@@ -37,8 +72,9 @@ struct kv_layer_weights {
     struct kv_tensor attn_norm, ffn_norm; /* [1][hidden] F32 */
     struct kv_tensor q_norm, k_norm;      /* [1][head_dim] F32, qwen3 */
     struct kv_tensor q, k, v, o; /* [n_head*head_dim][hidden], [n_kv_head*head_dim][hidden] x2, transpose */
-    struct kv_tensor q_bias, k_bias, v_bias; /* [1][rows of q, k, v] F32, qwen2 */
-    struct kv_tensor gate, up, down;         /* [n_ff][hidden] x2, [hidden][n_ff] */
+    struct kv_tensor q_bias, k_bias, v_bias, o_bias; /* [1][rows of q, k, v, o] F32: qwen2, or where stated */
+    struct kv_tensor gate, up, down;                 /* [n_ff][hidden] x2, [hidden][n_ff] */
+    struct kv_tensor gate_bias, up_bias, down_bias;  /* [1][rows] F32, where stated */
 };
 
 /* The vocabulary as the file states it; engine/text makes a tokenizer of it. Strings are not NUL-terminated. */

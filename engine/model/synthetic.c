@@ -195,7 +195,7 @@ static enum kv_status fill(void *ctx, const struct arch_tensor *what, struct kv_
 {
     struct filling *f = ctx;
     (void)err;
-    if (what->optional && f->recipe->tied) return KV_OK;
+    if (what->optional && (what->role == ARCH_BIAS || f->recipe->tied)) return KV_OK;
     int type = what->role == ARCH_NORM || what->role == ARCH_BIAS        ? KV_TYPE_F32
                : what->role == ARCH_EMBEDDING && f->type == KV_TYPE_Q4_1 ? f->recipe->head_type
                                                                          : f->type;

@@ -1,6 +1,8 @@
 /* The stages of a forward pass as backend calls, and the machine they run on. */
 #include "engine/run/forward.h"
 
+#include "engine/model/rope.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +40,8 @@ static enum kv_status upload_layer(
         const float **to;
     } vector[] = { { &w->attn_norm, &l->attn_norm }, { &w->ffn_norm, &l->ffn_norm }, { &w->q_norm, &l->q_norm },
         { &w->k_norm, &l->k_norm }, { &w->q_bias, &l->q_bias }, { &w->k_bias, &l->k_bias },
-        { &w->v_bias, &l->v_bias } };
+        { &w->v_bias, &l->v_bias }, { &w->o_bias, &l->o_bias }, { &w->gate_bias, &l->gate_bias },
+        { &w->up_bias, &l->up_bias }, { &w->down_bias, &l->down_bias } };
     enum kv_status status = KV_OK;
     for (size_t i = 0; i < KV_COUNT(matrix) && !status; i++) status = upload(m, matrix[i].from, matrix[i].to, err);
     for (size_t i = 0; i < KV_COUNT(vector) && !status; i++)
@@ -50,11 +53,9 @@ enum kv_status machine_open(struct machine *m, const struct kv_model *model, con
     const struct kv_backend_options *options, int kv_type, int window, struct kv_error *err)
 {
     const struct kv_shape *s = &model->shape;
-    *m = (struct machine){ .be = be,
-        .shape = s,
-        .kv_type = kv_type,
-        .window = window,
-        .rope = { s->rope_theta, s->rope_dim, s->rope_pairing == KV_ROPE_HALVES } };
+    *m = (struct machine){ .be = be, .shape = s, .kv_type = kv_type, .window = window };
+    m->rope = (struct kv_rope){ m->frequency, rope_frequencies(s, m->frequency), s->rope_dim,
+        s->rope_pairing == KV_ROPE_HALVES };
     enum kv_status status = be->init(options, &m->ctx, err);
     if (status) {
         m->be = NULL;
@@ -211,8 +212,9 @@ static enum kv_status stage_ffn(struct pass *p, const struct machine_layer *l, s
 {
     struct machine *m = p->m;
     const struct kv_shape *s = m->shape;
-    const struct kv_linear in[] = { { l->gate, NULL, m->gate, false }, { l->up, NULL, m->up, false } };
-    const struct kv_linear out = { l->down, NULL, m->x, true };
+    const struct kv_linear in[] = { { l->gate, l->gate_bias, m->gate, false },
+        { l->up, l->up_bias, m->up, false } };
+    const struct kv_linear out = { l->down, l->down_bias, m->x, true };
     enum kv_status status = m->be->norm(m->ctx, m->x, l->ffn_norm, s->norm_eps, p->n, s->hidden, m->h, err);
     if (!status) status = m->be->linear(m->ctx, in, 2, m->h, p->n, err);
     if (!status) status = m->be->swiglu(m->ctx, m->gate, m->up, (size_t)p->n * (size_t)s->n_ff, m->gate, err);
@@ -237,7 +239,7 @@ enum kv_status pass_stage(struct pass *p, enum kv_stage stage, int layer, struct
         return m->be->attend(m->ctx, &a, err);
     }
     case KV_STAGE_oproj: {
-        const struct kv_linear out = { l->o, NULL, m->x, true };
+        const struct kv_linear out = { l->o, l->o_bias, m->x, true };
         return m->be->linear(m->ctx, &out, 1, m->att, p->n, err);
     }
     case KV_STAGE_ffn: return stage_ffn(p, l, err);

@@ -15,7 +15,8 @@
 struct machine_layer {
     struct kv_matrix q, k, v, o, gate, up, down;
     const float *attn_norm, *ffn_norm, *q_norm, *k_norm; /* q_norm, k_norm: NULL = none */
-    const float *q_bias, *k_bias, *v_bias;               /* NULL = none */
+    const float *q_bias, *k_bias, *v_bias, *o_bias;      /* NULL = none */
+    const float *gate_bias, *up_bias, *down_bias;
 };
 
 struct machine {
@@ -30,6 +31,7 @@ struct machine {
     int rows;   /* of a pass, at most */
     int keys;   /* of a sequence, at most */
     struct kv_rope rope;
+    float frequency[KV_ROPE_PAIRS]; /* rope's */
     /* activations on the device, [rows][...] */
     float *x, *h, *q, *k, *v, *att, *gate, *up, *lse, *entropy;
     float *logits; /* [LOGIT_ROWS][n_vocab] */

@@ -36,7 +36,7 @@ struct kv_cpu {
         size_t bytes;
     } scratch[KV_SCRATCH_COUNT];
     struct {
-        float theta;
+        float scale;
         int dim, n; /* 0 = no table yet */
     } rope_table;
     size_t bytes_live, bytes_peak;

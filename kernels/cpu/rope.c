@@ -1,5 +1,5 @@
 /* Rotary position embedding (Su et al., "RoFormer", eq. 34): each pair of channels (a, b) of a head turns by
- * pos * theta^(-2c/dim):  a' = a cos - b sin,  b' = b cos + a sin.
+ * pos * frequency[c], plainly theta^(-2c/dim):  a' = (a cos - b sin) scale,  b' = (b cos + a sin) scale.
  *
  * x [n][heads][head_dim] f32 in place, pos [n] i32 on the host; only the first dim channels turn. Bytes:
  * 4*n*heads*dim read and written (from cache), 3 flops a channel.
@@ -25,10 +25,11 @@ void kv_rope_row(const struct kv_rope *rope, const float *angles, float *x, int 
         }
 }
 
-/* [rows][head_dim] f32 angles, then the positions they are for. */
+/* [rows][head_dim] f32 angles, then the frequencies and the positions they are for. */
 size_t kv_cpu_rope_scratch_bytes(const struct kv_limits *limits)
 {
-    return (size_t)limits->rows * ((size_t)limits->head_dim * sizeof(float) + sizeof(int32_t));
+    return ((size_t)limits->rows + 1) * (size_t)limits->head_dim * sizeof(float) +
+           (size_t)limits->rows * sizeof(int32_t);
 }
 
 static void fill_angles(int threads, const struct kv_rope *rope, const int32_t *pos, int n, float *angles)
@@ -36,12 +37,11 @@ static void fill_angles(int threads, const struct kv_rope *rope, const int32_t *
     size_t dim = (size_t)rope->dim;
 #pragma omp parallel for num_threads(threads) schedule(static) if (n >= 16)
     for (int c = 0; c < rope->dim; c += 2) {
-        float frequency = 1.0f / (float)pow(rope->theta, (float)c / (float)rope->dim);
         for (int i = 0; i < n; i++) {
-            double angle = (float)pos[i] * frequency;
+            double angle = (float)pos[i] * rope->frequency[c / 2];
             float *pair = angles + (size_t)i * dim + (size_t)c;
-            pair[0] = (float)cos(angle);
-            pair[1] = (float)sin(angle);
+            pair[0] = (float)cos(angle) * rope->scale;
+            pair[1] = (float)sin(angle) * rope->scale;
         }
     }
 }
@@ -59,14 +59,17 @@ enum kv_status kv_cpu_rope(void *ctx, const struct kv_rope *rope, const int32_t 
         return kv_fail(err, KV_BAD_ARG, "RoPE over %d of %d channels; it must be even and between 2 and all.",
             rope->dim, head_dim);
     float *angles = cpu->scratch[KV_SCRATCH_ROPE].p;
-    int32_t *known = (int32_t *)(angles + (size_t)cpu->limits.rows * (size_t)cpu->limits.head_dim);
-    bool same = cpu->rope_table.n == n && cpu->rope_table.dim == rope->dim && cpu->rope_table.theta == rope->theta;
-    if (!same || memcmp(known, pos, (size_t)n * sizeof *pos)) {
+    float *frequency = angles + (size_t)cpu->limits.rows * (size_t)cpu->limits.head_dim;
+    int32_t *known = (int32_t *)(frequency + cpu->limits.head_dim);
+    size_t frequencies = dim / 2 * sizeof *frequency, positions = (size_t)n * sizeof *pos;
+    bool same = cpu->rope_table.n == n && cpu->rope_table.dim == rope->dim && cpu->rope_table.scale == rope->scale;
+    if (!same || memcmp(known, pos, positions) || memcmp(frequency, rope->frequency, frequencies)) {
         fill_angles(cpu->threads, rope, pos, n, angles);
-        memcpy(known, pos, (size_t)n * sizeof *pos);
+        memcpy(known, pos, positions);
+        memcpy(frequency, rope->frequency, frequencies);
         cpu->rope_table.n = n;
         cpu->rope_table.dim = rope->dim;
-        cpu->rope_table.theta = rope->theta;
+        cpu->rope_table.scale = rope->scale;
     }
 #pragma omp parallel for num_threads(cpu->threads) schedule(static) if ((size_t)n * row >= 2 * KV_PARALLEL_GRAIN)
     for (int i = 0; i < n; i++)

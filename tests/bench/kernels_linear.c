@@ -235,7 +235,9 @@ static void small_ops(void *ctx, float *x, float *y)
 {
     enum { RUNS = 25 };
     double norm_us[RUNS], rope_us[RUNS], swiglu_us[RUNS];
-    struct kv_rope r = { 1e5f, 64, false };
+    float frequency[32];
+    struct kv_rope r = { frequency, 1, 64, false };
+    for (int c = 0; c < 32; c++) frequency[c] = powf(1e5f, (float)-c / 32);
     struct kv_error err = { 0 };
     int32_t pos[ROWS];
     for (int i = 0; i < ROWS; i++) pos[i] = i;

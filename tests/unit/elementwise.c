@@ -62,7 +62,9 @@ static void rope(void)
     for (size_t s = 0; s < KV_COUNT(all_simd); s++) {
         void *ctx = backend_open(all_simd[s], KV_PRECISION_F32, 2, 8, 64);
         for (size_t k = 0; k < 2 * KV_COUNT(dims); k++) {
-            struct kv_rope r = { 1e5f, dims[k / 2], k & 1 };
+            float frequency[D / 2];
+            struct kv_rope r = { frequency, s % 2 ? 1.25f : 1, dims[k / 2], k & 1 };
+            for (int c = 0; c < r.dim / 2; c++) frequency[c] = 1.0f / powf(1e5f, (float)(2 * c) / (float)r.dim);
             struct kv_error err = { 0 };
             memcpy(y, x, sizeof x);
             CHECK(!kv_backend_cpu.rope(ctx, &r, pos, y, N, HEADS, D, &err), "%s", err.text);
@@ -71,12 +73,11 @@ static void rope(void)
                     int pair = r.halves ? c % (r.dim / 2) : c / 2, at = i * D;
                     bool second = r.halves ? c >= r.dim / 2 : c % 2;
                     int other = r.halves ? (second ? c - r.dim / 2 : c + r.dim / 2) : c ^ 1;
-                    float frequency = 1.0f / powf(r.theta, (float)(2 * pair) / (float)r.dim);
-                    double angle = (float)pos[i / HEADS] * frequency, want = (double)x[at + c];
+                    double angle = (float)pos[i / HEADS] * frequency[pair % (r.dim / 2)], want = (double)x[at + c];
                     if (c < r.dim)
-                        want =
-                            (double)x[at + c] * cos(angle) + (second ? 1 : -1) * (double)x[at + other] * sin(angle);
-                    double tol = c < r.dim ? 3e-7 * (fabs((double)x[at + c]) + fabs((double)x[at + other])) : 0;
+                        want = (double)r.scale * ((double)x[at + c] * cos(angle) +
+                                                     (second ? 1 : -1) * (double)x[at + other] * sin(angle));
+                    double tol = c < r.dim ? 4e-7 * (fabs((double)x[at + c]) + fabs((double)x[at + other])) : 0;
                     CHECK(fabs((double)y[at + c] - want) <= tol,
                         "dim %d halves %d pos %d channel %d: %g, must be %g", r.dim, r.halves, pos[i / HEADS], c,
                         (double)y[at + c], want);

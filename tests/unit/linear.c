@@ -394,7 +394,8 @@ static void refusals(void)
     int32_t id = 4;
     CHECK(kv_backend_cpu.embed(ctx, &good.w, &id, 1, y, &err) && strstr(err.text, "vocabulary of 4"), "said: %s",
         err.text);
-    struct kv_rope rope = { 1e4f, 7, false };
+    float frequency[4] = { 1 };
+    struct kv_rope rope = { frequency, 1, 7, false };
     CHECK(kv_backend_cpu.rope(ctx, &rope, &id, x, 1, 1, 64, &err) && strstr(err.text, "7 of 64"), "said: %s",
         err.text);
     kv_backend_cpu.free(ctx);
