@@ -7,28 +7,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "inspector/data.h"
 #include "inspector/events.h"
 #include "inspector/jsonl.h"
 #include "inspector/jsonl_read.h"
 #include "inspector/names.h"
 #include "inspector/progress.h"
 
-#define ROW_LIMIT  ((size_t)256 << 20) /* bytes of one row */
-#define ROW_FIELDS 1000                /* variables that one row may make */
+#define ROW_FIELDS 1000 /* variables that one row may make */
 #define NAME_LIMIT 64
 #define NAMED_ROWS 8 /* failed rows that the summary lists */
 
-struct row {
-    char *text;
-    size_t bytes;
-    int line; /* in the file, from 1 on */
-    bool too_long;
-};
-
 struct rows {
-    const char *file;
-    struct row *row;
-    size_t count, from, to; /* this shard's: from..to-1 */
+    struct data data;
+    size_t from, to; /* this shard's: from..to-1 */
 };
 
 struct tally {
@@ -37,49 +29,12 @@ struct tally {
     char sentence[sizeof((struct kv_error *)0)->text];
 };
 
-/* --- the file -------------------------------------------------------------------------------------------------------- */
-
-static void rows_free(struct rows *rows)
-{
-    for (size_t i = 0; i < rows->count; i++) free(rows->row[i].text);
-    free(rows->row);
-}
-
-static bool blank(const struct jsonl_line *line) { return strspn(line->text, " \t\r") == line->bytes; }
-
-static enum kv_status rows_read(struct rows *rows, FILE *f, struct kv_error *err)
-{
-    size_t cap = 0;
-    struct jsonl_line line = { 0 };
-    for (int number = 1; jsonl_line(f, ROW_LIMIT, &line); number++) {
-        if (blank(&line)) continue;
-        if (rows->count == cap) {
-            struct row *grown = realloc(rows->row, (cap = cap ? 2 * cap : 64) * sizeof *grown);
-            if (!grown) break;
-            rows->row = grown;
-        }
-        char *text = realloc(line.text, line.bytes + 1);
-        rows->row[rows->count++] = (struct row){ text ? text : line.text, line.bytes, number, line.too_long };
-        line = (struct jsonl_line){ 0 };
-    }
-    enum kv_status st = KV_OK;
-    if (ferror(f)) st = kv_fail(err, KV_IO, "%.300s: %s.", rows->file, strerror(errno));
-    if (!st && !feof(f)) st = kv_fail(err, KV_NO_MEMORY, "No memory for the rows of %.300s.", rows->file);
-    free(line.text);
-    return st;
-}
-
 static enum kv_status rows_open(struct rows *rows, const struct options *o, struct kv_error *err)
 {
-    *rows = (struct rows){ .file = o->for_each };
-    FILE *f = fopen(o->for_each, "r");
-    if (!f) return kv_fail(err, KV_IO, "%.300s: %s.", o->for_each, strerror(errno));
-    enum kv_status st = rows_read(rows, f, err);
-    fclose(f);
-    rows->to = rows->count;
-    if (!o->shards) return st;
-    rows->from = rows->count * (size_t)(o->shard - 1) / (size_t)o->shards;
-    rows->to = rows->count * (size_t)o->shard / (size_t)o->shards;
+    enum kv_status st = data_open(o->for_each, &rows->data, err);
+    rows->from = 0;
+    rows->to = rows->data.count;
+    if (o->shards) data_shard(&rows->data, o->shard, o->shards, &rows->from, &rows->to);
     return st;
 }
 
@@ -169,23 +124,12 @@ static enum kv_status fields(struct session *s, const cJSON *parent, const char 
     return st;
 }
 
-/* The text of a field that is one, NULL where there is none. */
-static enum kv_status text_field(const cJSON *object, const char *name, const char **out, struct kv_error *err)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    *out = NULL;
-    if (!item || cJSON_IsNull(item)) return KV_OK;
-    if (!cJSON_IsString(item)) return kv_fail(err, KV_BAD_ARG, "\"%s\" must be a text.", name);
-    *out = item->valuestring;
-    return KV_OK;
-}
-
 static enum kv_status take_prompt(struct session *s, const cJSON *object, const char *file, int line)
 {
     const char *prompt, *question;
     char name[320];
-    enum kv_status st = text_field(object, "prompt", &prompt, &s->err);
-    if (!st) st = text_field(object, "question", &question, &s->err);
+    enum kv_status st = data_text(object, "prompt", &prompt, &s->err);
+    if (!st) st = data_text(object, "question", &question, &s->err);
     if (st) return st;
     if (!question) question = s->options->question;
     snprintf(name, sizeof name, "%.300s:%d", file, line);
@@ -204,16 +148,15 @@ static enum kv_status take_prompt(struct session *s, const cJSON *object, const 
 
 static enum kv_status take_row(struct session *s, const struct rows *rows, size_t index)
 {
-    const struct row *row = &rows->row[index];
+    const struct data_row *row = &rows->data.row[index];
     cJSON *object = NULL;
     struct value number;
     int left = ROW_FIELDS;
-    if (row->too_long) return kv_fail(&s->err, KV_BAD_ARG, "The row is longer than %zu MiB.", ROW_LIMIT >> 20);
-    enum kv_status st = jsonl_object(row->text, row->bytes, &object, &s->err);
+    enum kv_status st = data_object(row, &object, &s->err);
     if (!st) st = fields(s, object, "", &left);
     if (!st) st = value_scalar(&number, (double)index, true, "", &s->err);
     if (!st) st = assign(s, "_row", &number);
-    if (!st) st = take_prompt(s, object, rows->file, row->line);
+    if (!st) st = take_prompt(s, object, rows->data.file, row->line);
     cJSON_Delete(object);
     return st;
 }
@@ -235,7 +178,7 @@ static void complain(struct session *s, struct script_place *row)
 /* The row's exit status; what failed first is in s->failure. */
 static int run_row(struct session *s, const struct rows *rows, size_t index, void (*run)(struct session *s))
 {
-    struct script_place place = { rows->file, rows->row[index].line, NULL };
+    struct script_place place = { rows->data.file, rows->data.row[index].line, NULL };
     int status = 0;
     s->err = (struct kv_error){ 0 };
     enum kv_status st = session_again(s, &status);
@@ -268,7 +211,7 @@ static void count_row(struct session *s, struct tally *t, const struct rows *row
             snprintf(t->sentence, sizeof t->sentence, "exit status %d", status);
     }
     progress_clear();
-    if (!s->json) fprintf(stderr, "%s:%d: row %zu failed.\n", rows->file, rows->row[index].line, index);
+    if (!s->json) fprintf(stderr, "%s:%d: row %zu failed.\n", rows->data.file, rows->data.row[index].line, index);
 }
 
 /* "12 rows: 11 passed, 1 failed (row 7: No prompt.)" */
@@ -307,7 +250,7 @@ int for_each_row(struct session *s, void (*run)(struct session *s))
     double began = kv_now_us();
     if (rows_open(&rows, o, &s->err)) {
         session_complain(s);
-        rows_free(&rows);
+        data_close(&rows.data);
         return 2;
     }
     quiet.keep_going = false;
@@ -321,6 +264,6 @@ int for_each_row(struct session *s, void (*run)(struct session *s))
     s->options = o;
     progress_title("", false);
     sum_up(&tally, &rows, o);
-    rows_free(&rows);
+    data_close(&rows.data);
     return tally.status;
 }
