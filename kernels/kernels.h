@@ -14,7 +14,8 @@
 #include "kernels/base.h"
 #include "kernels/types.h"
 
-#define KV_BACKEND_ABI 2
+#define KV_BACKEND_ABI    2
+#define KV_INTERLEAVE_MAX 1024 /* channels of a head */
 
 enum kv_precision {
     KV_PRECISION_FAST, /* bf16 GEMMs; decode: exact weights, activations of at least bf16 accuracy */
@@ -134,6 +135,9 @@ struct kv_backend {
     /* Turns x[n][heads][d] in place by positions pos[n] (host). */
     enum kv_status (*rope)(void *ctx, const struct kv_rope *rope, const int32_t *pos, float *x, int n, int heads,
         int head_dim, struct kv_error *err);
+    /* Puts the channels of each head of x[n][heads][d] in place from halves (c, c + d/2) to neighbours (2c, 2c + 1):
+     * what a matrix whose rows are in the one order gives becomes what RoPE takes in the other. */
+    enum kv_status (*interleave)(void *ctx, float *x, int n, int heads, int head_dim, struct kv_error *err);
     /* Puts k, v [n][G][d] f32 behind the span's last slot, converted to type, with their positions (host). */
     enum kv_status (*append)(void *ctx, struct kv_span *to, int type, int n_kv_head, int head_dim, const float *k,
         const float *v, const int32_t *pos, int n, struct kv_error *err);

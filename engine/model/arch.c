@@ -14,88 +14,87 @@ enum extent { ONE, HIDDEN, FF, VOCAB, HEAD, Q_ROWS, KV_ROWS };
 enum need { ALWAYS, WITH_QK_NORM, OPTIONAL, BIAS_OF_QKV };
 
 struct part {
-    const char *name;
-    size_t offset; /* of its struct kv_tensor in kv_model or kv_layer_weights */
+    const char *name, *hf; /* in GGUF files behind "blk.N.", in Hugging Face folders behind "model.layers.N." */
+    size_t offset;         /* of its struct kv_tensor in kv_model or kv_layer_weights */
     enum extent rows, cols;
     enum arch_role role;
     enum need need;
 };
 
-struct shape_key {
-    const char *suffix;
-    size_t offset; /* of its int in struct kv_shape */
-    uint32_t least, most;
-    bool required;
-};
-
 static const struct arch archs[] = {
-    { "llama", KV_ROPE_ADJACENT, false, false },
-    { "qwen2", KV_ROPE_HALVES, false, true },
-    { "qwen3", KV_ROPE_HALVES, true, false },
+    { "llama", "LlamaForCausalLM", true, ARCH_SLIDE_NEVER, KV_ROPE_ADJACENT, false, false },
+    { "mistral", "MistralForCausalLM", false, ARCH_SLIDE_ALWAYS, KV_ROPE_ADJACENT, false, false },
+    { "qwen2", "Qwen2ForCausalLM", true, ARCH_SLIDE_SWITCH, KV_ROPE_HALVES, false, true },
+    { "qwen3", "Qwen3ForCausalLM", true, ARCH_SLIDE_SWITCH, KV_ROPE_HALVES, true, false },
 };
 
 /* The upper bounds keep head_dim * n_head in an int; no model comes near them. */
-static const struct shape_key shape_keys[] = {
-    { "block_count", offsetof(struct kv_shape, n_layer), 1, KV_MAX_LAYERS, true },
-    { "embedding_length", offsetof(struct kv_shape, hidden), 1, 1 << 20, true },
-    { "feed_forward_length", offsetof(struct kv_shape, n_ff), 1, 1 << 22, true },
-    { "context_length", offsetof(struct kv_shape, n_context), 1, 1 << 24, true },
-    { "attention.head_count", offsetof(struct kv_shape, n_head), 1, 4096, true },
-    { "attention.head_count_kv", offsetof(struct kv_shape, n_kv_head), 1, 4096, false },
-    { "attention.key_length", offsetof(struct kv_shape, head_dim), 1, 1 << 16, false },
-    { "attention.sliding_window", offsetof(struct kv_shape, sliding_window), 0, INT_MAX, false },
-    { "rope.dimension_count", offsetof(struct kv_shape, rope_dim), 1, 1 << 16, false },
-    { "rope.scaling.original_context_length", offsetof(struct kv_shape, rope.original_context), 0, 1 << 24, false },
+static const struct arch_key shape_keys[] = {
+    { "block_count", "num_hidden_layers", offsetof(struct kv_shape, n_layer), 1, KV_MAX_LAYERS, true },
+    { "embedding_length", "hidden_size", offsetof(struct kv_shape, hidden), 1, 1 << 20, true },
+    { "feed_forward_length", "intermediate_size", offsetof(struct kv_shape, n_ff), 1, 1 << 22, true },
+    { "context_length", "max_position_embeddings", offsetof(struct kv_shape, n_context), 1, 1 << 24, true },
+    { "attention.head_count", "num_attention_heads", offsetof(struct kv_shape, n_head), 1, 4096, true },
+    { "attention.head_count_kv", "num_key_value_heads", offsetof(struct kv_shape, n_kv_head), 1, 4096, false },
+    { "attention.key_length", "head_dim", offsetof(struct kv_shape, head_dim), 1, 1 << 16, false },
+    { "attention.sliding_window", NULL, offsetof(struct kv_shape, sliding_window), 0, INT_MAX, false },
+    { "rope.dimension_count", NULL, offsetof(struct kv_shape, rope_dim), 1, 1 << 16, false },
+    { "rope.scaling.original_context_length", NULL, offsetof(struct kv_shape, rope.original_context), 0, 1 << 24,
+        false },
 };
 
 #define PART(member) offsetof(struct kv_model, member)
 static const struct part model_parts[] = {
-    { "token_embd.weight", PART(token_embd), VOCAB, HIDDEN, ARCH_EMBEDDING, ALWAYS },
-    { "output_norm.weight", PART(output_norm), ONE, HIDDEN, ARCH_NORM, ALWAYS },
-    { "output.weight", PART(output), VOCAB, HIDDEN, ARCH_EMBEDDING, OPTIONAL },
+    { "token_embd.weight", "model.embed_tokens.weight", PART(token_embd), VOCAB, HIDDEN, ARCH_EMBEDDING, ALWAYS },
+    { "output_norm.weight", "model.norm.weight", PART(output_norm), ONE, HIDDEN, ARCH_NORM, ALWAYS },
+    { "output.weight", "lm_head.weight", PART(output), VOCAB, HIDDEN, ARCH_EMBEDDING, OPTIONAL },
 };
 #undef PART
 
 #define PART(member) offsetof(struct kv_layer_weights, member)
 static const struct part layer_parts[] = {
-    { "attn_norm.weight", PART(attn_norm), ONE, HIDDEN, ARCH_NORM, ALWAYS },
-    { "attn_q.weight", PART(q), Q_ROWS, HIDDEN, ARCH_QUERY, ALWAYS },
-    { "attn_k.weight", PART(k), KV_ROWS, HIDDEN, ARCH_MATRIX, ALWAYS },
-    { "attn_v.weight", PART(v), KV_ROWS, HIDDEN, ARCH_MATRIX, ALWAYS },
-    { "attn_q.bias", PART(q_bias), ONE, Q_ROWS, ARCH_BIAS, BIAS_OF_QKV },
-    { "attn_k.bias", PART(k_bias), ONE, KV_ROWS, ARCH_BIAS, BIAS_OF_QKV },
-    { "attn_v.bias", PART(v_bias), ONE, KV_ROWS, ARCH_BIAS, BIAS_OF_QKV },
-    { "attn_q_norm.weight", PART(q_norm), ONE, HEAD, ARCH_NORM, WITH_QK_NORM },
-    { "attn_k_norm.weight", PART(k_norm), ONE, HEAD, ARCH_NORM, WITH_QK_NORM },
-    { "attn_output.weight", PART(o), HIDDEN, Q_ROWS, ARCH_MATRIX, ALWAYS },
-    { "attn_output.bias", PART(o_bias), ONE, HIDDEN, ARCH_BIAS, OPTIONAL },
-    { "ffn_norm.weight", PART(ffn_norm), ONE, HIDDEN, ARCH_NORM, ALWAYS },
-    { "ffn_gate.weight", PART(gate), FF, HIDDEN, ARCH_MATRIX, ALWAYS },
-    { "ffn_up.weight", PART(up), FF, HIDDEN, ARCH_MATRIX, ALWAYS },
-    { "ffn_down.weight", PART(down), HIDDEN, FF, ARCH_MATRIX, ALWAYS },
-    { "ffn_gate.bias", PART(gate_bias), ONE, FF, ARCH_BIAS, OPTIONAL },
-    { "ffn_up.bias", PART(up_bias), ONE, FF, ARCH_BIAS, OPTIONAL },
-    { "ffn_down.bias", PART(down_bias), ONE, HIDDEN, ARCH_BIAS, OPTIONAL },
+    { "attn_norm.weight", "input_layernorm.weight", PART(attn_norm), ONE, HIDDEN, ARCH_NORM, ALWAYS },
+    { "attn_q.weight", "self_attn.q_proj.weight", PART(q), Q_ROWS, HIDDEN, ARCH_QUERY, ALWAYS },
+    { "attn_k.weight", "self_attn.k_proj.weight", PART(k), KV_ROWS, HIDDEN, ARCH_MATRIX, ALWAYS },
+    { "attn_v.weight", "self_attn.v_proj.weight", PART(v), KV_ROWS, HIDDEN, ARCH_MATRIX, ALWAYS },
+    { "attn_q.bias", "self_attn.q_proj.bias", PART(q_bias), ONE, Q_ROWS, ARCH_BIAS, BIAS_OF_QKV },
+    { "attn_k.bias", "self_attn.k_proj.bias", PART(k_bias), ONE, KV_ROWS, ARCH_BIAS, BIAS_OF_QKV },
+    { "attn_v.bias", "self_attn.v_proj.bias", PART(v_bias), ONE, KV_ROWS, ARCH_BIAS, BIAS_OF_QKV },
+    { "attn_q_norm.weight", "self_attn.q_norm.weight", PART(q_norm), ONE, HEAD, ARCH_NORM, WITH_QK_NORM },
+    { "attn_k_norm.weight", "self_attn.k_norm.weight", PART(k_norm), ONE, HEAD, ARCH_NORM, WITH_QK_NORM },
+    { "attn_output.weight", "self_attn.o_proj.weight", PART(o), HIDDEN, Q_ROWS, ARCH_MATRIX, ALWAYS },
+    { "attn_output.bias", "self_attn.o_proj.bias", PART(o_bias), ONE, HIDDEN, ARCH_BIAS, OPTIONAL },
+    { "ffn_norm.weight", "post_attention_layernorm.weight", PART(ffn_norm), ONE, HIDDEN, ARCH_NORM, ALWAYS },
+    { "ffn_gate.weight", "mlp.gate_proj.weight", PART(gate), FF, HIDDEN, ARCH_MATRIX, ALWAYS },
+    { "ffn_up.weight", "mlp.up_proj.weight", PART(up), FF, HIDDEN, ARCH_MATRIX, ALWAYS },
+    { "ffn_down.weight", "mlp.down_proj.weight", PART(down), HIDDEN, FF, ARCH_MATRIX, ALWAYS },
+    { "ffn_gate.bias", "mlp.gate_proj.bias", PART(gate_bias), ONE, FF, ARCH_BIAS, OPTIONAL },
+    { "ffn_up.bias", "mlp.up_proj.bias", PART(up_bias), ONE, FF, ARCH_BIAS, OPTIONAL },
+    { "ffn_down.bias", "mlp.down_proj.bias", PART(down_bias), ONE, HIDDEN, ARCH_BIAS, OPTIONAL },
 };
 #undef PART
 
-enum kv_status arch_find(struct kv_string name, const struct arch **out, struct kv_error *err)
+enum kv_status arch_find(struct kv_string name, bool gguf, const struct arch **out, struct kv_error *err)
 {
-    for (size_t i = 0; i < KV_COUNT(archs); i++)
+    const char *known[KV_COUNT(archs)];
+    char list[200];
+    size_t n_known = 0, n = 0;
+    for (size_t i = 0; i < KV_COUNT(archs); i++) {
+        if (gguf && !archs[i].gguf) continue;
+        known[n_known++] = archs[i].name;
         if (strlen(archs[i].name) == name.length && !memcmp(archs[i].name, name.text, name.length)) {
             *out = &archs[i];
             return KV_OK;
         }
-    char known[200];
-    size_t n = 0;
-    for (size_t i = 0; i < KV_COUNT(archs) && n < sizeof known; i++)
-        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s",
-            !i                        ? ""
-            : i + 1 < KV_COUNT(archs) ? ", "
-                                      : " and ",
-            archs[i].name);
+    }
+    for (size_t i = 0; i < n_known && n < sizeof list; i++)
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s",
+            !i                ? ""
+            : i + 1 < n_known ? ", "
+                              : " and ",
+            known[i]);
     return kv_fail(
-        err, KV_UNSUPPORTED, "Architecture %s is not supported; kvdbg reads %s.", gguf_quote(name).text, known);
+        err, KV_UNSUPPORTED, "Architecture %s is not supported; kvdbg reads %s.", gguf_quote(name).text, list);
 }
 
 /* ---- the shape ---- */
@@ -121,7 +120,7 @@ static enum kv_status settle(
         arch->name, suffix);
 }
 
-static enum kv_status read_int(const struct gguf *file, const struct arch *arch, const struct shape_key *row,
+static enum kv_status read_int(const struct gguf *file, const struct arch *arch, const struct arch_key *row,
     struct kv_shape *shape, struct kv_error *err)
 {
     struct key key = key_of(arch, row->suffix);
@@ -273,11 +272,8 @@ static enum kv_status refuse_experts(const struct gguf *file, const struct arch 
     return status;
 }
 
-/* Fills in what the keys left open and checks that the numbers fit together. */
-static enum kv_status complete(
-    const struct gguf *file, const struct arch *arch, struct kv_shape *s, struct kv_error *err)
+enum kv_status arch_complete(struct kv_shape *s, struct kv_error *err)
 {
-    uint32_t value_dim;
     if (!s->n_kv_head) s->n_kv_head = s->n_head;
     if (s->n_head % s->n_kv_head)
         return kv_fail(err, KV_BAD_FILE, "The model has %d query heads, not a multiple of its %d KV heads.",
@@ -289,18 +285,31 @@ static enum kv_status complete(
     if (s->head_dim % 2 || s->head_dim > 256)
         return kv_fail(
             err, KV_UNSUPPORTED, "The model's heads are %d wide; kvdbg takes even widths up to 256.", s->head_dim);
-    value_dim = (uint32_t)s->head_dim;
+    if (!s->rope_dim) s->rope_dim = s->head_dim;
+    return KV_OK;
+}
+
+static enum kv_status complete(
+    const struct gguf *file, const struct arch *arch, struct kv_shape *s, struct kv_error *err)
+{
+    enum kv_status status = arch_complete(s, err);
+    if (status) return status;
+    uint32_t value_dim = (uint32_t)s->head_dim;
     struct key key = key_of(arch, "attention.value_length");
-    enum kv_status status = gguf_u32(file, key.text, &value_dim, err);
+    status = gguf_u32(file, key.text, &value_dim, err);
     if (settle(status, arch, "", false, err)) return status;
     if (value_dim != (uint32_t)s->head_dim)
         return kv_fail(err, KV_UNSUPPORTED,
             "The model's values are %u wide and its keys %d; kvdbg takes one width.", value_dim, s->head_dim);
-    if (!s->rope_dim) s->rope_dim = s->head_dim;
     if (s->rope_dim % 2 || s->rope_dim > s->head_dim)
         return kv_fail(err, KV_BAD_FILE, "Key '%s.rope.dimension_count' is %d, expected an even number up to %d.",
             arch->name, s->rope_dim, s->head_dim);
     return KV_OK;
+}
+
+const struct arch_key *arch_key_at(size_t index)
+{
+    return index < KV_COUNT(shape_keys) ? &shape_keys[index] : NULL;
 }
 
 enum kv_status arch_shape(
@@ -344,12 +353,15 @@ static enum kv_status visit_parts(
     char *base = layer < 0 ? (char *)model : (char *)&model->layer[layer];
     for (size_t i = 0; i < count; i++) {
         if (part[i].need == WITH_QK_NORM && !arch->qk_norm) continue;
-        char name[64];
-        if (layer < 0)
+        char name[64], hf[80];
+        if (layer < 0) {
             snprintf(name, sizeof name, "%s", part[i].name);
-        else
+            snprintf(hf, sizeof hf, "%s", part[i].hf);
+        } else {
             snprintf(name, sizeof name, "blk.%d.%s", layer, part[i].name);
-        struct arch_tensor what = { name, part[i].role, layer, extent(&model->shape, part[i].rows),
+            snprintf(hf, sizeof hf, "model.layers.%d.%s", layer, part[i].hf);
+        }
+        struct arch_tensor what = { name, hf, part[i].role, layer, extent(&model->shape, part[i].rows),
             extent(&model->shape, part[i].cols),
             part[i].need == OPTIONAL || (part[i].need == BIAS_OF_QKV && !arch->qkv_bias) };
         enum kv_status status = visit(ctx, &what, (struct kv_tensor *)(base + part[i].offset), err);

@@ -206,7 +206,7 @@ static enum kv_status model_take_gguf(
     status = gguf_string(file, "general.architecture", &name, err);
     if (status == KV_NOT_FOUND)
         status = kv_fail(err, KV_BAD_FILE, "The GGUF file has no key 'general.architecture', so it is no model.");
-    if (!status) status = arch_find(name, &arch, err);
+    if (!status) status = arch_find(name, true, &arch, err);
     if (!status) status = read_shape(model, file, arch, err);
     if (!status) status = bind_weights(model, file, arch, err);
     if (!status) status = read_vocabulary(model, file, err);

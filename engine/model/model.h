@@ -10,8 +10,8 @@
 
 /* Which two channels of a head RoPE turns together. */
 enum kv_rope_pairing {
-    KV_ROPE_ADJACENT, /* (0,1) (2,3) ...: llama-family GGUF files, whose Q and K rows are permuted for it */
-    KV_ROPE_HALVES    /* (0,d/2) (1,d/2+1) ...: Hugging Face order; qwen2, qwen3 GGUF files */
+    KV_ROPE_ADJACENT, /* (0,1) (2,3) ...: the llama family, whose GGUF files have Q and K rows permuted for it */
+    KV_ROPE_HALVES    /* (0,d/2) (1,d/2+1) ...: qwen2, qwen3, and all Hugging Face folders as they are stored */
 };
 
 /* How positions are stretched beyond the context that a model was first trained for. A field that is 0 was not
@@ -47,6 +47,8 @@ struct kv_shape {
     int n_context; /* longest sequence the model was trained for, tokens */
     int rope_dim;  /* rotated channels of a head, even, <= head_dim */
     enum kv_rope_pairing rope_pairing;
+    bool
+        interleave; /* rows of Q and K are in halves though pairs are adjacent: q and k are put in order after qkv */
     float rope_theta;
     struct kv_rope_scaling rope;
     float norm_eps;

@@ -230,7 +230,7 @@ static enum kv_status make_weights(struct kv_model *model, struct filling *f, st
     struct arena *arena = model->owner;
     const struct arch *arch;
     enum kv_status status =
-        arch_find((struct kv_string){ model->shape.arch, strlen(model->shape.arch) }, &arch, err);
+        arch_find((struct kv_string){ model->shape.arch, strlen(model->shape.arch) }, true, &arch, err);
     if (status || (status = arch_each_tensor(model, arch, fill, f, err))) return status;
     size_t wanted = f->bytes, available = available_bytes();
     if (wanted > available)

@@ -168,7 +168,11 @@ static enum kv_status stage_qkv(struct pass *p, const struct machine_layer *l, s
     struct machine *m = p->m;
     const struct kv_linear linear[] = { { l->q, l->q_bias, m->q, false }, { l->k, l->k_bias, m->k, false },
         { l->v, l->v_bias, m->v, false } };
-    return m->be->linear(m->ctx, linear, 3, m->h, p->n, err);
+    const struct kv_shape *s = m->shape;
+    enum kv_status status = m->be->linear(m->ctx, linear, 3, m->h, p->n, err);
+    if (!status && s->interleave) status = m->be->interleave(m->ctx, m->q, p->n, s->n_head, s->head_dim, err);
+    if (!status && s->interleave) status = m->be->interleave(m->ctx, m->k, p->n, s->n_kv_head, s->head_dim, err);
+    return status;
 }
 
 /* Where the model norms its heads (qwen3), that comes right before the rotation. */

@@ -160,6 +160,7 @@ const struct kv_backend kv_backend_cpu = {
     .norm = kv_cpu_norm,
     .linear = kv_cpu_linear,
     .rope = kv_cpu_rope,
+    .interleave = kv_cpu_interleave,
     .append = kv_cpu_append,
     .attend = kv_cpu_attend,
     .columns = kv_cpu_columns,

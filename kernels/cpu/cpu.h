@@ -70,6 +70,7 @@ enum kv_status kv_cpu_linear(
     void *ctx, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err);
 enum kv_status kv_cpu_rope(void *ctx, const struct kv_rope *rope, const int32_t *pos, float *x, int n, int heads,
     int head_dim, struct kv_error *err);
+enum kv_status kv_cpu_interleave(void *ctx, float *x, int n, int heads, int head_dim, struct kv_error *err);
 enum kv_status kv_cpu_swiglu(
     void *ctx, const float *gate, const float *up, size_t count, float *y, struct kv_error *err);
 enum kv_status kv_cpu_append(void *ctx, struct kv_span *to, int type, int n_kv_head, int head_dim, const float *k,

@@ -87,6 +87,24 @@ static void rope(void)
     }
 }
 
+/* A permutation inside each head. */
+static void interleave(void)
+{
+    enum { N = 3, HEADS = 5, D = 6 };
+    float x[N * HEADS * D];
+    struct kv_error err = { 0 };
+    void *ctx = backend_open(KV_SIMD_PLAIN, KV_PRECISION_F32, 2, 8, 64);
+    for (int i = 0; i < N * HEADS * D; i++) x[i] = (float)i;
+    CHECK(!kv_backend_cpu.interleave(ctx, x, N, HEADS, D, &err), "%s", err.text);
+    for (int i = 0; i < N * HEADS; i++)
+        for (int c = 0; c < D; c++)
+            CHECK(x[i * D + c] == (float)(i * D + c / 2 + c % 2 * D / 2), "head %d channel %d: %g", i, c,
+                (double)x[i * D + c]);
+    CHECK(kv_backend_cpu.interleave(ctx, x, N, HEADS, 5, &err) == KV_BAD_ARG, "an odd width");
+    CHECK(kv_backend_cpu.interleave(ctx, x, 1, 1, KV_INTERLEAVE_MAX + 2, &err) == KV_BAD_ARG, "too wide");
+    kv_backend_cpu.free(ctx);
+}
+
 /* 4 ulp: two of the exponential, one each of the division and the products. */
 static void swiglu(void)
 {
@@ -119,6 +137,7 @@ static const struct tap_case cases[] = {
     { "embedding rows", embed },
     { "RMS norm on every path", norm },
     { "RoPE on every path, both pairings", rope },
+    { "halves become pairs of neighbours", interleave },
     { "SwiGLU on every path", swiglu },
 };
 
