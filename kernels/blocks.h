@@ -3,7 +3,8 @@
  * Every quantized type is read through one shape, a group: 16 consecutive weights are scale * q[i] + offset with
  * small whole numbers q. A type without an offset (has_offset false) is scale * q[i] alone, so that the sign of
  * a zero is kept. Both operations are rounded to f32 one after the other (no fused multiply-add), which is what
- * the gguf Python package computes; tests/unit/linear.c holds every type to it bit for bit.
+ * the gguf Python package computes; tests/unit/linear.c holds every type to it bit for bit. Scales are taken as they
+ * are: an infinite or NaN one makes infinities and NaN (a NaN's sign and payload are not kept to).
  *
  * Bytes of a block, little-endian, d and m being f16 (format: ggml's block_* structs):
  *   Q4_0  d | 16 x (weight i low nibble, weight i+16 high)                     d (q - 8)
@@ -11,9 +12,13 @@
  *   Q5_0  d | 32 fifth bits | nibbles                                          d (q - 16)
  *   Q5_1  d m | 32 fifth bits | nibbles                                        d q + m
  *   Q8_0  d | 32 x int8                                                        d q
+ *   Q2_K  16 x (4-bit s, 4-bit t) | 2 x 32 quadruples of 2 bits | d m           d s q - m t
+ *   Q3_K  32 x 8 third bits | 2 x 32 quadruples of 2 bits | 16 x 6-bit s in 12 | d    d (s - 32) (q - 4)
  *   Q4_K  d m | 8 x (6-bit s, 6-bit t) in 12 | 4 x 32 nibble pairs             d s q - m t
  *   Q5_K  d m | the same 12 | 32 x 8 fifth bits | 4 x 32 nibble pairs          d s q - m t
- *   Q6_K  2 x 64 low nibbles | 2 x 32 x 4 top bit pairs | 16 x int8 s | d      d s (q - 32) */
+ *   Q6_K  2 x 64 low nibbles | 2 x 32 x 4 top bit pairs | 16 x int8 s | d      d s (q - 32)
+ *   IQ4_NL  d | nibbles as in Q4_0                                             d code[q]
+ *   IQ4_XS  d | 8 x (top 2 bits of s) | 8 x (low 4 bits of s) | 8 x 16 nibbles as above     d (s - 32) code[q] */
 #ifndef KV_BLOCKS_H
 #define KV_BLOCKS_H
 
@@ -91,41 +96,78 @@ KV_BLOCK_INLINE int kv_k_min(const uint8_t *s, int k)
     return k < 4 ? s[k + 4] & 63 : s[k + 4] >> 4 | (s[k] >> 6) << 4;
 }
 
+/* Scale number g (0..15) of Q3_K, its 32 not yet taken away. */
+KV_BLOCK_INLINE int kv_q3_scale(const uint8_t *s, int g)
+{
+    return (s[g % 8] >> g / 8 * 4 & 15) | (s[8 + g % 4] >> g / 4 * 2 & 3) << 4;
+}
+
+/* Scale number k (0..7) of IQ4_XS, likewise; b is the block. */
+KV_BLOCK_INLINE int kv_iq4_scale(const uint8_t *b, int k)
+{
+    return (b[4 + k / 2] >> k % 2 * 4 & 15) | (kv_u16(b + 2) >> 2 * k & 3) << 4;
+}
+
+/* What a nibble of IQ4_NL and IQ4_XS stands for: -127 -104 -83 -65 -49 -35 -22 -10 1 13 25 38 53 69 89 113. */
+#define KV_IQ4_LOW  0xf6eaddcfbfad9881ull
+#define KV_IQ4_HIGH 0x7159453526190d01ull
+KV_BLOCK_INLINE int kv_iq4_code(int q) { return (int8_t)((q < 8 ? KV_IQ4_LOW : KV_IQ4_HIGH) >> q % 8 * 8); }
+
 /* What group g of one block of a quantized type multiplies by and adds; g in [0, elements / 16). */
 KV_BLOCK_INLINE void kv_group_scale(int type, const uint8_t *b, int g, struct kv_group *out)
 {
-    out->has_offset = type == KV_TYPE_Q4_1 || type == KV_TYPE_Q5_1 || type == KV_TYPE_Q4_K || type == KV_TYPE_Q5_K;
+    out->has_offset = false;
     out->offset = 0;
     switch (type) {
     case KV_TYPE_Q4_1:
-    case KV_TYPE_Q5_1: out->scale = kv_half(b), out->offset = kv_half(b + 2); break;
+    case KV_TYPE_Q5_1:
+        out->has_offset = true;
+        out->scale = kv_half(b), out->offset = kv_half(b + 2);
+        break;
     case KV_TYPE_Q4_K:
     case KV_TYPE_Q5_K:
+        out->has_offset = true;
         out->scale = kv_half(b) * (float)kv_k_scale(b + 4, g / 2);
         out->offset = -(kv_half(b + 2) * (float)kv_k_min(b + 4, g / 2));
         break;
+    case KV_TYPE_Q2_K:
+        out->has_offset = true;
+        out->scale = kv_half(b + 80) * (float)(b[g] & 15);
+        out->offset = -(kv_half(b + 82) * (float)(b[g] >> 4));
+        break;
+    case KV_TYPE_Q3_K: out->scale = kv_half(b + 108) * (float)(kv_q3_scale(b + 96, g) - 32); break;
     case KV_TYPE_Q6_K: out->scale = kv_half(b + 208) * (float)(int8_t)b[192 + g]; break;
+    case KV_TYPE_IQ4_XS: out->scale = kv_half(b) * (float)(kv_iq4_scale(b, g / 2) - 32); break;
     default: out->scale = kv_half(b); break;
     }
 }
 
-/* Where the bits of group g lie: `low` points to 16 bytes that hold its low bits, shifted up by `shift`; `top` to
- * the higher bits, 16 bytes shifted up by top_shift, or (Q5_0, Q5_1) one bit a weight in 2 bytes, or NULL. */
+/* Where the bits of group g lie. A weight is made of a field of low_mask in 16 bytes at `low`, from bit `shift` on,
+ * and of one of top_mask in 16 bytes at `top` (NULL = none), from bit top_shift on, put at bit top_at; with
+ * `scattered`, the top ones are single bits in 2 bytes. Then minus is subtracted, or `coded` looks it up. */
 struct kv_group_bits {
     const uint8_t *low, *top;
-    int shift, top_shift, minus; /* what is subtracted from the whole number */
+    int shift, low_mask, top_shift, top_mask, top_at, minus;
+    bool scattered, coded;
 };
 
 KV_BLOCK_INLINE struct kv_group_bits kv_group_locate(int type, const uint8_t *b, int g)
 {
-    struct kv_group_bits at = { b + 2, NULL, 4 * g, 0, 0 };
+    struct kv_group_bits at = { b + 2, NULL, 4 * g, 15, 0, 1, 4, 0, false, false };
     int column = g % 2 * KV_GROUP, k = g / 2;
+    at.scattered = type == KV_TYPE_Q5_0 || type == KV_TYPE_Q5_1;
+    at.coded = type == KV_TYPE_IQ4_NL || type == KV_TYPE_IQ4_XS;
     switch (type) {
     case KV_TYPE_Q4_0: at.minus = 8; break;
     case KV_TYPE_Q4_1: at.low = b + 4; break;
     case KV_TYPE_Q5_0: at.low = b + 6, at.top = b + 2 + 2 * g, at.minus = 16; break;
     case KV_TYPE_Q5_1: at.low = b + 8, at.top = b + 4 + 2 * g; break;
-    case KV_TYPE_Q8_0: at.low = b + 2 + KV_GROUP * g, at.shift = 0; break;
+    case KV_TYPE_Q8_0: at.low = b + 2 + KV_GROUP * g, at.shift = 0, at.low_mask = 255; break;
+    case KV_TYPE_Q2_K: at.low = b + 16 + g / 8 * 32 + column, at.shift = k % 4 * 2, at.low_mask = 3; break;
+    case KV_TYPE_Q3_K:
+        at.low = b + 32 + g / 8 * 32 + column, at.shift = k % 4 * 2, at.low_mask = 3;
+        at.top = b + column, at.top_shift = k, at.top_at = 2, at.minus = 4;
+        break;
     case KV_TYPE_Q4_K: at.low = b + 16 + k / 2 * 32 + column, at.shift = k % 2 * 4; break;
     case KV_TYPE_Q5_K:
         at.low = b + 48 + k / 2 * 32 + column, at.shift = k % 2 * 4;
@@ -133,8 +175,9 @@ KV_BLOCK_INLINE struct kv_group_bits kv_group_locate(int type, const uint8_t *b,
         break;
     case KV_TYPE_Q6_K:
         at.low = b + g / 8 * 64 + g % 4 * KV_GROUP, at.shift = g % 8 / 4 * 4;
-        at.top = b + 128 + g / 8 * 32 + column, at.top_shift = g % 8 / 2 * 2, at.minus = 32;
+        at.top = b + 128 + g / 8 * 32 + column, at.top_shift = g % 8 / 2 * 2, at.top_mask = 3, at.minus = 32;
         break;
+    case KV_TYPE_IQ4_XS: at.low = b + 8 + k * KV_GROUP, at.shift = g % 2 * 4; break;
     default: break;
     }
     return at;
@@ -144,16 +187,14 @@ KV_BLOCK_INLINE struct kv_group_bits kv_group_locate(int type, const uint8_t *b,
 KV_BLOCK_INLINE void kv_group_read(int type, const uint8_t *b, int g, struct kv_group *out)
 {
     struct kv_group_bits at = kv_group_locate(type, b, g);
-    bool scattered = type == KV_TYPE_Q5_0 || type == KV_TYPE_Q5_1;
-    int top_mask = type == KV_TYPE_Q6_K ? 3 : 1;
     kv_group_scale(type, b, g, out);
     for (int i = 0; i < KV_GROUP; i++) {
-        int q = type == KV_TYPE_Q8_0 ? (int8_t)at.low[i] : at.low[i] >> at.shift & 15;
-        if (scattered)
-            q |= (at.top[i / 8] >> i % 8 & 1) << 4;
+        int q = at.low[i] >> at.shift & at.low_mask;
+        if (at.scattered)
+            q |= (at.top[i / 8] >> i % 8 & 1) << at.top_at;
         else if (at.top)
-            q |= (at.top[i] >> at.top_shift & top_mask) << 4;
-        out->q[i] = (int8_t)(q - at.minus);
+            q |= (at.top[i] >> at.top_shift & at.top_mask) << at.top_at;
+        out->q[i] = (int8_t)(at.coded ? kv_iq4_code(q) : q - at.minus);
     }
 }
 

@@ -210,8 +210,8 @@ static enum kv_status read_pairs(struct gguf *file, struct cursor *c, uint64_t c
 static const char *foreign_type(uint32_t type)
 {
     enum { FIRST = 9 };
-    static const char *const name[] = { "Q8_1", "Q2_K", "Q3_K", NULL, NULL, NULL, "Q8_K", "IQ2_XXS", "IQ2_XS",
-        "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS", "I8", "I16", "I32", "I64", "F64", "IQ1_M", NULL,
+    static const char *const name[] = { "Q8_1", NULL, NULL, NULL, NULL, NULL, "Q8_K", "IQ2_XXS", "IQ2_XS",
+        "IQ3_XXS", "IQ1_S", NULL, "IQ3_S", "IQ2_S", NULL, "I8", "I16", "I32", "I64", "F64", "IQ1_M", NULL,
         NULL, NULL, NULL, "TQ1_0", "TQ2_0", NULL, NULL, NULL, "MXFP4" };
     size_t i = (size_t)type - FIRST;
     return i < KV_COUNT(name) && name[i] ? name[i] : "an unknown type";

@@ -2,10 +2,10 @@
 #include "engine/model/synthetic.h"
 
 #include "engine/model/arch.h"
+#include "engine/model/random_row.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,99 +66,12 @@ static const struct recipe recipes[] = {
         KV_TYPE_F32, KV_TYPE_Q4_1, 0.2F, false, true },
 };
 
-static const int types[] = { KV_TYPE_Q4_1, KV_TYPE_Q8_0, KV_TYPE_BF16, KV_TYPE_F32 };
-
 /* What the model's close releases. */
 struct arena {
     uint8_t *weights;
     size_t bytes;
     char *text; /* of the tokens */
 };
-
-/* ---- numbers ---- */
-
-/* splitmix64 (Steele, Lea, Flood 2014): a counter and a mixer, so that any row can be made alone. */
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
-    return x ^ (x >> 31);
-}
-
-static uint64_t next(uint64_t *state) { return mix(*state += 0x9e3779b97f4a7c15U); }
-
-static uint64_t stream(uint64_t seed, uint64_t tensor, uint64_t row)
-{
-    return mix(mix(mix(seed + 1) + tensor) + row);
-}
-
-/* 16 bits to [0, 1) */
-static float unit(uint64_t bits) { return (float)(bits & 0xffff) * 0x1p-16F; }
-
-static uint16_t half_bits(float x)
-{
-    uint32_t bits, magnitude;
-    float a = fabsf(x);
-    memcpy(&bits, &a, sizeof bits);
-    magnitude = a < 0x1p-14F ? (uint32_t)lrintf(a * 0x1p24F) : (bits - (112U << 23) + (1U << 12)) >> 13;
-    return (uint16_t)(magnitude | (signbit(x) ? 0x8000U : 0));
-}
-
-/* ---- rows of each type: n elements, uniform, of standard deviation std; blocks differ by a quarter in scale ----
- */
-
-static void fill_f32(float *out, size_t n, float middle, float std, uint64_t state)
-{
-    float width = std * 3.4641016F; /* sqrt(12): a uniform number's width over its deviation */
-    uint64_t bits = 0;
-    for (size_t i = 0; i < n; i++) {
-        bits = i % 4 ? bits >> 16 : next(&state);
-        out[i] = middle + (unit(bits) - 0.5F) * width;
-    }
-}
-
-static void fill_bf16(uint16_t *out, size_t n, float std, uint64_t state)
-{
-    float width = std * 3.4641016F;
-    uint64_t bits = 0;
-    for (size_t i = 0; i < n; i++) {
-        bits = i % 4 ? bits >> 16 : next(&state);
-        float x = (unit(bits) - 0.5F) * width;
-        uint32_t wide;
-        memcpy(&wide, &x, sizeof wide);
-        out[i] = (uint16_t)(wide >> 16);
-    }
-}
-
-/* x = d q + m with q in 0..15; m = -7.5 d puts the middle at 0 */
-static void fill_q4_1(uint8_t *out, size_t n, float std, uint64_t state)
-{
-    float step = std / 4.6097722F; /* deviation of 0..15 */
-    for (size_t i = 0; i < n / 32; i++, out += 20) {
-        float d = step * (0.75F + 0.5F * unit(next(&state)));
-        uint16_t scale[2] = { half_bits(d), half_bits(-7.5F * d) };
-        uint64_t q[2] = { next(&state), next(&state) };
-        memcpy(out, scale, sizeof scale);
-        memcpy(out + sizeof scale, q, sizeof q);
-    }
-}
-
-/* x = d q with q in -127..127, as quantisers write it: -128 has no place in their rounding, and 0 in its stead
- * keeps the mean at 0 */
-static void fill_q8_0(uint8_t *out, size_t n, float std, uint64_t state)
-{
-    float step = std / 73.6F; /* deviation of -127..127 */
-    for (size_t i = 0; i < n / 32; i++, out += 34) {
-        uint16_t scale = half_bits(step * (0.75F + 0.5F * unit(next(&state))));
-        memcpy(out, &scale, sizeof scale);
-        for (int k = 0; k < 4; k++) {
-            uint64_t q = next(&state);
-            memcpy(out + sizeof scale + 8 * k, &q, sizeof q);
-        }
-        for (int k = 0; k < 32; k++)
-            if (out[sizeof scale + k] == 0x80) out[sizeof scale + k] = 0;
-    }
-}
 
 /* ---- weights ---- */
 
@@ -174,12 +87,24 @@ struct filling {
 static void fill_row(uint8_t *out, const struct kv_tensor *t, enum arch_role role, float std, uint64_t state)
 {
     size_t n = (size_t)t->cols;
-    if (role == ARCH_NORM) return fill_f32((float *)out, n, 1, 0.15F, state);
-    if (role == ARCH_BIAS) return fill_f32((float *)out, n, 0, 0.02F, state);
-    if (t->type == KV_TYPE_F32) return fill_f32((float *)out, n, 0, std, state);
-    if (t->type == KV_TYPE_BF16) return fill_bf16((uint16_t *)out, n, std, state);
-    if (t->type == KV_TYPE_Q8_0) return fill_q8_0(out, n, std, state);
-    fill_q4_1(out, n, std, state);
+    if (role == ARCH_NORM)
+        random_f32((float *)out, n, 1, 0.15F, state);
+    else if (role == ARCH_BIAS)
+        random_f32((float *)out, n, 0, 0.02F, state);
+    else
+        random_row(t->type, out, n, std, state);
+}
+
+/* The type asked for, or the one that llama-quantize takes in its stead where rows are no whole blocks. */
+static int fitting_type(int type, int cols)
+{
+    if (cols % kv_type_info(type)->elements == 0) return type;
+    switch (type) {
+    case KV_TYPE_Q4_K: return KV_TYPE_Q5_0;
+    case KV_TYPE_Q5_K: return KV_TYPE_Q5_1;
+    case KV_TYPE_Q6_K: return KV_TYPE_Q8_0;
+    default: return KV_TYPE_IQ4_NL;
+    }
 }
 
 /* Each query head gets a gain of its own, from flat attention to peaked, so that entropies differ as they do in
@@ -188,7 +113,7 @@ static float head_gain(const struct filling *f, const struct arch_tensor *what, 
 {
     if (what->role != ARCH_QUERY) return 1;
     uint64_t head = (uint64_t)(row / f->recipe->shape.head_dim);
-    return 0.25F + 1.75F * unit(stream(f->seed, f->index, UINT64_MAX - head));
+    return 0.25F + 1.75F * random_unit(random_stream(f->seed, f->index, UINT64_MAX - head));
 }
 
 static enum kv_status fill(void *ctx, const struct arch_tensor *what, struct kv_tensor *slot, struct kv_error *err)
@@ -198,7 +123,7 @@ static enum kv_status fill(void *ctx, const struct arch_tensor *what, struct kv_
     if (what->optional && (what->role == ARCH_BIAS || f->recipe->tied)) return KV_OK;
     int type = what->role == ARCH_NORM || what->role == ARCH_BIAS        ? KV_TYPE_F32
                : what->role == ARCH_EMBEDDING && f->type == KV_TYPE_Q4_1 ? f->recipe->head_type
-                                                                         : f->type;
+                                                                         : fitting_type(f->type, what->cols);
     size_t row_bytes = kv_type_bytes(type, (size_t)what->cols), bytes = row_bytes * (size_t)what->rows;
     if (f->weights) {
         uint8_t *base = f->weights + f->bytes;
@@ -206,7 +131,7 @@ static enum kv_status fill(void *ctx, const struct arch_tensor *what, struct kv_
 #pragma omp parallel for schedule(static)
         for (int row = 0; row < what->rows; row++)
             fill_row(base + row_bytes * (size_t)row, &t, what->role, f->recipe->std * head_gain(f, what, row),
-                stream(f->seed, f->index, (uint64_t)row));
+                random_stream(f->seed, f->index, (uint64_t)row));
         *slot = t;
     }
     f->index++;
@@ -345,15 +270,23 @@ static enum kv_status read_option(struct kv_string part, bool given[2], struct f
         given[0] = true;
         return KV_OK;
     }
-    for (size_t i = 0; i < KV_COUNT(types) && !given[1]; i++)
-        if (!strcasecmp(text, kv_type_info(types[i])->name)) {
-            f->type = types[i];
-            given[1] = true;
-            return KV_OK;
-        }
-    return kv_fail(err, KV_BAD_ARG,
-        "%s does not fit; expected synthetic:NAME[:SEED][:TYPE] with a type of q4_1, q8_0, bf16 or f32.",
-        gguf_quote(part).text);
+#define X(name, number, elements, bytes, half, halves)                                                             \
+    if (!given[1] && !strcasecmp(text, #name)) {                                                                   \
+        f->type = number;                                                                                          \
+        given[1] = true;                                                                                           \
+        return KV_OK;                                                                                              \
+    }
+    KV_TYPE_LIST(X)
+#undef X
+    char known[200] = "";
+    size_t n = 0;
+#define X(name, number, elements, bytes, half, halves)                                                             \
+    n += (size_t)snprintf(known + n, sizeof known - n, " %s", #name);
+    KV_TYPE_LIST(X)
+#undef X
+    for (char *c = known; *c; c++) *c = (char)tolower((unsigned char)*c);
+    return kv_fail(err, KV_BAD_ARG, "%s does not fit; expected synthetic:NAME[:SEED][:TYPE] with a type of%s.",
+        gguf_quote(part).text, known);
 }
 
 static enum kv_status parse(const char *path, struct filling *f, struct kv_error *err)

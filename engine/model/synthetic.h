@@ -1,8 +1,9 @@
 /* Made-up models of real shapes: "synthetic:NAME[:SEED][:TYPE]", for timing and for tests.
  *
  * Weights are random numbers, written as the blocks of their type, a function of seed, tensor and row alone: the
- * thread count changes no bit. The seed is 0 unless given; TYPE is one of q4_1, q8_0, bf16, f32 and holds for all
- * matrices. Every model has a byte-level vocabulary whose token b is byte b, and whose last three are
+ * thread count changes no bit. The seed is 0 unless given; TYPE is any that files may have, in
+ * small letters, and holds for all matrices but those whose rows are no whole blocks of it: they get the type that
+ * llama-quantize takes in its stead. Every model has a byte-level vocabulary whose token b is byte b, and whose last three are
  * <|endoftext|>, <|im_start|> and <|im_end|>. "tiny" and "long" have merges and readable pieces; the others fill up with
  * "<fake 1234>". */
 #ifndef KV_SYNTHETIC_H

@@ -93,8 +93,7 @@ static const void *weights(int type, size_t n)
         p[i] = (uint8_t)((bits = bits * 1664525 + 1013904223) >> 24);
     for (size_t b = 0; b < n / (size_t)info->elements; b++) {
         uint16_t half[2] = { 0x2400, 0xa800 };
-        memcpy(p + b * (size_t)info->bytes, half, type == KV_TYPE_Q8_0 || type == KV_TYPE_Q4_0 ? 2 : 4);
-        if (type == KV_TYPE_Q6_K) memcpy(p + b * 210 + 208, half, 2);
+        memcpy(p + b * (size_t)info->bytes + info->half, half, 2 * (size_t)info->halves);
     }
     return p;
 }

@@ -58,6 +58,7 @@ static float element(const struct kv_tensor *t, size_t row, size_t col)
     struct kv_group group;
     float x;
     if (t->type == KV_TYPE_BF16) return kv_bf16_to_f32(kv_u16(p + 2 * col));
+    if (t->type == KV_TYPE_F16) return kv_half(p + 2 * col);
     if (t->type == KV_TYPE_F32) {
         memcpy(&x, p + 4 * col, sizeof x);
         return x;
@@ -68,6 +69,7 @@ static float element(const struct kv_tensor *t, size_t row, size_t col)
     return kv_group_value(&group, (int)(in_block % KV_GROUP));
 }
 
+/* Weights of one block may share a scale, so the mean is that of as many numbers as there are blocks. */
 static void check_numbers(const char *what, const struct kv_tensor *t, double mean, double least, double most)
 {
     double sum = 0, squares = 0, n = (double)t->rows * t->cols;
@@ -82,7 +84,8 @@ static void check_numbers(const char *what, const struct kv_tensor *t, double me
     double std = sqrt(squares / n);
     CHECK(!bad, "%s: %zu numbers are not finite", what, bad);
     CHECK(std >= least && std <= most, "%s: deviation %g, expected %g to %g", what, std, least, most);
-    CHECK(fabs(sum / n) <= 6 * most / sqrt(n), "%s: the mean is off by %g", what, sum / n);
+    double blocks = n / kv_type_info(t->type)->elements;
+    CHECK(fabs(sum / n) <= 6 * most / sqrt(blocks), "%s: the mean is off by %g", what, sum / n);
 }
 
 /* ---- cases ---- */
@@ -195,10 +198,17 @@ static void bytes_follow_the_seed_alone(void)
 
 static void numbers_are_of_the_size_asked_for(void)
 {
-    static const char *const types[] = { "q4_1", "q8_0", "bf16", "f32" };
-    for (size_t i = 0; i < KV_COUNT(types); i++) {
+    static const struct {
+        const char *name;
+        int type;
+    } all[] = {
+#define X(name, number, elements, bytes, half, halves) { #name, number },
+        KV_TYPE_LIST(X)
+#undef X
+    };
+    for (size_t i = 0; i < KV_COUNT(all); i++) {
         char path[64];
-        snprintf(path, sizeof path, "synthetic:tiny:%s", types[i]);
+        snprintf(path, sizeof path, "synthetic:tiny:%s", all[i].name);
         struct kv_model *m = open_model(path);
         if (!m) return;
         for (int l = 0; l < m->shape.n_layer; l++) {
@@ -208,12 +218,37 @@ static void numbers_are_of_the_size_asked_for(void)
         }
         check_numbers(path, &m->output, 0, 0.19, 0.21);
         kv_model_close(m);
+        snprintf(path, sizeof path, "synthetic:smollm2-135m:%s", all[i].name);
+        if (!(m = open_model(path))) return;
+        CHECK(m->layer[3].down.type == all[i].type, "%s: down is of type %d", path, m->layer[3].down.type);
+        check_numbers(path, &m->layer[3].down, 0, 0.036, 0.044);
+        check_numbers(path, &m->token_embd, 0, 0.036, 0.044);
+        kv_model_close(m);
     }
     struct kv_model *m = open_model("synthetic:smollm2-135m");
     if (!m) return;
-    check_numbers("smollm2 embeddings", &m->token_embd, 0, 0.036, 0.044);
     check_numbers("smollm2 gate", &m->layer[29].gate, 0, 0.036, 0.044);
     kv_model_close(m);
+}
+
+/* Rows of 576 are no whole blocks of 256: such matrices are of the type that llama-quantize takes then. */
+static void rows_that_do_not_fit_get_another_type(void)
+{
+    static const struct {
+        const char *path;
+        int type;
+    } rows[] = { { "synthetic:smollm2-135m:q2_k", KV_TYPE_IQ4_NL },
+        { "synthetic:smollm2-135m:q3_k", KV_TYPE_IQ4_NL }, { "synthetic:smollm2-135m:q4_k", KV_TYPE_Q5_0 },
+        { "synthetic:smollm2-135m:q5_k", KV_TYPE_Q5_1 }, { "synthetic:smollm2-135m:q6_k", KV_TYPE_Q8_0 },
+        { "synthetic:smollm2-135m:iq4_xs", KV_TYPE_IQ4_NL } };
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        struct kv_model *m = open_model(rows[i].path);
+        if (!m) return;
+        CHECK(m->layer[0].q.type == rows[i].type, "%s: query is of type %d", rows[i].path, m->layer[0].q.type);
+        CHECK(
+            m->token_embd.type == rows[i].type, "%s: embeddings are of type %d", rows[i].path, m->token_embd.type);
+        kv_model_close(m);
+    }
 }
 
 /* Heads must differ, or a debugger of attention has nothing to show. */
@@ -300,7 +335,9 @@ static void bad_names_are_refused(void)
         { "synthetic:\x1b[31m", KV_NOT_FOUND, "'?[31m'" },
         { "synthetic:tiny:", KV_BAD_ARG, "''" },
         { "synthetic:tiny:-1", KV_BAD_ARG, "'-1'" },
-        { "synthetic:tiny:q6_k", KV_BAD_ARG, "'q6_k'" },
+        { "synthetic:tiny:iq2_s", KV_BAD_ARG,
+            "'iq2_s' does not fit; expected synthetic:NAME[:SEED][:TYPE] with a type of f32 f16 bf16 q4_0 q4_1 "
+            "q5_0 q5_1 q8_0 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs." },
         { "synthetic:tiny:1:2", KV_BAD_ARG, "'2'" },
         { "synthetic:tiny:f32:bf16", KV_BAD_ARG, "'bf16'" },
         { "synthetic:tiny:1:f32:", KV_BAD_ARG, "''" },
@@ -323,6 +360,7 @@ static const struct tap_case cases[] = {
     { "a model larger than memory is refused with both sizes", too_large_a_model_is_refused },
     { "bytes follow the seed, not the thread count", bytes_follow_the_seed_alone },
     { "numbers are finite and of the size asked for", numbers_are_of_the_size_asked_for },
+    { "rows that do not fit get another type", rows_that_do_not_fit_get_another_type },
     { "query heads have gains of their own", heads_have_gains_of_their_own },
     { "the tiny vocabulary is readable and its merges are sound", vocabulary_is_readable },
     { "bad names, seeds and types are refused", bad_names_are_refused },

@@ -28,15 +28,12 @@ void KV_NAME(kv_dequantize)(int type, const void *src, size_t n, float *dst)
         for (; i + VF_WIDTH <= n; i += VF_WIDTH) vf_store(dst + i, vf_load_bf16(half + i));
         if (i < n) vf_store_part(dst + i, vf_load_bf16_part(half + i, n - i), n - i);
         break;
-    case KV_TYPE_Q4_0: groups(KV_TYPE_Q4_0, 2, 18, src, n, dst); break;
-    case KV_TYPE_Q4_1: groups(KV_TYPE_Q4_1, 2, 20, src, n, dst); break;
-    case KV_TYPE_Q5_0: groups(KV_TYPE_Q5_0, 2, 22, src, n, dst); break;
-    case KV_TYPE_Q5_1: groups(KV_TYPE_Q5_1, 2, 24, src, n, dst); break;
-    case KV_TYPE_Q8_0: groups(KV_TYPE_Q8_0, 2, 34, src, n, dst); break;
-    case KV_TYPE_Q4_K: groups(KV_TYPE_Q4_K, 16, 144, src, n, dst); break;
-    case KV_TYPE_Q5_K: groups(KV_TYPE_Q5_K, 16, 176, src, n, dst); break;
-    case KV_TYPE_Q6_K: groups(KV_TYPE_Q6_K, 16, 210, src, n, dst); break;
-    default: kv_dequantize(type, src, n, dst); break;
+    case KV_TYPE_F32: memcpy(dst, src, n * sizeof *dst); break;
+#define X(name, number, elements, bytes, half, halves)                                                             \
+    case number: groups(number, elements / KV_GROUP, bytes, src, n, dst); break;
+        KV_QUANTIZED_LIST(X)
+#undef X
+    default: break;
     }
 }
 

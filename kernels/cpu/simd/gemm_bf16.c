@@ -104,7 +104,7 @@ VF_INLINE void pack(int type, size_t elements, size_t block, const struct kv_mat
 static void pack_any(const struct kv_matrix *w, int row, int rows, size_t from, size_t to, uint16_t *packed)
 {
     switch (w->type) {
-#define X(name, number, elements, bytes)                                                                           \
+#define X(name, number, elements, bytes, half, halves)                                                             \
     case number: pack(number, elements, bytes, w, row, rows, from, to, packed); break;
         KV_TYPE_LIST(X)
 #undef X

@@ -17,17 +17,18 @@ VF_INLINE __m128i kv_byte_field(__m128i x, int shift, int mask)
 VF_INLINE __m128i kv_group_bytes(int type, const uint8_t *b, int g)
 {
     struct kv_group_bits at = kv_group_locate(type, b, g);
-    if (type == KV_TYPE_Q8_0) return kv_load16(at.low);
-    __m128i q = kv_byte_field(kv_load16(at.low), at.shift, 15);
-    if (type == KV_TYPE_Q5_0 || type == KV_TYPE_Q5_1) {
+    if (at.low_mask == 255) return kv_load16(at.low);
+    __m128i q = kv_byte_field(kv_load16(at.low), at.shift, at.low_mask);
+    if (at.coded) return _mm_shuffle_epi8(_mm_set_epi64x((long long)KV_IQ4_HIGH, (long long)KV_IQ4_LOW), q);
+    if (at.scattered) {
         const __m128i spread = _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
         const __m128i bit = _mm_set1_epi64x((long long)0x8040201008040201ull);
         __m128i bits = _mm_shuffle_epi8(_mm_set1_epi16((short)kv_u16(at.top)), spread);
         __m128i set = _mm_cmpeq_epi8(_mm_and_si128(bits, bit), bit);
-        q = _mm_or_si128(q, _mm_and_si128(set, _mm_set1_epi8(16)));
+        q = _mm_or_si128(q, _mm_and_si128(set, _mm_set1_epi8((char)(1 << at.top_at))));
     } else if (at.top) {
-        __m128i top = kv_byte_field(kv_load16(at.top), at.top_shift, type == KV_TYPE_Q6_K ? 3 : 1);
-        q = _mm_or_si128(q, _mm_slli_epi16(top, 4));
+        __m128i top = kv_byte_field(kv_load16(at.top), at.top_shift, at.top_mask);
+        q = _mm_or_si128(q, _mm_sll_epi16(top, _mm_cvtsi32_si128(at.top_at)));
     }
     return at.minus ? _mm_sub_epi8(q, _mm_set1_epi8((char)at.minus)) : q;
 }
