@@ -27,7 +27,7 @@
  *                  reads, in the cache's own type, active.pos.l I32 [len] their positions
  *   __metadata__   all texts. "format" "kvdbg-core", "format.version" "1", "program";
  *     model.path .arch .name .layers .hidden .ffn .heads .kv-heads .head-dim .vocabulary .context .sliding-window
- *     .weight-bytes .synthetic ("on", "off"); phase pass layer stage tick branch item tail (stage of
+ *     .sliding-layers .rope .weight-bytes .synthetic ("on", "off"); phase pass layer stage tick branch item tail (stage of
  *     the pass; tokens behind the prefill),
  *     history.compress .highest; every setting under its name, those that compress ran with as compress.policy.*;
  *     backend; mem.NAME in bytes; time.PHASE "US TOKENS"; and the notes of whoever wrote it

@@ -1,5 +1,6 @@
 /* Opening a core file: every text and tensor is checked before anything is built on it. */
 #include "engine/core_parts.h"
+#include "engine/model/window.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,7 +9,7 @@
 
 #include "engine/state.h"
 
-#define MOST_LAYERS 10000
+#define MOST_LAYERS KV_MAX_LAYERS
 #define MOST_TOKENS (1 << 28)
 
 /* --- texts of the metadata ------------------------------------------------------------------------------------ */
@@ -82,6 +83,9 @@ static enum kv_status read_model(const struct st_file *f, struct kv_model **out,
         if (status) return status;
         *whole[i].to = (int)n;
     }
+    const char *windowed = st_note(f, "model.sliding-layers");
+    if (windowed && !window_parse(windowed, s))
+        return st_bad(f, err, "its metadata name no layers as those of the sliding window");
     if (!s->n_kv_head) s->n_kv_head = s->n_head;
     if (s->n_head % s->n_kv_head)
         return st_bad(f, err, "%d query heads are no multiple of %d KV heads", s->n_head, s->n_kv_head);

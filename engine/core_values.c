@@ -262,7 +262,7 @@ enum kv_status core_stats(
         .n = e->n,
         .n_head = s->n_head,
         .n_kv_head = s->n_kv_head,
-        .sliding_window = e->set.sliding ? s->sliding_window : 0 };
+        .sliding_window = e->set.sliding ? kv_shape_window(s, layer) : 0 };
     const struct {
         unsigned need;
         const char *name;

@@ -6,6 +6,7 @@
 
 #include "engine/core_output.h"
 #include "engine/core_parts.h"
+#include "engine/model/window.h"
 #include "engine/policy/score.h"
 #include "engine/state.h"
 #include "engine/text/utf8.h"
@@ -104,7 +105,11 @@ static enum kv_status note_model(struct plan_of_core *p, struct kv_error *err)
         { "model.heads", f.n_head }, { "model.kv-heads", f.n_kv_head }, { "model.head-dim", f.head_dim },
         { "model.vocabulary", f.n_vocab }, { "model.context", f.n_context },
         { "model.sliding-window", f.sliding_window }, { "model.weight-bytes", (long long)f.weight_bytes } };
+    char windowed[WINDOW_TEXT];
+    window_layers(&p->e->model->shape, windowed, sizeof windowed);
     enum kv_status status = note(p, "model.path", f.path, err);
+    if (!status) status = note(p, "model.rope", f.rope, err);
+    if (!status) status = note(p, "model.sliding-layers", windowed, err);
     if (!status) status = note(p, "model.arch", f.arch, err);
     if (!status) status = note(p, "model.name", f.name, err);
     if (!status) status = note(p, "model.synthetic", f.synthetic ? "on" : "off", err);

@@ -2,6 +2,8 @@
 #include "engine/core_parts.h"
 #include "engine/state.h"
 
+#include "engine/model/rope.h"
+#include "engine/model/window.h"
 #include "engine/text/chat.h"
 
 #include <stdio.h>
@@ -15,7 +17,9 @@ void kv_model_facts(const struct kv_model *model, struct kv_model_facts *facts)
     const struct kv_shape *s = &model->shape;
     *facts = (struct kv_model_facts){ model->path, s->arch, s->name, s->n_layer, s->hidden, s->n_ff, s->n_head,
         s->n_kv_head, s->head_dim, s->n_vocab, s->n_context, s->sliding_window, model->weight_bytes,
-        model->synthetic };
+        model->synthetic, "", "" };
+    rope_describe(s, facts->rope, sizeof facts->rope);
+    window_layers(s, facts->sliding_layers, sizeof facts->sliding_layers);
 }
 
 /* --- engines -------------------------------------------------------------------------------------------------- */
@@ -241,7 +245,7 @@ static enum kv_status open_machine(struct kv_engine *e, struct kv_error *err)
     const struct kv_backend_options options = { (enum kv_precision)set->precision, KV_SIMD_AUTO,
         set->threads > 0 ? set->threads : 0, 0 };
     int type = set->precision == KV_PRECISION_F32 ? KV_TYPE_F32 : kv_type[set->kv];
-    status = machine_open(&e->machine, e->model, be, &options, type, set->sliding ? s->sliding_window : 0, err);
+    status = machine_open(&e->machine, e->model, be, &options, type, set->sliding, err);
     e->format = (struct cache_format){ be, e->machine.ctx, type, s->n_layer, s->n_kv_head, s->head_dim };
     return status;
 }

@@ -28,7 +28,9 @@ struct kv_model_facts {
     const char *path, *arch, *name;
     int n_layer, hidden, n_ff, n_head, n_kv_head, head_dim, n_vocab, n_context, sliding_window;
     size_t weight_bytes;
-    bool synthetic; /* random weights: everything printed about it must say so */
+    bool synthetic;          /* random weights: everything printed about it must say so */
+    char rope[64];           /* how RoPE is scaled: "none", "linear 4", "yarn 4 x 32768", ... */
+    char sliding_layers[64]; /* those that the window is for: "all", "0-3,7", cut with "..."; "" = no window */
 };
 void kv_model_facts(const struct kv_model *model, struct kv_model_facts *facts);
 

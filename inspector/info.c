@@ -10,6 +10,17 @@
 #include "inspector/rows.h"
 #include "inspector/run.h"
 
+/* The window, the layers that it is for, and whether it is switched off. */
+static void print_window(struct session *s, const struct kv_model_facts *f)
+{
+    char set[16] = "";
+    struct kv_error ignored;
+    kv_get(s->engine, "engine.sliding", set, sizeof set, &ignored);
+    fprintf(s->out, ", sliding window %d", f->sliding_window);
+    if (strcmp(f->sliding_layers, "all")) fprintf(s->out, " in layers %s", f->sliding_layers);
+    if (!strcmp(set, "off")) fprintf(s->out, " (engine.sliding is off)");
+}
+
 struct reaction cmd_info_model(struct session *s, const char *args)
 {
     const struct kv_model_facts *f = &s->facts;
@@ -29,6 +40,8 @@ struct reaction cmd_info_model(struct session *s, const char *args)
     rows_number(s, "Vocabulary", f->n_vocab);
     rows_number(s, "Context", f->n_context);
     rows_number(s, "Sliding window", f->sliding_window ? f->sliding_window : NAN);
+    rows_text(s, "Sliding layers", f->sliding_layers);
+    rows_text(s, "RoPE scaling", f->rope);
     rows_number(s, "Weights", (double)f->weight_bytes);
     rows_unit(s, "Weights", "bytes");
     fprintf(s->out, "Model:          %s%s\n", f->path, session_mark(s));
@@ -39,7 +52,8 @@ struct reaction cmd_info_model(struct session *s, const char *args)
         f->n_head / f->n_kv_head, f->head_dim);
     fprintf(s->out, "Vocabulary:     %d tokens\n", f->n_vocab);
     fprintf(s->out, "Context:        %d tokens", f->n_context);
-    if (f->sliding_window) fprintf(s->out, ", sliding window %d", f->sliding_window);
+    if (f->sliding_window) print_window(s, f);
+    if (strcmp(f->rope, "none")) fprintf(s->out, "\nRoPE scaling:   %s", f->rope);
     fprintf(s->out, "\nWeights:        %s bytes (%s), as stored in the file\n",
         line_thousands(f->weight_bytes, exact), line_bytes((double)f->weight_bytes, bytes));
     return DONE;

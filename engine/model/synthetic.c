@@ -58,6 +58,12 @@ static const struct recipe recipes[] = {
             .n_vocab = N_BYTES + KV_COUNT(tiny_merges) + N_CONTROL, .n_context = 512, .rope_dim = 16,
             .rope_theta = 1e4F, .norm_eps = 1e-5F },
         KV_TYPE_F32, KV_TYPE_Q4_1, 0.2F, false, true },
+    /* The same with a window that a short prompt outgrows, in all layers but the first. */
+    { "tiny-sliding",
+        { LLAMA, .n_layer = 3, .hidden = 64, .n_ff = 128, .n_head = 4, .n_kv_head = 2, .head_dim = 16,
+            .n_vocab = N_BYTES + KV_COUNT(tiny_merges) + N_CONTROL, .n_context = 512, .rope_dim = 16,
+            .rope_theta = 1e4F, .norm_eps = 1e-5F, .sliding_window = 16, .sees_all = { 1 } },
+        KV_TYPE_F32, KV_TYPE_Q4_1, 0.2F, false, true },
     /* One layer that reads very long prompts, for maps of 32,768 x 32,768. */
     { "long",
         { LLAMA, .n_layer = 1, .hidden = 64, .n_ff = 128, .n_head = 4, .n_kv_head = 2, .head_dim = 16,

@@ -50,10 +50,10 @@ static enum kv_status upload_layer(
 }
 
 enum kv_status machine_open(struct machine *m, const struct kv_model *model, const struct kv_backend *be,
-    const struct kv_backend_options *options, int kv_type, int window, struct kv_error *err)
+    const struct kv_backend_options *options, int kv_type, bool sliding, struct kv_error *err)
 {
     const struct kv_shape *s = &model->shape;
-    *m = (struct machine){ .be = be, .shape = s, .kv_type = kv_type, .window = window };
+    *m = (struct machine){ .be = be, .shape = s, .kv_type = kv_type, .sliding = sliding };
     m->rope = (struct kv_rope){ m->frequency, rope_frequencies(s, m->frequency), s->rope_dim,
         s->rope_pairing == KV_ROPE_HALVES };
     enum kv_status status = be->init(options, &m->ctx, err);
@@ -156,7 +156,7 @@ struct kv_attend pass_attention(const struct pass *p, int layer, struct kv_seq *
         .head_dim = s->head_dim,
         .type = m->kv_type,
         .scale = 1 / sqrtf((float)s->head_dim),
-        .window = m->window,
+        .window = machine_window(m, layer),
         .q = m->q,
         .out = m->att,
         .lse = m->lse,

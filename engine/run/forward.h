@@ -27,9 +27,9 @@ struct machine {
     struct kv_matrix embd, head;
     const float *output_norm;
     int kv_type;
-    int window; /* sliding window in force, 0 = none */
-    int rows;   /* of a pass, at most */
-    int keys;   /* of a sequence, at most */
+    bool sliding; /* the model's sliding window is in force */
+    int rows;     /* of a pass, at most */
+    int keys;     /* of a sequence, at most */
     struct kv_rope rope;
     float frequency[KV_ROPE_PAIRS]; /* rope's */
     /* activations on the device, [rows][...] */
@@ -41,11 +41,17 @@ struct machine {
 
 /* Opens the backend and uploads the weights; activations come with machine_reserve. */
 enum kv_status machine_open(struct machine *m, const struct kv_model *model, const struct kv_backend *be,
-    const struct kv_backend_options *options, int kv_type, int window, struct kv_error *err);
+    const struct kv_backend_options *options, int kv_type, bool sliding, struct kv_error *err);
 void machine_close(struct machine *m); /* a zeroed machine is fine */
 /* Makes room for passes of so many rows over sequences of so many keys; never shrinks. More rows than before lose
  * what the activations held. KV_NO_MEMORY. */
 enum kv_status machine_reserve(struct machine *m, int rows, int keys, struct kv_error *err);
+
+/* Keys that a query of this layer may see, itself included; 0 = all. */
+static inline int machine_window(const struct machine *m, int layer)
+{
+    return m->sliding ? kv_shape_window(m->shape, layer) : 0;
+}
 
 struct pass_seq {
     const struct kv_span *prefix; /* of layer l: prefix[l * prefix_step]; NULL = none */

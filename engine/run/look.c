@@ -142,19 +142,36 @@ static double matrix_bytes(const struct kv_matrix *m)
 
 static double matrix_flops(const struct kv_matrix *m, double rows) { return 2 * rows * m->rows * (double)m->cols; }
 
-/* Key positions that the pass's rows see, all rows together; *keys = how many different ones. */
-static double visible(const struct kv_engine *e, double rows, int layer, double *keys)
+/* Kept tokens of a layer that a query at this position still sees through a window. */
+static double kept_in_sight(const struct kv_engine *e, int layer, int at, int window)
 {
-    double before = e->at.phase == KV_PHASE_prefill ? (double)e->at.pass * e->used.segment
-                                                    : (double)e->sel.n_kept[layer] + e->run.tail_len;
+    const int32_t *kept = e->sel.kept + (size_t)layer * (size_t)e->n;
+    int n = e->sel.n_kept[layer];
+    while (n > 0 && kept[e->sel.n_kept[layer] - n] <= at - window) n--;
+    return n;
+}
+
+/* Key positions that the pass's rows see, all rows together; *keys = how many different ones. */
+static double visible(const struct kv_engine *e, int rows, int layer, double *keys)
+{
+    int window = machine_window(&e->machine, layer), first = e->n + e->run.tail_len;
+    bool prefill = e->at.phase == KV_PHASE_prefill;
+    double before = prefill ? (double)e->at.pass * e->used.segment : (double)e->sel.n_kept[layer] + e->run.tail_len;
+    double pairs = 0;
     *keys = before + rows;
-    return rows * before + rows * (rows + 1) / 2;
+    if (!window || *keys <= window) return rows * before + rows * (rows + 1.0) / 2;
+    for (int i = 0; i < rows; i++)
+        pairs += prefill ? fmin(before + i + 1, window)
+                         : fmin(e->run.tail_len + i + 1.0, window) + kept_in_sight(e, layer, first + i, window);
+    *keys = prefill ? fmin(*keys, window + rows - 1.0)
+                    : fmin(e->run.tail_len, window - 1.0) + rows + kept_in_sight(e, layer, first, window);
+    return pairs;
 }
 
 static void attention_cost(const struct kv_engine *e, double rows, struct kv_cost *c)
 {
     const struct kv_shape *s = &e->model->shape;
-    double keys, pairs = visible(e, rows, c->layer, &keys), head = s->head_dim;
+    double keys, pairs = visible(e, (int)rows, c->layer, &keys), head = s->head_dim;
     double key_bytes = keys * s->n_kv_head * (double)kv_type_bytes(e->format.type, (size_t)s->head_dim);
     bool observes = c->stage == KV_STAGE_observe;
     if (observes && (e->at.phase != KV_PHASE_prefill || !e->record.columns)) return;

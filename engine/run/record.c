@@ -111,7 +111,8 @@ static enum kv_status sum_last_rows(
     struct pass p = { .m = (struct machine *)m, .pos = pos, .n = rows, .n_seq = 1 };
     p.seq[0] = (struct pass_seq){ .prefix = resident, .n = rows };
     struct kv_seq seq[PASS_SEQS];
-    const struct kv_attend a = pass_attention(&p, 0, seq);
+    struct kv_attend a = pass_attention(&p, 0, seq);
+    a.window = machine_window(m, layer);
     if (!status) status = m->be->attend(m->ctx, &a, err);
     if (!status) status = m->be->columns(m->ctx, &a, device, (size_t)r->n, err);
     if (!status) status = m->be->read(m->ctx, sums, device, count, err);
@@ -154,7 +155,7 @@ enum kv_status record_stats(struct record *r, unsigned needs, int layer, int win
         .n = r->n,
         .n_head = s->n_head,
         .n_kv_head = s->n_kv_head,
-        .sliding_window = r->m->window,
+        .sliding_window = machine_window(r->m, layer),
         .entropy = needs & KV_NEED_ENTROPY ? r->entropy + (size_t)layer * part : NULL,
         .columns = needs & KV_NEED_COLUMNS ? r->host : NULL,
         .window = needs & KV_NEED_WINDOW ? r->host + part : NULL,
@@ -207,7 +208,7 @@ void record_means(struct record *r, bool complete, const struct kv_policy *polic
         const struct kv_stats stats = { .layer = (int)l,
             .n = r->n,
             .n_head = r->m->shape->n_head,
-            .sliding_window = r->m->window,
+            .sliding_window = machine_window(r->m, (int)l),
             .entropy = r->entropy + l * heads(r) * (size_t)r->n };
         policy_layer_entropy(policy, &stats, m->head + l * heads(r));
         layer_mean(r, l);

@@ -3,7 +3,7 @@
 # belongs to the session ($bpnum, stops visited); a core has no parts of scores.
 same() {
     kvdbg -q -nx -batch --keep-going --precision f32 --threads 1 -p tests/dialogue/fox.txt "$@" \
-        -ex "gcore -f $T/core $parts" -ex 'echo #look\n' -x "$T/look" synthetic:tiny >"$T/live.out" 2>&1
+        -ex "gcore -f $T/core $parts" -ex 'echo #look\n' -x "$T/look" "${model:-synthetic:tiny}" >"$T/live.out" 2>&1
     kvdbg -q -nx -batch --keep-going -c "$T/core" -ex 'echo #look\n' -x "$T/look" >"$T/core.out" 2>&1
     for f in "$T/live.out" "$T/core.out"; do sed -e '1,/^#look/d' -e '/^peak /d' -e '/^.bpnum/d' -e '/^Stops visited/d' -e '/^  made of/d' -e '/^  heads /d' "$f" >"$f.cut"; done
     if diff "$T/live.out.cut" "$T/core.out.cut" >"$T/same.diff" && [ "$(wc -l <"$T/live.out.cut")" -gt 300 ]; then echo "the same"; fi

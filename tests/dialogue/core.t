@@ -48,6 +48,10 @@ the same
 $ . tests/dialogue/core-same.sh; same -ex 'question What jumps?' -ex run
 the same
 
+## with a window in some layers, and entropy by the keys that are visible
+$ . tests/dialogue/core-same.sh; model=synthetic:tiny-sliding; same -ex 'set policy.entropy log-length policy.selector mean' -ex run
+the same
+
 ## compacted in place
 $ . tests/dialogue/core-same.sh; parts="+scores +entropy_q +columns +kv"; sed -i '/attn.1..2..-1/d' $T/look; same -ex 'set engine.snapshot off' -ex run
 the same
