@@ -329,7 +329,8 @@ static void bad_names_are_refused(void)
         enum kv_status status;
         const char *says;
     } rows[] = {
-        { "synthetic:gpt5", KV_NOT_FOUND, "'gpt5'; there are qwen3-4b, mistral-7b, smollm2-135m, tiny and long." },
+        { "synthetic:gpt5", KV_NOT_FOUND,
+            "'gpt5'; there are qwen3-4b, mistral-7b, smollm2-135m, tiny, tiny-sliding and long." },
         { "synthetic:", KV_NOT_FOUND, "''" },
         { "synthetic:Tiny", KV_NOT_FOUND, "'Tiny'" },
         { "synthetic:\x1b[31m", KV_NOT_FOUND, "'?[31m'" },
