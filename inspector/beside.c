@@ -6,8 +6,7 @@
 
 #include "engine/edit.h"
 
-/* Settings of one room; policies as a whole, for their names depend on each other. */
-static enum kv_status copy_room(struct session *s, struct kv_engine *to, const char *room)
+enum kv_status beside_settings(struct session *s, struct kv_engine *to, const char *room)
 {
     enum { MOST = 64 };
     char name[MOST][48], value[MOST][200];
@@ -53,10 +52,10 @@ static enum kv_status append(struct session *s, const char *name, int32_t **ids,
     return KV_OK;
 }
 
-static enum kv_status open_beside(struct session *s, struct kv_engine **out)
+enum kv_status beside_open(struct session *s, struct kv_engine **out)
 {
     enum kv_status st = kv_engine_open(s->model, out, &s->err);
-    if (!st) st = copy_room(s, *out, "engine.");
+    if (!st) st = beside_settings(s, *out, "engine.");
     const char *name = "engine.snapshot", *on = "on";
     return st ? st : kv_set(*out, &name, &on, 1, &s->err); /* rows are asked for after the prefill */
 }
@@ -69,7 +68,7 @@ enum kv_status beside_full(struct session *s, struct kv_engine **out)
     enum kv_status st = append(s, "tok", &ids, &n);
     if (!st) st = append(s, "question", &ids, &n);
     if (!st) st = append(s, "reply", &ids, &n);
-    if (!st) st = open_beside(s, out);
+    if (!st) st = beside_open(s, out);
     if (!st) st = kv_prompt_ids(*out, ids, n, NULL, 0, &s->err);
     if (!st) st = run_past(s, *out, KV_PHASE_prefill);
     free(ids);
@@ -84,7 +83,7 @@ enum kv_status beside_policy(struct session *s, const char *preset, struct kv_en
     *out = NULL;
     enum kv_status st = append(s, "tok", &ids, &n);
     if (!st) st = append(s, "question", &question, &asked);
-    if (!st) st = open_beside(s, out);
+    if (!st) st = beside_open(s, out);
     if (!st) st = kv_prompt_ids(*out, ids, n, question, asked, &s->err);
     const char *names[KV_COUNT(totals) + 1] = { "policy.preset" }, *values[KV_COUNT(totals) + 1] = { preset };
     char text[KV_COUNT(totals)][80];

@@ -5,6 +5,11 @@
 
 #include "inspector/session.h"
 
+/* One without a prompt, with the session's engine.* settings; engine.snapshot is on. */
+enum kv_status beside_open(struct session *s, struct kv_engine **out);
+/* The session's settings of one room ("policy.") to another engine. */
+enum kv_status beside_settings(struct session *s, struct kv_engine *to, const char *room);
+
 /* The prompt, the question and the reply so far, all read by a prefill that keeps everything. The caller closes it. */
 enum kv_status beside_full(struct session *s, struct kv_engine **out);
 

@@ -102,19 +102,24 @@ void recipe_note_policy(struct session *s)
     snprintf(s->policy_title, sizeof s->policy_title, "policy %.50s, ratio %.30s", title, ratio);
 }
 
-enum kv_status recipe_hashes(struct session *s)
+enum kv_status recipe_model_hash(struct session *s)
 {
-    enum kv_status st = KV_OK;
-    if (!s->prompt_sha[0]) st = hash_bytes(s->prompt, s->prompt_bytes, s->prompt_sha, &s->err);
-    if (st || s->model_sha[0]) return st;
+    if (s->model_sha[0]) return KV_OK;
     if (s->facts.synthetic) {
         snprintf(s->model_sha, sizeof s->model_sha, "%.64s", s->facts.path);
         return KV_OK;
     }
     progress_show(s, "sha256 of the model", 0, 1);
-    st = hash_file(s->facts.path, s->model_sha, &s->err);
+    enum kv_status st = hash_file(s->facts.path, s->model_sha, &s->err);
     progress_clear();
     return st;
+}
+
+enum kv_status recipe_hashes(struct session *s)
+{
+    enum kv_status st = KV_OK;
+    if (!s->prompt_sha[0]) st = hash_bytes(s->prompt, s->prompt_bytes, s->prompt_sha, &s->err);
+    return st ? st : recipe_model_hash(s);
 }
 
 enum kv_status recipe_make(struct session *s, const struct picture *p, struct recipe *r)

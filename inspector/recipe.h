@@ -19,6 +19,8 @@ void recipe_note_policy(struct session *s);
 /* Whether stepping on repeats a compress that is on record, with the policy remembered, not with the one set now. */
 bool recipe_replays(struct session *s);
 
+/* s->model_sha, worked out on the first call. */
+enum kv_status recipe_model_hash(struct session *s);
 /* s->model_sha and s->prompt_sha, worked out on the first call. */
 enum kv_status recipe_hashes(struct session *s);
 

@@ -126,8 +126,7 @@ void run_show_stop(struct session *s, const char *why, const struct kv_where *w)
     if (w->layer >= 0) s->layer = w->layer;
 }
 
-/* Whether a token is spelled like the ones that no text makes: <|im_end|>, </s>. */
-static bool control_token(struct session *s, int32_t id)
+bool run_control_token(struct session *s, int32_t id)
 {
     size_t n;
     const char *text = kv_token_bytes(s->engine, id, &n);
@@ -147,7 +146,7 @@ size_t run_reply(struct session *s, struct kv_array *reply, bool *ended)
     size_t n = reply->dim[0];
     if (w.phase != KV_PHASE_done || !n) return n;
     bool room = n < strtoul(tokens, NULL, 10) && names_rows(s) + 1 < s->facts.n_context;
-    *ended = room || control_token(s, ((const int32_t *)reply->data)[n - 1]);
+    *ended = room || run_control_token(s, ((const int32_t *)reply->data)[n - 1]);
     return *ended ? n - 1 : n;
 }
 

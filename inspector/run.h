@@ -19,6 +19,9 @@ void run_pass_text(struct session *s, const struct kv_where *w, char *text, size
 /* What is next to run, in one line: "L12.select  H=1.60 nats  budget 600 of 1254 tokens". */
 void run_next_text(struct session *s, const struct kv_where *w, char *text, size_t size);
 
+/* Whether a token is spelled like the ones that no text makes: <|im_end|>, </s>. */
+bool run_control_token(struct session *s, int32_t id);
+
 /* The reply's tokens and how many of them are its text: without the stop token where the model ended it (*ended). */
 size_t run_reply(struct session *s, struct kv_array *reply, bool *ended);
 

@@ -73,6 +73,13 @@ bool session_interrupted(void)
     return was;
 }
 
+struct kv_engine *session_interrupts(struct kv_engine *engine)
+{
+    struct kv_engine *before = interruptible;
+    interruptible = engine;
+    return before;
+}
+
 void session_catch_signals(struct session *s)
 {
     struct sigaction action = { .sa_handler = on_interrupt };

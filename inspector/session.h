@@ -176,6 +176,8 @@ const char *session_mark(const struct session *s);
 
 /* SIGINT: sets a flag and stops the engine at the next boundary. */
 void session_catch_signals(struct session *s);
+/* Another engine is the one that SIGINT stops from now on; returns the one before, to be put back. */
+struct kv_engine *session_interrupts(struct kv_engine *engine);
 /* What SIGINT does, from another thread. */
 void session_interrupt(void);
 bool session_interrupted(void); /* reads and clears the flag */

@@ -16,6 +16,7 @@
 #include "inspector/info.h"
 #include "inspector/init.h"
 #include "inspector/judge.h"
+#include "inspector/lab/evaluate.h"
 #include "inspector/list.h"
 #include "inspector/marks.h"
 #include "inspector/picture.h"
@@ -236,6 +237,25 @@ const struct command command_table[] = {
         "other\n"
         "then hold the steps.",
         REPEAT_NEVER, NEEDS_COMPRESSED, COMPLETE_NONE, cmd_diff, NULL },
+    { "evaluate", NULL, GROUP_LOOKING, "FILE.jsonl... [OPTION]...",
+        "Compare policies over rows of data: ROUGE, answers, KL, bytes, time",
+        "Each row is read once, by a second engine with the present engine.* and decode.* settings; every policy\n"
+        "compresses that same prefill, replies, and is judged.  A row is {\"document\", \"reference\"} (to be "
+        "summarized)\n"
+        "or {\"prompt\", \"answers\"}, with \"question\", \"id\" and \"kind\" if there are any.\n"
+        "  -policy \"[LABEL:] PRESET [NAME=VALUE]...\"  one to compare; again for more (full, uniform, the present "
+        "one)\n"
+        "  -ratio LIST        kept shares, each with a table of its own (the present total)\n"
+        "  -o RESULTS.jsonl   a line for each row and policy, added as it is measured; what is there is not "
+        "measured again\n"
+        "  -rows A:B          rows from A (0 is the first) up to B, which is left out\n"
+        "  -shard I/N         one of N parts; the parts' results may be put into one file and shown together\n"
+        "  -apart             compress before the question is read; a prompt's last paragraph is its question\n"
+        "  -question TEXT     what documents without a question are asked\n"
+        "  -n N, -judge N     longest reply (decode.tokens); tokens that KL is taken over (judge.tokens), 0 = "
+        "none\n"
+        "  -stem              ROUGE counts words by their stems",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_evaluate, NULL },
     { "export", NULL, GROUP_LOOKING, "png|npy|csv", "Write a picture, an array or a table", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, NULL, export_table },
 

@@ -1,10 +1,10 @@
-"""Writes tests/golden/judge.txt: KL divergences by torch in float64, summaries by numpy.
+"""Writes tests/golden/judge.txt: KL divergences by torch in float64, summaries and bootstraps by numpy.
 
     python tests/oracle/judge_golden.py > tests/golden/judge.txt
 
 Logits are drawn by splitmix64 as in policy_golden.py, in step with tests/unit/judge.c: a row of n logits is
 draw(-8000, 8000) / 1000 + offset, the other row adds draw(-s, s) / 1000 to each.
-Lines: kl SEED NATS TOP_FULL TOP_OTHER | summary SEED MEAN MEDIAN P90 P95 P99 MAX
+Lines: kl SEED NATS TOP_FULL TOP_OTHER | summary SEED MEAN MEDIAN P90 P95 P99 MAX | bootstrap SEED MEAN LOW HIGH
 """
 import numpy as np
 import torch
@@ -39,3 +39,10 @@ for seed in range(101, 111):
     x = np.array([r.draw(0, 100000) / 7000 for _ in range(r.draw(1, 300))])
     quantiles = np.percentile(x, [50, 90, 95, 99])
     print("summary", seed, *(repr(float(v)) for v in (x.mean(), *quantiles, x.max())))
+
+for seed in range(201, 211):
+    r = Rng(seed)
+    x = np.array([r.draw(-10000, 10000) / 7000 for _ in range(r.draw(1, 60))])
+    r = Rng(seed)
+    means = [np.mean([x[r.draw(0, len(x) - 1)] for _ in x]) for _ in range(500)]
+    print("bootstrap", seed, *(repr(float(v)) for v in (x.mean(), *np.percentile(means, [2.5, 97.5]))))

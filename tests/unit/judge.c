@@ -1,5 +1,6 @@
 /* KL, agreement and summaries against torch and numpy (tests/golden/judge.txt, by tests/oracle/judge_golden.py), and
  * what they do with numbers that are none. */
+#include "engine/judge/bootstrap.h"
 #include "engine/judge/kl.h"
 #include "tests/tap.h"
 #include "tests/unit/policy_random.h"
@@ -64,6 +65,35 @@ static void golden_summaries(void)
     }
     fclose(file);
     CHECK(seen == 10, "%d lines", seen);
+}
+
+static void golden_bootstraps(void)
+{
+    unsigned long long seed;
+    double mean, low, high, x[60];
+    int seen = 0;
+    char line[512];
+    struct bootstrap b;
+    struct kv_error err = { 0 };
+    FILE *file = fopen(GOLDEN, "r");
+    REQUIRE(file, "%s is missing", GOLDEN);
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "bootstrap %llu %lf %lf %lf", &seed, &mean, &low, &high) != 4) continue;
+        uint64_t r = seed;
+        int n = (int)rng_draw(&r, 1, 60);
+        for (int i = 0; i < n; i++) x[i] = (double)rng_draw(&r, -10000, 10000) / 7000;
+        REQUIRE(!bootstrap_mean(x, n, 500, seed, &b, &err), "%s", err.text);
+        CHECK(fabs(b.mean - mean) <= 1e-12 && fabs(b.low - low) <= 1e-12 && fabs(b.high - high) <= 1e-12,
+            "bootstrap %llu: %.15g [%.15g, %.15g], expected %.15g [%.15g, %.15g]", seed, b.mean, b.low, b.high,
+            mean, low, high);
+        seen++;
+    }
+    fclose(file);
+    CHECK(seen == 10, "%d lines", seen);
+    x[0] = NAN;
+    REQUIRE(!bootstrap_mean(x, 2, 10, 1, &b, &err), "%s", err.text);
+    CHECK(isnan(b.mean) && isnan(b.low) && isnan(b.high), "NaN was lost");
+    CHECK(bootstrap_mean(x, 0, 10, 1, &b, &err) == KV_BAD_ARG, "nothing to draw from");
 }
 
 static struct kl_step compare(const float *full, const float *other, int n)
@@ -158,6 +188,7 @@ static void a_row_is_quick(void)
 int main(int argc, char **argv)
 {
     static const struct tap_case cases[] = {
+        { "bootstrap intervals as numpy's", golden_bootstraps },
         { "KL and argmax equal torch's, 30 rows", golden_kl },
         { "summaries equal numpy's, 10 runs", golden_summaries },
         { "ties, masks, NaN and infinities in logits", odd_rows },

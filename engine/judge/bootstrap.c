@@ -1,0 +1,48 @@
+/* Resampled means. */
+#include "engine/judge/bootstrap.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static uint64_t next(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double percentile(const double *sorted, int n, double share)
+{
+    double at = share * (n - 1);
+    int below = (int)at;
+    if (below + 1 >= n) return sorted[n - 1];
+    return sorted[below] + (at - below) * (sorted[below + 1] - sorted[below]);
+}
+
+enum kv_status bootstrap_mean(
+    const double *value, int n, int resamples, uint64_t seed, struct bootstrap *out, struct kv_error *err)
+{
+    if (n < 1 || resamples < 1)
+        return kv_fail(err, KV_BAD_ARG, "A bootstrap needs values and resamples, got %d and %d.", n, resamples);
+    double *mean = kv_alloc((size_t)resamples, sizeof *mean), sum = 0;
+    if (!mean) return kv_fail(err, KV_NO_MEMORY, "No memory for %d resamples.", resamples);
+    for (int i = 0; i < n; i++) sum += value[i];
+    out->mean = sum / n;
+    for (int r = 0; r < resamples; r++) {
+        double drawn = 0;
+        for (int i = 0; i < n; i++) drawn += value[next(&seed) % (uint64_t)n];
+        mean[r] = drawn / n;
+    }
+    qsort(mean, (size_t)resamples, sizeof *mean, by_size);
+    out->low = isnan(out->mean) ? NAN : percentile(mean, resamples, 0.025);
+    out->high = isnan(out->mean) ? NAN : percentile(mean, resamples, 0.975);
+    free(mean);
+    return KV_OK;
+}

@@ -1,0 +1,197 @@
+/* The table of an evaluation, and how sure its differences are. */
+#include "inspector/lab/evaluate.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/judge/bootstrap.h"
+#include "engine/judge/rouge.h"
+#include "inspector/rows.h"
+
+#define RESAMPLES 10000
+
+/* How a metric is printed: its mean over rows times scale. */
+static const struct column {
+    enum metric metric;
+    const char *heading;
+    int width, decimals;
+    double scale;
+} columns[] = {
+    { METRIC_rouge1, "rouge1", 7, 4, 1 },
+    { METRIC_rouge2, "rouge2", 7, 4, 1 },
+    { METRIC_rougeL, "rougeL", 7, 4, 1 },
+    { METRIC_rougeLsum, "rLsum", 7, 4, 1 },
+    { METRIC_found, "found %", 8, 1, 100 },
+    { METRIC_exact, "exact %", 8, 1, 100 },
+    { METRIC_kl, "KL nats", 8, 4, 1 },
+    { METRIC_top1, "top-1 %", 8, 1, 100 },
+    { METRIC_kv_bytes, "KV MiB", 8, 2, 1.0 / (1 << 20) },
+    { METRIC_decode_us, "ms/tok", 7, 2, 1e-3 },
+    { METRIC_reply, "tokens", 7, 1, 1 },
+};
+
+struct report {
+    struct session *s;
+    const struct evaluation *v;
+    const struct measures *done;
+    bool shown[KV_COUNT(columns)];
+};
+
+/* The result of a row under a policy and total; NULL = none. Everything is kept under any total. */
+static const struct measured *result_of(const struct report *r, size_t task, int policy, int ratio)
+{
+    if (r->v->policy[policy].full) ratio = 0;
+    for (size_t i = 0; i < r->done->n; i++) {
+        const struct measured *m = &r->done->list[i];
+        if (m->task == task && m->policy == policy && m->ratio == ratio) return m;
+    }
+    return NULL;
+}
+
+/* Mean over the rows that have the figure; NaN = none has. */
+static double mean_of(const struct report *r, int policy, int ratio, enum metric metric, int *rows)
+{
+    double sum = 0;
+    *rows = 0;
+    for (size_t t = r->v->from; t < r->v->to; t++) {
+        const struct measured *m = result_of(r, t, policy, ratio);
+        if (!m || isnan(m->value[metric])) continue;
+        sum += m->value[metric];
+        ++*rows;
+    }
+    return *rows ? sum / *rows : NAN;
+}
+
+static double share_kept(const struct report *r, int policy, int ratio)
+{
+    int rows;
+    return mean_of(r, policy, ratio, METRIC_kept, &rows) / mean_of(r, policy, ratio, METRIC_prompt, &rows);
+}
+
+static void find_columns(struct report *r)
+{
+    for (size_t c = 0; c < KV_COUNT(columns); c++)
+        for (size_t i = 0; i < r->done->n; i++)
+            if (!isnan(r->done->list[i].value[columns[c].metric])) r->shown[c] = true;
+}
+
+static void table_row(struct report *r, int policy, int ratio)
+{
+    struct session *s = r->s;
+    const struct evaluate_policy *p = &r->v->policy[policy];
+    int rows, most = 0;
+    fprintf(s->out, "%-22.22s", p->label);
+    rows_new(s);
+    rows_text(s, "policy", p->label);
+    for (size_t c = 0; c < KV_COUNT(columns); c++) {
+        double mean = mean_of(r, policy, ratio, columns[c].metric, &rows);
+        if (rows > most) most = rows;
+        if (!r->shown[c]) continue;
+        rows_number(s, metric_name[columns[c].metric], mean);
+        if (isnan(mean))
+            fprintf(s->out, "%*s", columns[c].width + 1, "-");
+        else
+            fprintf(s->out, "%*.*f", columns[c].width + 1, columns[c].decimals, mean * columns[c].scale);
+        if (columns[c].metric != METRIC_kv_bytes) continue;
+        fprintf(s->out, "%8.1f", 100 * share_kept(r, policy, ratio));
+        rows_number(s, "share", share_kept(r, policy, ratio));
+    }
+    fputc('\n', s->out);
+    rows_number(s, "rows", most);
+}
+
+static void table_head(struct report *r)
+{
+    fprintf(r->s->out, "%-22s", "policy");
+    for (size_t c = 0; c < KV_COUNT(columns); c++) {
+        if (!r->shown[c]) continue;
+        fprintf(r->s->out, "%*s", columns[c].width + 1, columns[c].heading);
+        if (columns[c].metric == METRIC_kv_bytes) fprintf(r->s->out, "%8s", "kept %");
+    }
+    fputc('\n', r->s->out);
+}
+
+static void title(struct report *r, int ratio)
+{
+    const struct evaluation *v = r->v;
+    char total[40];
+    struct kv_error ignored;
+    if (v->ratio[ratio] > 0)
+        snprintf(total, sizeof total, "%g %%", 100 * v->ratio[ratio]);
+    else if (!kv_get(r->s->engine, "policy.ratio", total, sizeof total, &ignored) && strcmp(total, "unset") != 0)
+        snprintf(total, sizeof total, "%g %%", 100 * strtod(total, NULL));
+    else
+        snprintf(total, sizeof total, "the total that is set");
+    fprintf(r->s->out, "\n%zu row%s, %s of the cache kept%s; means over rows (%s)\n", v->to - v->from,
+        v->to - v->from == 1 ? "" : "s", total, v->how.apart ? ", before the question is read" : "",
+        session_mode(r->s));
+}
+
+/* --- differences ------------------------------------------------------------------------------------------------- */
+
+/* Paired, by row; false where no row has both. */
+static bool difference(
+    const struct report *r, int policy, int ratio, int other, enum metric metric, struct bootstrap *out)
+{
+    struct kv_error ignored;
+    int n = 0;
+    double *d = kv_alloc(r->v->to - r->v->from + 1, sizeof *d);
+    for (size_t t = r->v->from; d && t < r->v->to; t++) {
+        const struct measured *a = result_of(r, t, policy, ratio), *b = result_of(r, t, other, ratio);
+        if (a && b && !isnan(a->value[metric]) && !isnan(b->value[metric]))
+            d[n++] = a->value[metric] - b->value[metric];
+    }
+    bool ok = n && !bootstrap_mean(d, n, RESAMPLES, 1, out, &ignored);
+    free(d);
+    return ok;
+}
+
+static int policy_called(const struct evaluation *v, const char *label)
+{
+    for (int p = 0; p < v->n_policy; p++)
+        if (!strcmp(v->policy[p].label, label)) return p;
+    return -1;
+}
+
+static void differences_of(struct report *r, int ratio, enum metric metric, const char *what, double scale)
+{
+    struct session *s = r->s;
+    const int other[] = { policy_called(r->v, "full"), policy_called(r->v, "uniform") };
+    struct bootstrap b;
+    bool head = false;
+    for (int p = 0; p < r->v->n_policy; p++) {
+        bool begun = false;
+        for (size_t k = 0; k < KV_COUNT(other); k++) {
+            if (other[k] < 0 || other[k] == p || r->v->policy[p].full) continue;
+            if (!difference(r, p, ratio, other[k], metric, &b)) continue;
+            if (!head)
+                fprintf(s->out, "%s, difference by row: mean [95 %% interval, bootstrap of %d]\n", what, RESAMPLES);
+            head = true;
+            if (!begun) fprintf(s->out, "  %-22.22s", r->v->policy[p].label);
+            begun = true;
+            fprintf(s->out, "  to %-8s%+8.4f [%+.4f, %+.4f]", r->v->policy[other[k]].label, scale * b.mean,
+                scale * b.low, scale * b.high);
+        }
+        if (begun) fputc('\n', s->out);
+    }
+}
+
+enum kv_status evaluate_report(struct session *s, const struct evaluation *v, const struct measures *done)
+{
+    struct report r = { .s = s, .v = v, .done = done };
+    find_columns(&r);
+    for (int ratio = 0; ratio < v->n_ratio; ratio++) {
+        title(&r, ratio);
+        table_head(&r);
+        for (int p = 0; p < v->n_policy; p++) table_row(&r, p, ratio);
+        differences_of(&r, ratio, METRIC_rougeL, "rougeL F", 1);
+        differences_of(&r, ratio, METRIC_found, "answers found", 1);
+        differences_of(&r, ratio, METRIC_kl, "KL, nats a token", 1);
+    }
+    fprintf(s->out,
+        "ROUGE: F of %s, stemmer %s.  KL(full || policy): mean over the full cache's reply, fed to both.\n"
+        "KV MiB: as allocated, room for the reply included; kept %%: of the prompt's tokens, over all layers.\n",
+        ROUGE_FLAVOR, v->stem ? "on" : "off");
+    return KV_OK;
+}
