@@ -368,7 +368,7 @@ enum kv_status kv_core_open(
     *engine = NULL;
     if (!c) return kv_fail(err, KV_NO_MEMORY, "No memory for a core file.");
     c->file.fd = -1;
-    enum kv_status status = st_open(path, &c->file, err);
+    enum kv_status status = st_open(path, "core file", &c->file, err);
     if (!status) status = check_format(&c->file, err);
     if (!status) status = read_model(&c->file, model, err);
     if (!status) status = kv_engine_open(*model, &e, err);

@@ -22,6 +22,16 @@ void kv_model_facts(const struct kv_model *model, struct kv_model_facts *facts)
     window_layers(s, facts->sliding_layers, sizeof facts->sliding_layers);
 }
 
+const char *kv_model_file(const struct kv_model *model, int index)
+{
+    return index < model->n_file ? model->file[index] : NULL;
+}
+
+bool engine_is_end(const struct kv_engine *e, int32_t id)
+{
+    return model_is_end(e->model, id) || (e->tok && tok_is_end(e->tok, id));
+}
+
 /* --- engines -------------------------------------------------------------------------------------------------- */
 
 enum kv_status kv_engine_open(const struct kv_model *model, struct kv_engine **out, struct kv_error *err)

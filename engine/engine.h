@@ -19,7 +19,7 @@ struct kv_engine;
 
 /* --- models --------------------------------------------------------------------------------------------------- */
 
-/* Opens a GGUF file, or "synthetic:NAME" (random weights, timing only). KV_IO, KV_BAD_FILE, KV_UNSUPPORTED,
+/* Opens a GGUF file, a Hugging Face folder, or "synthetic:NAME" (random weights, timing only). KV_IO, KV_BAD_FILE, KV_UNSUPPORTED,
  * KV_NO_MEMORY; on failure *out is NULL. */
 enum kv_status kv_model_open(const char *path, struct kv_model **out, struct kv_error *err);
 void kv_model_close(struct kv_model *model);
@@ -33,6 +33,8 @@ struct kv_model_facts {
     char sliding_layers[64]; /* those that the window is for: "all", "0-3,7", cut with "..."; "" = no window */
 };
 void kv_model_facts(const struct kv_model *model, struct kv_model_facts *facts);
+/* Paths of the files that it was read from, by name; NULL behind the last (at once where it was made up). */
+const char *kv_model_file(const struct kv_model *model, int index);
 
 /* --- the engine and its settings ------------------------------------------------------------------------------ */
 

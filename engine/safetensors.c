@@ -1,4 +1,4 @@
-/* Reading and making safetensors headers; cJSON is used here and nowhere else in the engine. */
+/* Reading and making safetensors headers. */
 #include "engine/safetensors.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ enum kv_status st_bad(const struct st_file *f, struct kv_error *err, const char 
     va_start(args, fmt);
     vsnprintf(reason, sizeof reason, fmt, args);
     va_end(args);
-    return kv_fail(err, KV_BAD_FILE, "%.200s is no core file: %s.", f->path, reason);
+    return kv_fail(err, KV_BAD_FILE, "%.200s is no %s: %s.", f->path, f->kind, reason);
 }
 
 static int by_name(const void *a, const void *b)
@@ -62,16 +62,16 @@ enum kv_status st_read(const struct st_file *f, const struct st_tensor *t, uint6
 
 #ifndef KV_HAVE_CJSON
 
-static enum kv_status missing(struct kv_error *err)
+static enum kv_status missing(const char *kind, struct kv_error *err)
 {
-    return kv_fail(err, KV_UNSUPPORTED, "This build has no core files: cJSON is missing.");
+    return kv_fail(err, KV_UNSUPPORTED, "This build has no %ss: cJSON is missing.", kind);
 }
 
-enum kv_status st_open(const char *path, struct st_file *out, struct kv_error *err)
+enum kv_status st_open(const char *path, const char *kind, struct st_file *out, struct kv_error *err)
 {
     (void)path;
     *out = (struct st_file){ .fd = -1 };
-    return missing(err);
+    return missing(kind, err);
 }
 
 void st_close(struct st_file *f) { (void)f; }
@@ -92,7 +92,7 @@ enum kv_status st_header(const struct st_tensor *tensor, int n_tensor, const str
     (void)n_note;
     *header = NULL;
     *bytes = 0;
-    return missing(err);
+    return missing("core file", err);
 }
 
 #else
@@ -226,10 +226,10 @@ static enum kv_status read_header(struct st_file *f, const char *text, size_t le
     return KV_OK;
 }
 
-static enum kv_status open_file(const char *path, struct st_file *f, uint64_t *size, struct kv_error *err)
+static enum kv_status open_file(const char *path, const char *kind, struct st_file *f, struct kv_error *err)
 {
     struct stat info;
-    *f = (struct st_file){ .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) };
+    *f = (struct st_file){ .kind = kind, .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) };
     if (f->fd < 0) return kv_fail(err, KV_IO, "%.200s: %s.", path, strerror(errno));
     f->path = kv_strdup(path);
     if (!f->path) {
@@ -239,35 +239,45 @@ static enum kv_status open_file(const char *path, struct st_file *f, uint64_t *s
     if (fstat(f->fd, &info)) return kv_fail(err, KV_IO, "%.200s: %s.", path, strerror(errno));
     if (S_ISDIR(info.st_mode)) return kv_fail(err, KV_IO, "%.200s: Is a directory.", path);
     if (!S_ISREG(info.st_mode)) return st_bad(f, err, "it is not a regular file");
-    *size = (uint64_t)info.st_size;
+    f->size = (uint64_t)info.st_size;
     return KV_OK;
 }
 
-enum kv_status st_open(const char *path, struct st_file *f, struct kv_error *err)
+static enum kv_status check_length(
+    const struct st_file *f, const uint8_t word[8], uint64_t length, struct kv_error *err)
+{
+    if (length > f->size - 8 && !memcmp(word, "version ", 8))
+        return st_bad(
+            f, err, "it looks like a pointer of git-lfs, which \"git lfs pull\" turns into the file itself");
+    if (length > f->size - 8)
+        return st_bad(f, err,
+            "it is something else, or cut off (its header would take %llu of the file's %llu bytes)",
+            (unsigned long long)length, (unsigned long long)f->size);
+    if (length > HEADER_LIMIT)
+        return st_bad(f, err, "its header has %llu bytes; %llu are the limit", (unsigned long long)length,
+            (unsigned long long)HEADER_LIMIT);
+    return KV_OK;
+}
+
+enum kv_status st_open(const char *path, const char *kind, struct st_file *f, struct kv_error *err)
 {
     uint8_t word[8] = { 0 };
-    uint64_t size = 0, length = 0;
+    uint64_t length = 0;
     char *text = NULL;
-    enum kv_status status = open_file(path, f, &size, err);
-    const struct st_tensor whole_file = { .bytes = size };
-    if (!status && size < sizeof word)
-        status = st_bad(f, err, "%llu bytes are too few for a safetensors header", (unsigned long long)size);
+    enum kv_status status = open_file(path, kind, f, err);
+    const struct st_tensor whole_file = { .bytes = f->size };
+    if (!status && f->size < sizeof word)
+        status = st_bad(f, err, "%llu bytes are too few for a safetensors header", (unsigned long long)f->size);
     if (!status) status = st_read(f, &whole_file, 0, sizeof word, word, err);
     for (int i = 7; i >= 0; i--) length = length << 8 | word[i];
-    if (!status && length > size - sizeof word)
-        status = st_bad(f, err,
-            "no safetensors file, or one that is cut off (its header would take %llu of the file's %llu bytes)",
-            (unsigned long long)length, (unsigned long long)size);
-    if (!status && length > HEADER_LIMIT)
-        status = st_bad(f, err, "its header has %llu bytes; %llu are the limit", (unsigned long long)length,
-            (unsigned long long)HEADER_LIMIT);
+    if (!status) status = check_length(f, word, length, err);
     if (!status && !(text = malloc(length + 1)))
         status = kv_fail(err, KV_NO_MEMORY, "No memory for the header of %.200s.", path);
     if (!status) status = st_read(f, &whole_file, sizeof word, length, text, err);
     if (!status) status = read_header(f, text, length, err);
     free(text);
     f->data = sizeof word + length;
-    if (!status) status = check_places(f, size - f->data, err);
+    if (!status) status = check_places(f, f->size - f->data, err);
     if (status) st_close(f);
     return status;
 }

@@ -13,7 +13,8 @@
 #define ST_TYPES(X)                                                                                                \
     X(F64, 8)                                                                                                      \
     X(I64, 8)                                                                                                      \
-    X(U64, 8) X(F32, 4) X(I32, 4) X(U32, 4) X(F16, 2) X(BF16, 2) X(I16, 2) X(U16, 2) X(U8, 1) X(I8, 1) X(BOOL, 1)  \
+    X(U64, 8)                                                                                                      \
+    X(F32, 4) X(I32, 4) X(U32, 4) X(F16, 2) X(BF16, 2) X(I16, 2) X(U16, 2) X(U8, 1) X(I8, 1) X(BOOL, 1)            \
         X(F8_E4M3, 1) X(F8_E5M2, 1)
 #define X(name, bytes) ST_##name,
 enum st_type { ST_TYPES(X) ST_TYPE_COUNT };
@@ -37,18 +38,19 @@ struct st_note {
 
 struct st_file {
     char *path;
+    const char *kind; /* what it should be, for sentences: "core file" */
     int fd;
-    uint64_t data;            /* where the data begins */
+    uint64_t data, size;      /* where the data begins, where the file ends */
     struct st_tensor *tensor; /* [n_tensor] by name */
     int n_tensor;
     struct cJSON *json, *notes; /* names and notes point into it */
 };
 
-/* KV_IO, KV_BAD_FILE, KV_NO_MEMORY; KV_UNSUPPORTED where the program was built without cJSON. */
-enum kv_status st_open(const char *path, struct st_file *out, struct kv_error *err);
+/* The kind is borrowed. KV_IO, KV_BAD_FILE, KV_NO_MEMORY; KV_UNSUPPORTED where the program was built without cJSON. */
+enum kv_status st_open(const char *path, const char *kind, struct st_file *out, struct kv_error *err);
 void st_close(struct st_file *f); /* a zeroed one is fine */
 
-/* The sentence "PATH is no core file: ...", for what a well-formed file lacks. */
+/* The sentence "PATH is no KIND: ...", for what a well-formed file lacks. */
 enum kv_status st_bad(const struct st_file *f, struct kv_error *err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -184,6 +184,8 @@ enum kv_status backend_pick(
 
 /* Puts the request back to tick 0, with the settings that it was started with. */
 enum kv_status engine_begin(struct kv_engine *e, struct kv_error *err);
+/* Whether the token ends a reply. */
+bool engine_is_end(const struct kv_engine *e, int32_t id);
 /* True once for every kv_stop(). */
 bool engine_stopped(struct kv_engine *e);
 void engine_progress(struct kv_engine *e, const char *what, double done, double total);

@@ -1,8 +1,9 @@
-/* Opens and closes models: a GGUF file's shape, weights and vocabulary, each checked against the others. */
+/* Opens and closes models; of a GGUF file shape, weights and vocabulary, each checked against the others. */
 #include "engine/model/model.h"
 
 #include "engine/model/arch.h"
 #include "engine/model/gguf.h"
+#include "engine/model/hf.h"
 #include "engine/model/synthetic.h"
 
 #include <limits.h>
@@ -225,8 +226,14 @@ enum kv_status kv_model_open(const char *path, struct kv_model **out, struct kv_
     struct gguf *file = NULL;
     *out = NULL;
     if (synthetic_is(path)) return synthetic_open(path, out, err);
+    if (hf_is_folder(path)) return hf_open(path, out, err);
     enum kv_status status = gguf_open(path, &file, err);
-    return status ? status : model_take_gguf(file, path, out, err);
+    if (!status) status = model_take_gguf(file, path, out, err);
+    if (!status && (status = model_add_file(*out, NULL, path, err))) {
+        kv_model_close(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 enum kv_status kv_model_open_memory(const void *data, size_t size, struct kv_model **out, struct kv_error *err)
@@ -245,6 +252,30 @@ void kv_model_close(struct kv_model *model)
     free(model->vocabulary.token);
     free((void *)model->vocabulary.token_type);
     free(model->vocabulary.merge);
+    for (int i = 0; i < model->n_file; i++) free(model->file[i]);
+    free(model->file);
+    free(model->end);
     free(model->path);
     free(model);
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+enum kv_status model_add_file(struct kv_model *model, const char *folder, const char *name, struct kv_error *err)
+{
+    size_t n = folder ? strlen(folder) : 0;
+    char *path = NULL, **grown = realloc(model->file, ((size_t)model->n_file + 1) * sizeof *grown);
+    if (grown) model->file = grown;
+    if (!grown || asprintf(&path, "%s%s%s", folder ? folder : "", n && folder[n - 1] != '/' ? "/" : "", name) < 0)
+        return kv_fail(err, KV_NO_MEMORY, "No memory for the names of the model's files.");
+    model->file[model->n_file++] = path;
+    qsort(model->file, (size_t)model->n_file, sizeof *model->file, by_text);
+    return KV_OK;
+}
+
+bool model_is_end(const struct kv_model *model, int32_t id)
+{
+    for (int i = 0; i < model->n_end; i++)
+        if (model->end[i] == id) return true;
+    return false;
 }

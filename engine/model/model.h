@@ -102,15 +102,20 @@ struct kv_model {
     struct kv_layer_weights *layer;                   /* [n_layer] */
     struct kv_tensor token_embd, output_norm, output; /* output = token_embd when tied */
     struct kv_vocabulary vocabulary;
-    char *path;          /* as given by the user */
+    int32_t *end; /* [n_end] tokens that end a reply beside those of the vocabulary */
+    int n_end;
+    char *path; /* as given by the user */
+    char *
+        *file; /* [n_file] paths of what it was read from, in the order of their names; none where it was made up */
+    int n_file;
     size_t weight_bytes; /* of all tensors, as stored */
     bool synthetic;      /* random weights: timing only, and everything printed says so */
     void *owner;         /* the mapped file or the arena, released by close */
     void (*close)(struct kv_model *model);
 };
 
-/* Opens a GGUF file, or "synthetic:NAME[:SEED][:TYPE]" (see synthetic.h). On failure *out is NULL. Errors: KV_IO,
- * KV_BAD_FILE, KV_UNSUPPORTED (an architecture, a tensor type or a part that is not read), KV_NO_MEMORY, and
+/* Opens a GGUF file, a Hugging Face folder, or "synthetic:NAME[:SEED][:TYPE]" (see synthetic.h). On failure *out is
+ * NULL. Errors: KV_IO, KV_BAD_FILE, KV_UNSUPPORTED (an architecture, a tensor type or a part that is not read), KV_NO_MEMORY, and
  * KV_NOT_FOUND or KV_BAD_ARG for a synthetic name. */
 enum kv_status kv_model_open(const char *path, struct kv_model **out, struct kv_error *err);
 
@@ -118,5 +123,10 @@ enum kv_status kv_model_open(const char *path, struct kv_model **out, struct kv_
 enum kv_status kv_model_open_memory(const void *data, size_t size, struct kv_model **out, struct kv_error *err);
 
 void kv_model_close(struct kv_model *model); /* NULL is fine */
+
+/* Adds FOLDER/NAME (folder NULL: NAME) to the files that it was read from. */
+enum kv_status model_add_file(struct kv_model *model, const char *folder, const char *name, struct kv_error *err);
+/* Whether the token is in model->end. */
+bool model_is_end(const struct kv_model *model, int32_t id);
 
 #endif

@@ -71,7 +71,7 @@ static bool reply_ended(const struct kv_engine *e)
     const struct run *r = &e->run;
     if (e->at.tick <= e->past.highest) return e->at.tick == e->past.done;
     return r->n_reply >= e->set.tokens || e->n + e->n_question + r->n_reply >= e->model->shape.n_context ||
-           (e->tok && tok_is_end(e->tok, r->reply[r->n_reply - 1]));
+           engine_is_end(e, r->reply[r->n_reply - 1]);
 }
 
 /* From the end of one pass to the beginning of the next. */

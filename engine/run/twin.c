@@ -109,7 +109,7 @@ static enum kv_status run_twin(struct twin *t, int n, struct kv_error *err)
             return kv_fail(err, KV_EVENT, "The logits of step %d hold no number.", t->n - 1);
         if (t->n == n) break;
         int32_t next = e->set.leader_full ? step->top_full : step->top_other;
-        if (e->tok && tok_is_end(e->tok, next)) break;
+        if (engine_is_end(e, next)) break;
         if (engine_stopped(e)) return kv_fail(err, KV_STOPPED, "Stopped on request.");
         t->id[FULL] = t->id[OTHER] = next;
         status = feed(t, 1, start + t->n - 1, true, err);

@@ -42,7 +42,7 @@ There is no models/smollm2-135m-instruct-q4_1.gguf; fetch it with `make model', 
 
 ## model that is a folder
 $ kvdbg -batch $T -ex run
-'$T' is a directory, expected a GGUF file.
+Folder '$T' has no config.json, so it is no model.
 [4]
 
 ## empty model file

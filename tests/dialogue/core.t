@@ -185,7 +185,7 @@ $T: Is a directory.
 2
 $T/e is no core file: 0 bytes are too few for a safetensors header.
 2
-tests/dialogue/fox.txt is no core file: no safetensors file, or one that is cut off (its header would take 7163385811044755540 of the file's 122 bytes).
+tests/dialogue/fox.txt is no core file: it is something else, or cut off (its header would take 7163385811044755540 of the file's 122 bytes).
 2
 
 ## a core that is cut off, or has more behind it
