@@ -160,8 +160,7 @@ enum kv_status kv_prompt_ids(
     return take_prompt(e, all, context + rest, context, err);
 }
 
-/* Plain text: the question follows an empty line, as in a chat. */
-static enum kv_status encode_plain(struct kv_engine *e, const char *text, size_t bytes, const char *question,
+enum kv_status engine_encode(struct kv_engine *e, const char *text, size_t bytes, const char *question,
     struct chat_ids *out, struct kv_error *err)
 {
     const struct kv_vocabulary *v = &e->model->vocabulary;
@@ -201,7 +200,7 @@ enum kv_status kv_prompt_text(
     const struct chat_prompt prompt = { .context = { text, bytes },
         .question = { question, question ? strlen(question) : 0 } };
     enum kv_status status = chat ? chat_encode(e->tok, &e->model->vocabulary, &prompt, &out, err)
-                                 : encode_plain(e, text, bytes, question, &out, err);
+                                 : engine_encode(e, text, bytes, question, &out, err);
     return status ? status : take_prompt(e, out.ids, out.n, question ? out.n_context : out.n, err);
 }
 
@@ -303,6 +302,14 @@ enum kv_status engine_begin(struct kv_engine *e, struct kv_error *err)
     e->started = true;
     step_begin_phase(e, KV_PHASE_prefill);
     return KV_OK;
+}
+
+enum kv_status engine_machine(struct kv_engine *e, struct kv_error *err)
+{
+    if (e->started) return KV_OK;
+    enum kv_status status = open_machine(e, err);
+    if (!status) e->used = e->set;
+    return status;
 }
 
 enum kv_status kv_start(struct kv_engine *e, struct kv_error *err)

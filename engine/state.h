@@ -15,6 +15,7 @@
 #include "engine/run/record.h"
 #include "engine/run/sample.h"
 #include "engine/settings.h"
+#include "engine/text/chat.h"
 #include "engine/text/tokenizer.h"
 
 /* What compress decided; every array [n_layer] or [n_layer][n]. */
@@ -182,6 +183,12 @@ void settings_take(struct kv_engine *e, const struct settings *next);
 enum kv_status backend_pick(
     const struct settings *s, const struct kv_backend **be, char *note, size_t size, struct kv_error *err);
 
+/* Plain text as ids, behind the token that begins every text where the model wants one; the question follows an empty
+ * line, as in a chat. The caller frees out->ids. */
+enum kv_status engine_encode(struct kv_engine *e, const char *text, size_t bytes, const char *question,
+    struct chat_ids *out, struct kv_error *err);
+/* Opens the machine that the settings ask for, unless a request has one. */
+enum kv_status engine_machine(struct kv_engine *e, struct kv_error *err);
 /* Puts the request back to tick 0, with the settings that it was started with. */
 enum kv_status engine_begin(struct kv_engine *e, struct kv_error *err);
 /* Whether the token ends a reply. */

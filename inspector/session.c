@@ -193,7 +193,7 @@ enum kv_status session_prompt(
     return KV_OK;
 }
 
-static enum kv_status read_text(struct session *s, const char *path, char **out, size_t *bytes)
+enum kv_status session_read_text(struct session *s, const char *path, char **out, size_t *bytes)
 {
     struct stat info;
     FILE *f = fopen(path, "rb");
@@ -232,7 +232,7 @@ enum kv_status session_prompt_file(struct session *s, const char *path)
 {
     char *text;
     size_t bytes = 0;
-    enum kv_status st = read_text(s, path, &text, &bytes);
+    enum kv_status st = session_read_text(s, path, &text, &bytes);
     size_t whole = bytes;
     /* A text file's last newline ends its last line; it is no part of the text. */
     if (!st && bytes && text[bytes - 1] == '\n') bytes--;

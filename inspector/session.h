@@ -156,6 +156,8 @@ enum kv_status session_prompt(
     struct session *s, const char *name, const char *text, size_t bytes, const char *question);
 /* The same from a file; KV_IO, KV_BAD_FILE for what is no text. */
 enum kv_status session_prompt_file(struct session *s, const char *path);
+/* The file's bytes (the caller frees them), with the same errors. */
+enum kv_status session_read_text(struct session *s, const char *path, char **out, size_t *bytes);
 
 /* Runs one line; a failure's sentence is left in s->err (empty when a script has printed it already). */
 struct reaction session_line(struct session *s, const char *line);

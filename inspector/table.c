@@ -17,6 +17,7 @@
 #include "inspector/init.h"
 #include "inspector/judge.h"
 #include "inspector/lab/evaluate.h"
+#include "inspector/lab/perplexity.h"
 #include "inspector/list.h"
 #include "inspector/marks.h"
 #include "inspector/picture.h"
@@ -256,6 +257,10 @@ const struct command command_table[] = {
         "none\n"
         "  -stem              ROUGE counts words by their stems",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_evaluate, NULL },
+    { "perplexity", NULL, GROUP_LOOKING, "FILE [WINDOW [COUNT]]", "Say how well the model predicts a text",
+        "The text is cut into windows of 512 tokens, or WINDOW; of each the second half is scored, from at least half\n"
+        "a window before it, over the whole cache.  So llama-perplexity does it, and so the figures compare.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_perplexity, NULL },
     { "export", NULL, GROUP_LOOKING, "png|npy|csv", "Write a picture, an array or a table", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, NULL, export_table },
 

@@ -40,6 +40,12 @@ void kl_compare(const float *full, const float *other, int n_vocab, struct kl_st
     };
 }
 
+double kl_surprise(const float *logit, int n_vocab, int id)
+{
+    struct row row = read_row(logit, n_vocab);
+    return row.ln_sum + row.most - logit[id];
+}
+
 static int ascending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;

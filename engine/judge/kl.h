@@ -15,6 +15,9 @@ struct kl_step {
  * NaN, a +infinity, or a row without any finite logit makes kl NaN. */
 void kl_compare(const float *full, const float *other, int n_vocab, struct kl_step *step);
 
+/* -ln p of token id in one row of logits, nats; NaN when the row has no softmax. */
+double kl_surprise(const float *logit, int n_vocab, int id);
+
 /* NaN anywhere in what is summarized makes every figure of kl NaN; n_bad says how many steps did it. */
 struct kl_summary {
     int n;                                   /* steps summarized */
