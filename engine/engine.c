@@ -318,6 +318,7 @@ enum kv_status kv_start(struct kv_engine *e, struct kv_error *err)
     if (!e->n_all) return kv_fail(err, KV_NOT_NOW, "No prompt: use the prompt command or the option -p.");
     end_request(e);
     enum kv_status status = open_machine(e, err);
+    if (!status && e->machine.be == &kv_backend_cpu) status = engine_check_memory(e, err);
     if (status) return status;
     e->used = e->set;
     past_reset(&e->past);

@@ -197,6 +197,8 @@ bool engine_is_end(const struct kv_engine *e, int32_t id);
 bool engine_stopped(struct kv_engine *e);
 void engine_progress(struct kv_engine *e, const char *what, double done, double total);
 /* KV_NOT_NOW with one sentence where the request is a core file, which can only be looked at. */
+/* KV_NO_MEMORY, with the numbers, where the prompt's request cannot fit. */
+enum kv_status engine_check_memory(const struct kv_engine *e, struct kv_error *err);
 enum kv_status engine_need_live(const struct kv_engine *e, struct kv_error *err);
 /* KV_NOT_NOW with one sentence unless the prefill is complete. */
 enum kv_status engine_need_prefill(const struct kv_engine *e, struct kv_error *err);

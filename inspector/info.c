@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/bytes.h"
 #include "engine/edit.h"
 #include "inspector/line.h"
 #include "inspector/rows.h"
@@ -125,6 +126,21 @@ static double tokens_active(struct session *s)
     return sum;
 }
 
+/* What the prompt will take, before it is run, and what there is. */
+static void wanted_line(struct session *s)
+{
+    struct kv_wanted w;
+    struct kv_error ignored;
+    char own[32], left[32];
+    size_t available = kv_memory_free();
+    rows_fact(s, "free", available ? (double)available : NAN);
+    if (kv_wanted(s->engine, &w, &ignored)) return;
+    rows_fact(s, "wanted", (double)w.own);
+    fprintf(s->out, "Wanted by the prompt beside the weights: %s", line_bytes((double)w.own, own));
+    if (available) fprintf(s->out, "; free on this machine: %s", line_bytes((double)available, left));
+    fputc('\n', s->out);
+}
+
 struct reaction cmd_info_mem(struct session *s, const char *args)
 {
     struct kv_memory m;
@@ -139,6 +155,7 @@ struct reaction cmd_info_mem(struct session *s, const char *args)
     memory_line(s, "statistics", m.stats, "entropies, scores, last query rows");
     memory_line(s, "scratch", m.scratch, "activations and the backend's own");
     memory_line(s, "peak", m.peak, "highest resident set of this process, as the kernel counts it");
+    if (!kv_started(s->engine)) wanted_line(s);
     if (!kv_started(s->engine) || session_value(s, "tok", &tok)) return DONE;
     double n = (double)tok.dim[0], one = info_kv_bytes(s, 1, element, sizeof element);
     rows_fact(s, "bytes_per_token_and_layer", one);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/bytes.h"
 #include "engine/look.h"
 #include "inspector/events.h"
 #include "inspector/frames.h"
@@ -417,6 +418,25 @@ struct reaction cmd_finish(struct session *s, const char *args)
 
 /* --- beginning ----------------------------------------------------------------------------------------------------------- */
 
+#define SAY_MEMORY ((size_t)1 << 30) /* a request that takes more says so before it runs */
+
+/* Bytes wanted and bytes free, where they matter: a request that takes much, or more than half of what is left. */
+static void say_memory(struct session *s)
+{
+    struct kv_wanted w;
+    struct kv_error ignored;
+    char own[32], weights[32], left[32];
+    size_t available = kv_memory_free();
+    if (kv_wanted(s->engine, &w, &ignored) || !available) return;
+    size_t mapped = s->facts.synthetic ? 0 : w.weights;
+    if (w.own + mapped < SAY_MEMORY && w.own + mapped < available / 2) return;
+    fprintf(s->out, "Memory: %s wanted beside %s of weights; %s free.\n", line_bytes((double)w.own, own),
+        line_bytes((double)w.weights, weights), line_bytes((double)available, left));
+    if (mapped && w.own + mapped > available)
+        fprintf(s->out,
+            "Not all weights fit beside it: their file will be read again for every pass, which is slow.\n");
+}
+
 bool run_begin(struct session *s)
 {
     struct kv_array tok, question;
@@ -434,6 +454,7 @@ bool run_begin(struct session *s)
     s->pref.backward = false;
     s->streamed = 0;
     s->kl_mean = NAN;
+    say_memory(s);
     if (kv_start(s->engine, &s->err)) return false;
     stops_moved(s);
     size_t n = kv_value(s->engine, "tok", &tok, &ignored) ? 0 : tok.dim[0];

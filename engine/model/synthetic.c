@@ -1,6 +1,7 @@
 /* Made-up models: a table of shapes, a counter-based generator that writes blocks, a made-up vocabulary. */
 #include "engine/model/synthetic.h"
 
+#include "engine/bytes.h"
 #include "engine/model/arch.h"
 #include "engine/model/random_row.h"
 
@@ -145,17 +146,6 @@ static enum kv_status fill(void *ctx, const struct arch_tensor *what, struct kv_
     return KV_OK;
 }
 
-/* Memory that can be had without swapping; what the kernel says, else the free pages. */
-static size_t available_bytes(void)
-{
-    char line[128];
-    unsigned long long kib = 0;
-    FILE *meminfo = fopen("/proc/meminfo", "re");
-    while (meminfo && !kib && fgets(line, sizeof line, meminfo)) sscanf(line, "MemAvailable: %llu kB", &kib);
-    if (meminfo) fclose(meminfo);
-    return kib ? (size_t)kib * 1024 : (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static enum kv_status make_weights(struct kv_model *model, struct filling *f, struct kv_error *err)
 {
     struct arena *arena = model->owner;
@@ -163,8 +153,8 @@ static enum kv_status make_weights(struct kv_model *model, struct filling *f, st
     enum kv_status status =
         arch_find((struct kv_string){ model->shape.arch, strlen(model->shape.arch) }, true, &arch, err);
     if (status || (status = arch_each_tensor(model, arch, fill, f, err))) return status;
-    size_t wanted = f->bytes, available = available_bytes();
-    if (wanted > available)
+    size_t wanted = f->bytes, available = kv_memory_free();
+    if (available && wanted > available)
         return kv_fail(err, KV_NO_MEMORY, "The weights of %s need %zu bytes; %zu are available.", model->shape.name,
             wanted, available);
     void *map = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

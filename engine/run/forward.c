@@ -90,6 +90,13 @@ static enum kv_status reserve_backend(struct machine *m, int rows, int keys, str
     return m->be->reserve(m->ctx, &limits, err);
 }
 
+size_t machine_bytes(const struct kv_shape *s, size_t rows)
+{
+    size_t q = (size_t)s->n_head * (size_t)s->head_dim, kv = (size_t)s->n_kv_head * (size_t)s->head_dim;
+    size_t row = 2 * (size_t)s->hidden + 2 * q + 2 * kv + 2 * (size_t)s->n_ff + 2 * (size_t)s->n_head;
+    return (rows * row + LOGIT_ROWS * (size_t)s->n_vocab) * sizeof(float);
+}
+
 /* The activations of `rows` rows in one block; what was in them is lost. */
 static enum kv_status alloc_block(struct machine *m, int rows, struct kv_error *err)
 {

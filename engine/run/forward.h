@@ -53,6 +53,9 @@ static inline int machine_window(const struct machine *m, int layer)
     return m->sliding ? kv_shape_window(m->shape, layer) : 0;
 }
 
+/* Bytes of the activations of so many rows, but for what aligning them adds. */
+size_t machine_bytes(const struct kv_shape *shape, size_t rows);
+
 struct pass_seq {
     const struct kv_span *prefix; /* of layer l: prefix[l * prefix_step]; NULL = none */
     struct kv_span *tail;         /* of layer l: tail[l * tail_step]; NULL = nothing is appended */

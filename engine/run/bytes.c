@@ -1,0 +1,107 @@
+/* Bytes of a model and of a request that has not begun; see bytes.h. */
+#include "engine/bytes.h"
+
+#include "engine/core.h"
+#include "engine/policy/allocate.h"
+#include "engine/state.h"
+
+/* --- a request ------------------------------------------------------------------------------------------------------ */
+
+static int cache_type(const struct kv_engine *e)
+{
+    static const int type[] = { KV_TYPE_F16, KV_TYPE_F32, KV_TYPE_BF16 };
+    return e->set.precision == KV_PRECISION_F32 ? KV_TYPE_F32 : type[e->set.kv];
+}
+
+static size_t token_bytes(const struct kv_engine *e)
+{
+    const struct kv_shape *s = &e->model->shape;
+    return 2 * kv_type_bytes(cache_type(e), (size_t)s->n_kv_head * (size_t)s->head_dim);
+}
+
+/* As record_init and selection_init allocate them. */
+static size_t stats_bytes(const struct kv_engine *e, size_t n, size_t rows)
+{
+    const struct kv_shape *s = &e->model->shape;
+    size_t layers = (size_t)s->n_layer, heads = (size_t)s->n_head, width = heads * (size_t)s->head_dim;
+    unsigned needs = e->set.stats_all ? policy_needs_all() : policy_needs(&e->set.policy);
+    size_t per_key = layers * heads * n * sizeof(float), sum = per_key;
+    if (needs & KV_NEED_COLUMNS) sum += per_key;
+    if (needs & KV_NEED_LAST_ROWS) sum += layers * KV_LAST_ROWS * width * sizeof(float);
+    sum += rows * width * sizeof(float) + 3 * heads * n * sizeof(float);
+    return sum + layers * n * (sizeof *e->sel.kept + sizeof *e->sel.score + sizeof *e->sel.reason);
+}
+
+enum kv_status kv_wanted(const struct kv_engine *e, struct kv_wanted *out, struct kv_error *err)
+{
+    const struct kv_shape *s = &e->model->shape;
+    const struct settings *set = &e->set;
+    *out = (struct kv_wanted){ .weights = e->model->weight_bytes };
+    if (e->core) return kv_fail(err, KV_NOT_NOW, "%s", KV_CORE_CANNOT_RUN);
+    if (!e->n_all) return kv_fail(err, KV_NOT_NOW, "No prompt: use the prompt command or the option -p.");
+    size_t n = (size_t)(set->policy.query_aware ? e->n_all : e->n_context), layers = (size_t)s->n_layer;
+    size_t rows = (size_t)(set->segment > KV_LAST_ROWS ? set->segment : KV_LAST_ROWS);
+    int room = s->n_context - e->n_all, reply = set->tokens < room ? set->tokens : room;
+    size_t tail = (size_t)e->n_all - n + (size_t)(reply > 0 ? reply : 0), position = sizeof(int32_t);
+    int64_t kept = policy_total(&set->policy, (int)n, s->n_layer, token_bytes(e));
+    out->resident = layers * n * (token_bytes(e) + position);
+    out->active = layers * tail * (token_bytes(e) + position);
+    if (kept < (int64_t)(layers * n)) out->active += (size_t)kept * (token_bytes(e) + position);
+    out->stats = stats_bytes(e, n, rows);
+    out->scratch = machine_bytes(s, rows);
+    out->own = out->resident + out->active + out->stats + out->scratch;
+    return KV_OK;
+}
+
+enum kv_status engine_check_memory(const struct kv_engine *e, struct kv_error *err)
+{
+    struct kv_wanted w;
+    size_t left = kv_memory_free();
+    enum kv_status status = kv_wanted(e, &w, err);
+    if (status || !left || w.own <= left) return status;
+    const double gib = 1 << 30;
+    return kv_fail(err, KV_NO_MEMORY,
+        "This request takes %.1f GiB beside the weights (keys and values %.1f resident and %.1f active, statistics "
+        "%.1f, "
+        "scratch %.1f), and %.1f GiB are free; a shorter prompt, engine.snapshot off, engine.stats policy or "
+        "another "
+        "engine.kv takes less.",
+        (double)w.own / gib, (double)w.resident / gib, (double)w.active / gib, (double)w.stats / gib,
+        (double)w.scratch / gib, (double)left / gib);
+}
+
+/* --- a model -------------------------------------------------------------------------------------------------------- */
+
+static double bytes(const struct kv_tensor *t, bool bits16)
+{
+    if (!t->data) return 0;
+    double numbers = (double)t->rows * t->cols;
+    return bits16 ? 2 * numbers : (double)t->rows * (double)kv_type_bytes(t->type, (size_t)t->cols);
+}
+
+static double layer_bytes(const struct kv_layer_weights *w, bool bits16)
+{
+    const struct kv_tensor *const all[] = { &w->attn_norm, &w->ffn_norm, &w->q_norm, &w->k_norm, &w->q, &w->k,
+        &w->v, &w->o, &w->q_bias, &w->k_bias, &w->v_bias, &w->o_bias, &w->gate, &w->up, &w->down, &w->gate_bias,
+        &w->up_bias, &w->down_bias };
+    double sum = 0;
+    for (size_t i = 0; i < KV_COUNT(all); i++) sum += bytes(all[i], bits16);
+    return sum;
+}
+
+void kv_footprint(const struct kv_engine *e, bool bits16, struct kv_footprint *out)
+{
+    const struct kv_model *m = e->model;
+    const struct kv_shape *s = &m->shape;
+    int sliding = 0;
+    for (int l = 0; l < s->n_layer; l++) sliding += kv_shape_window(s, l) > 0;
+    *out = (struct kv_footprint){ .token = (double)s->n_layer * (double)token_bytes(e),
+        .window = e->set.sliding ? s->sliding_window : 0,
+        .sliding = (double)sliding / s->n_layer };
+    if (bits16) out->token = 4.0 * s->n_layer * s->n_kv_head * s->head_dim;
+    if (!m->layer) return;
+    out->read = bytes(&m->output_norm, bits16) + bytes(&m->output, bits16);
+    for (int l = 0; l < s->n_layer; l++) out->read += layer_bytes(&m->layer[l], bits16);
+    bool tied = m->output.data == m->token_embd.data;
+    out->weights = out->read + (tied ? 0 : bytes(&m->token_embd, bits16));
+}
