@@ -70,6 +70,7 @@ deps:
 # README's pictures, from the real model.
 gallery: all model
 	$(Q)$(BUILD)/kvdbg -q -batch --threads 2 -x sessions/gallery.kv $(MODEL)
+	$(Q)$(BUILD)/kvdbg -q -nx --threads 2 -p sessions/tour.txt --question "$$(cat sessions/tour-question.txt)" --keys sessions/screen.keys $(MODEL)
 demo: deps model
 	$(Q)$(MAKE) -j$$(nproc) --no-print-directory all
 	$(Q)$(BUILD)/kvdbg -q -batch -x sessions/tour.kv $(MODEL)

@@ -33,7 +33,10 @@ enum {
     OPT_INTERPRETER,
     OPT_FOR_EACH,
     OPT_SHARD,
+    OPT_COLOR,
 };
+
+const char *const screen_color_name[] = { "auto", "none", "8", "256", "truecolor", NULL };
 
 static const struct option long_options[] = {
     { "prompt", required_argument, NULL, 'p' },
@@ -48,6 +51,7 @@ static const struct option long_options[] = {
     { "nh", no_argument, NULL, OPT_NH },
     { "nw", no_argument, NULL, OPT_NW },
     { "keys", required_argument, NULL, OPT_KEYS },
+    { "color", required_argument, NULL, OPT_COLOR },
     { "quiet", no_argument, NULL, 'q' },
     { "backend", required_argument, NULL, OPT_BACKEND },
     { "precision", required_argument, NULL, OPT_PRECISION },
@@ -108,6 +112,10 @@ static enum kv_status take(struct options *o, int option, const char *arg, struc
     case OPT_NH: o->no_home_init = true; return KV_OK;
     case OPT_NW: o->no_window = true; return KV_OK;
     case OPT_KEYS: o->keys = arg; return KV_OK;
+    case OPT_COLOR:
+        for (o->color = 0; screen_color_name[o->color] && strcmp(arg, screen_color_name[o->color]);) o->color++;
+        if (screen_color_name[o->color]) return KV_OK;
+        return kv_fail(err, KV_BAD_ARG, "--color is auto, none, 8, 256 or truecolor, not \"%.40s\".", arg);
     case OPT_BACKEND: o->backend = arg; return KV_OK;
     case OPT_PRECISION: o->precision = arg; return KV_OK;
     case OPT_KV: o->kv = arg; return KV_OK;
@@ -217,6 +225,7 @@ const struct option_row option_rows[] = {
     { "-nx", "do not read init files" },
     { "-nh", "do not read the init file of the home folder" },
     { "-nw", "use the plain prompt" },
+    { "--color N", "colors of the screen: auto (default), none, 8, 256, truecolor" },
     { "--keys FILE", "draw the screen nowhere: keys come from FILE, which says when to print it" },
     { "--backend auto|cpu|cuda", "what computes" },
     { "--precision fast|f32|int8", "f32 is the reference" },

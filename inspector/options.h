@@ -10,6 +10,10 @@ struct option_action {
     const char *text;
 };
 
+/* What the screen may show: as the terminal says (NO_COLOR: none), or so many colors. */
+enum screen_color { SCREEN_COLOR_AUTO, SCREEN_COLOR_NONE, SCREEN_COLOR_8, SCREEN_COLOR_256, SCREEN_COLOR_TRUE };
+extern const char *const screen_color_name[]; /* "auto", ... up to a NULL */
+
 struct options {
     const char *model; /* NULL = the default */
     const char *core;  /* file, or NULL */
@@ -24,6 +28,7 @@ struct options {
     const char *for_each; /* FILE of rows, each a run of the actions; NULL = none */
     long shard, shards;   /* this process's share of the rows: shard (from 1 on) of shards */
     const char *backend, *precision, *kv, *threads;
+    int color;           /* enum screen_color */
     const char *keys;    /* script of keys for a screen that is nowhere; NULL = none */
     const char *program; /* argv[0] */
 };

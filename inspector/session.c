@@ -251,6 +251,7 @@ static void set_defaults(struct session *s, const struct options *o)
     s->out = s->json ? stderr : stdout;
     s->terminal = isatty(0) && isatty(1) && !o->batch && !s->json;
     s->pref.confirm = !o->batch;
+    s->pref.color = o->color;
     s->pref.print_elements = 200;
     s->pref.print_repeats = 10;
     s->kl_mean = NAN;

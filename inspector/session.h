@@ -46,6 +46,7 @@ struct logging;
     X(bool, print_array)   /* struct format_how */                                                                 \
     X(bool, print_indexes) /* the same */                                                                          \
     X(unsigned, context)   /* panes shown at every stop, a bit each */                                             \
+    X(int, color)          /* enum screen_color: what the screen may show */                                       \
     X(double, read_floor)  /* attention of a row above it is a read of a key: set kv read-floor */
 
 struct preferences {

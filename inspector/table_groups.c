@@ -261,6 +261,21 @@ static const struct command show_auto_load_table[] = {
     { 0 },
 };
 
+static const struct command set_tui_table[] = {
+    { "color", NULL, GROUP_SCREEN, "auto|none|8|256|truecolor", "How many colors the screen shows",
+        "auto: as many as the terminal's description says, none with NO_COLOR.  truecolor needs a description "
+        "with\n"
+        "direct colors (Debian: ncurses-term) and shows every value of a map instead of twelve steps.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_tui_color, NULL },
+    { 0 },
+};
+
+static const struct command show_tui_table[] = {
+    { "color", NULL, GROUP_SCREEN, "", "How many colors the screen shows", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_show_tui_color, NULL },
+    { 0 },
+};
+
 static const struct command set_kv_table[] = {
     { "read-floor", NULL, GROUP_STOPS, "NUMBER", "Attention of a row above which a key counts as read",
         "In [0, 1); 0.05 unless set.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_set_read_floor, NULL },
@@ -301,6 +316,8 @@ const struct command set_table[] = {
         NEEDS_NOTHING, COMPLETE_NONE, cmd_set_print_elements, NULL },
     { "logging", NULL, GROUP_SESSION, "SUBCOMMAND", "A file that gets what is printed", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, NULL, set_logging_table },
+    { "tui", NULL, GROUP_SCREEN, "SUBCOMMAND", "How the screen looks", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_COMMAND, NULL, set_tui_table },
     { "auto-load", NULL, GROUP_SESSION, "SUBCOMMAND", "What may run unasked when kvdbg starts", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, NULL, set_auto_load_table },
     { "max-user-call-depth", NULL, GROUP_SESSION, "N", "How deep user-defined commands may call each other", NULL,
@@ -317,6 +334,8 @@ static const struct command show_kv_table[] = {
 };
 
 const struct command show_table[] = {
+    { "tui", NULL, GROUP_SCREEN, "SUBCOMMAND", "How the screen looks", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_COMMAND, NULL, show_tui_table },
     { "kv", NULL, GROUP_STOPS, "SUBCOMMAND", "Settings of the cache's debugger", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_COMMAND, NULL, show_kv_table },
     { "policy", NULL, GROUP_CHANGING, "[-diff]", "The policy in force, setting by setting, and its edits",

@@ -34,6 +34,14 @@ double color_lightness(uint32_t rgb)
     return y > 216.0 / 24389 ? 116 * cbrt(y) - 16 : y * 24389 / 27;
 }
 
+uint32_t color_xterm(int index)
+{
+    static const uint8_t level[] = { 0, 95, 135, 175, 215, 255 };
+    int cube = index - 16, grey = 8 + 10 * (index - 232);
+    if (index >= 232) return (uint32_t)(grey << 16 | grey << 8 | grey);
+    return (uint32_t)(level[cube / 36] << 16 | level[cube / 6 % 6] << 8 | level[cube % 6]);
+}
+
 bool color_is_light(uint32_t rgb) { return color_lightness(rgb) > 55; }
 
 const struct color_look color_roles[COLOR_ROLES] = {

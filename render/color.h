@@ -32,17 +32,17 @@ extern const struct color_map color_maps[COLOR_MAPS];
  * Ito's, which color-blind readers tell apart. */
 #define COLOR_ROLE_LIST(X)                                                                                         \
     X(EVICTED, "evicted", 0xf3f3f3, 245, 7, '.', "·")                                                              \
-    X(KEPT, "kept", 0x0072b2, 25, 4, '#', "█")                                                                     \
+    X(KEPT, "kept", 0x0072b2, 32, 4, '#', "█")                                                                     \
     X(SINK, "sink", 0xd55e00, 166, 1, 'S', "▲")                                                                    \
     X(RECENT, "recent", 0x009e73, 36, 2, 'r', "▒")                                                                 \
     X(PINNED, "pinned", 0xcc79a7, 175, 5, 'P', "◆")                                                                \
     X(REQUESTED, "requested", 0xd55e00, 166, 1, '|', "│")                                                          \
     X(APPLIED, "applied", 0x8fc1e3, 110, 6, '=', "▒")                                                              \
-    X(USED, "used", 0x0072b2, 25, 4, '#', "█")                                                                     \
+    X(USED, "used", 0x0072b2, 32, 4, '#', "█")                                                                     \
     X(NODATA, "no data", 0xe4ebf2, 252, 7, '/', "╱")                                                               \
     X(TEXT, "text", 0x1a1a1a, 255, 7, 0, "")                                                                       \
     X(MUTED, "muted", 0x5f6770, 246, 7, 0, "")                                                                     \
-    X(AXIS, "axis", 0x8a9097, 240, 7, 0, "")                                                                       \
+    X(AXIS, "axis", 0x8a9097, 244, 7, 0, "")                                                                       \
     X(GRID, "grid", 0xe4e7ea, 236, 7, 0, "")                                                                       \
     X(HATCH, "hatch", 0xb9bec4, 250, 7, 0, "")                                                                     \
     X(PAPER, "paper", 0xffffff, 16, 0, 0, "")                                                                      \
@@ -74,6 +74,9 @@ uint32_t color_at(const struct color_map *map, double t);
 
 /* Which of n equal steps t in [0, 1] falls into; t must not be NaN. */
 size_t color_step(double t, size_t n);
+
+/* The sRGB of a fixed xterm color, 16..255: the cube of 6 x 6 x 6, then greys. */
+uint32_t color_xterm(int index);
 
 /* Whether dark text reads better than white on this color. */
 bool color_is_light(uint32_t rgb);

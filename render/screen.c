@@ -160,6 +160,25 @@ int pane_printf(const struct pane *p, int row, int col, enum color_role role, un
     return pane_text(p, row, col, role, attr, text);
 }
 
+/* Where the last part of a phrase begins that could be left out; NULL = it is one part. */
+static char *last_part(char *text)
+{
+    for (char *c = text + strlen(text); --c > text;)
+        if (c[0] == ' ' && (c[-1] == ',' || c[-1] == ';' || c[-1] == ' ')) return c - 1;
+    return NULL;
+}
+
+int pane_phrase(const struct pane *p, int row, int col, enum color_role role, unsigned attr, const char *fmt, ...)
+{
+    char text[1024], *part;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    while (*text && (int)utf8_width(text) > p->cols - col && (part = last_part(text))) *part = '\0';
+    return pane_text(p, row, col, role, attr, text);
+}
+
 void pane_fill(const struct pane *p, int row, int col, int width, enum color_role role, unsigned attr, char c)
 {
     for (int i = 0; i < width; i++) put_char(p, row, col + i, role, attr, (unsigned char)c);

@@ -57,6 +57,9 @@ struct pane pane_part(const struct pane *p, int top, int left, int rows, int col
 int pane_text(const struct pane *p, int row, int col, enum color_role role, unsigned attr, const char *text);
 int pane_printf(const struct pane *p, int row, int col, enum color_role role, unsigned attr, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
+/* The same, without what stands behind the last ", ", "; " or "  " that does not fit as a whole. */
+int pane_phrase(const struct pane *p, int row, int col, enum color_role role, unsigned attr, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
 /* The same character over `width` columns. */
 void pane_fill(const struct pane *p, int row, int col, int width, enum color_role role, unsigned attr, char c);
 /* A cell of a heat map, `width` columns of ground with an optional text; t in [0, 1], NaN = no data. */

@@ -37,7 +37,7 @@ static const char *by_prefix(struct session *s, const char *word, const char *co
     return NULL;
 }
 
-struct reaction cmd_layout(struct session *s, const char *args)
+static struct reaction layout_command(struct session *s, const char *args)
 {
     const char *names[TUI_LAYOUTS + 2];
     int n = 0;
@@ -55,7 +55,7 @@ struct reaction cmd_layout(struct session *s, const char *args)
     return wish(s, "layout", name);
 }
 
-struct reaction cmd_focus(struct session *s, const char *args)
+static struct reaction focus_command(struct session *s, const char *args)
 {
     const char *names[TUI_VIEWS + 3];
     int n = 0;
@@ -73,13 +73,13 @@ struct reaction cmd_focus(struct session *s, const char *args)
     return wish(s, "focus", name);
 }
 
-struct reaction cmd_refresh(struct session *s, const char *args)
+static struct reaction refresh_command(struct session *s, const char *args)
 {
     (void)args;
     return s->tui ? wish(s, "refresh", "") : no_screen(s);
 }
 
-struct reaction cmd_winheight(struct session *s, const char *args)
+static struct reaction winheight_command(struct session *s, const char *args)
 {
     struct line_words words;
     if (!s->tui) return no_screen(s);
@@ -104,7 +104,7 @@ static bool known(const char *view)
     return false;
 }
 
-struct reaction cmd_tui_new_layout(struct session *s, const char *args)
+static struct reaction tui_new_layout_command(struct session *s, const char *args)
 {
     static struct layout l; /* too large for a stack that a script nests on */
     char name[32];
@@ -123,7 +123,7 @@ struct reaction cmd_tui_new_layout(struct session *s, const char *args)
     return CHANGED;
 }
 
-struct reaction cmd_tui_disable(struct session *s, const char *args)
+static struct reaction tui_disable_command(struct session *s, const char *args)
 {
     (void)args;
     return s->tui ? wish(s, "plain", "") : no_screen(s);
@@ -138,7 +138,24 @@ struct reaction cmd_tui_enable(struct session *s, const char *args)
     return DONE;
 }
 
-struct reaction cmd_info_win(struct session *s, const char *args)
+static struct reaction set_tui_color_command(struct session *s, const char *args)
+{
+    for (int i = 0; screen_color_name[i]; i++) {
+        if (strcmp(args, screen_color_name[i])) continue;
+        s->pref.color = i;
+        return s->tui ? wish(s, "color", "") : DONE;
+    }
+    return refuse(s, KV_BAD_ARG, "set tui color takes auto, none, 8, 256 or truecolor, not \"%.40s\".", args);
+}
+
+struct reaction cmd_show_tui_color(struct session *s, const char *args)
+{
+    (void)args;
+    fprintf(s->out, "Colors of the screen: %s.\n", screen_color_name[s->pref.color]);
+    return DONE;
+}
+
+static struct reaction info_win_command(struct session *s, const char *args)
 {
     (void)args;
     if (!s->tui) {
@@ -154,6 +171,24 @@ struct reaction cmd_info_win(struct session *s, const char *args)
     }
     return DONE;
 }
+
+/* The screen may not change its shape while a command looks at it. */
+static struct reaction look(
+    struct session *s, const char *args, struct reaction (*command)(struct session *s, const char *args))
+{
+    struct tui *t = s->tui;
+    if (t) pthread_mutex_lock(&t->shape);
+    struct reaction r = command(s, args);
+    if (t) pthread_mutex_unlock(&t->shape);
+    return r;
+}
+
+#define LOOKING(X)                                                                                                 \
+    X(layout) X(focus) X(refresh) X(winheight) X(tui_new_layout) X(tui_disable) X(set_tui_color) X(info_win)
+#define X(name)                                                                                                    \
+    struct reaction cmd_##name(struct session *s, const char *args) { return look(s, args, name##_command); }
+LOOKING(X)
+#undef X
 
 /* --- fulfilling them ---------------------------------------------------------------------------------------------- */
 
@@ -173,6 +208,7 @@ static void fulfill(struct tui *t, const char *verb, const char *what)
 {
     if (!strcmp(verb, "layout")) tui_layout(t, what);
     if (!strcmp(verb, "refresh")) t->redraw = true;
+    if (!strcmp(verb, "color")) t->recolor = true;
     if (!strcmp(verb, "winheight")) grow(t, what);
     if (!strcmp(verb, "plain")) t->leaving = t->plain = true;
     if (strcmp(verb, "focus")) return;

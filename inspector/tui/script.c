@@ -5,6 +5,7 @@
 
 #include "inspector/tui/state.h"
 #include "inspector/tui/tui.h"
+#include "render/shot.h"
 #include "render/utf8.h"
 
 static void press(struct tui *t, int key)
@@ -102,6 +103,9 @@ static enum kv_status step(struct tui *t, char *line, struct kv_error *err)
         take_time(t, a);
     } else if (!strcmp(line, "fuzz") && sscanf(rest, "%d %d", &a, &b) == 2) {
         fuzz(t, (uint32_t)a, b);
+    } else if (!strcmp(line, "shot") && *rest) {
+        tui_draw(t);
+        return shot_write(&t->screen, rest, err);
     } else if (!strcmp(line, "dump")) {
         tui_draw(t);
         printf("--- %dx%d\n", t->screen.cols, t->screen.rows);

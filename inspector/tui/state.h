@@ -20,6 +20,9 @@ struct tui_window {
 struct tui {
     struct session *s;
     struct worker worker;
+    pthread_mutex_t
+        shape; /* of layouts, panes, focus and wishes: commands look at them from the engine's thread. Whoever
+                              holds it waits for nothing; recursive, for without a thread commands run within keys */
     struct screen screen;
     struct view_look look;
     struct tui_window window[TUI_VIEWS];
@@ -44,6 +47,7 @@ struct tui {
     char bar[TUI_BAR][112]; /* top line, the most important first; "" = no more */
     char wish[256];         /* what a command asked of the screen: "layout heat"; "" = nothing */
     double shown_us;        /* when the picture was drawn last */
+    bool recolor;           /* the terminal is to be opened anew, in other colors */
     double progress;        /* of the work that the picture shows */
     uint64_t seen;          /* commands whose results the views show */
     char say[256];          /* bottom line; "" = the keys */

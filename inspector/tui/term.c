@@ -18,14 +18,17 @@
 #include "inspector/tui/state.h"
 #include "inspector/tui/tui.h"
 
-#define PAIRS 1024 /* of text role and ground, given out as they come up */
+#define PAIRS 8192 /* of text role and ground, given out as they come up */
+
+#define GROUNDS     256 /* values of a map; a ladder has fewer steps */
+#define TRUE_COLORS (1 << 24)
 
 struct terminal {
     SCREEN *screen;
     FILE *in, *out; /* the terminal by files of its own, so that what is printed meanwhile can be caught */
     bool ascii;     /* it is not to get a character beyond ASCII */
-    int colors;     /* 0, 8, 256 */
-    uint16_t pair[COLOR_ROLES][1 + COLOR_MAPS * COLOR_STEPS];
+    int colors;     /* 0, 8, 256, 1 << 24 */
+    uint16_t pair[COLOR_ROLES][1 + COLOR_MAPS * GROUNDS];
     int pairs;
 };
 
@@ -81,12 +84,18 @@ static void on_crash(int n)
     raise(n);
 }
 
+/* A stack that has run over cannot hold the handler that says so. */
+static char crash_stack[1 << 16];
+
 static void catch_signals(void)
 {
     static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGHUP, SIGQUIT };
     struct sigaction action = { .sa_handler = on_resize, .sa_flags = SA_RESTART };
+    struct sigaction crash = { .sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_NODEFER };
+    const stack_t stack = { .ss_sp = crash_stack, .ss_size = sizeof crash_stack };
+    sigaltstack(&stack, NULL);
     sigaction(SIGWINCH, &action, NULL);
-    for (size_t i = 0; i < KV_COUNT(crashes); i++) signal(crashes[i], on_crash);
+    for (size_t i = 0; i < KV_COUNT(crashes); i++) sigaction(crashes[i], &crash, NULL);
 }
 
 static void release_signals(void)
@@ -97,28 +106,50 @@ static void release_signals(void)
 
 /* --- colors ------------------------------------------------------------------------------------------------------- */
 
-static int ground_color(int ground)
+/* A ground is 0 for none, or 1 + its place among all values of all maps. */
+static const struct color_map *map_of(int ground, int *value)
 {
-    return ground ? color_maps[(ground - 1) / COLOR_STEPS].ladder[(ground - 1) % COLOR_STEPS] : -1;
+    *value = (ground - 1) % GROUNDS;
+    return &color_maps[(ground - 1) / GROUNDS];
 }
 
-/* A text that reads on a ground of the ladder's steps. */
+static size_t step_of(int value) { return color_step(value / 255.0, COLOR_STEPS); }
+
+/* Where colors are direct, the first eight numbers are still the palette's. */
+static int direct(uint32_t rgb) { return rgb < 8 ? 8 : (int)rgb; }
+
+static int ground_color(int ground)
+{
+    int value;
+    if (!ground) return -1;
+    const struct color_map *map = map_of(ground, &value);
+    return term.colors == TRUE_COLORS ? direct(map->rgb[value]) : map->ladder[step_of(value)];
+}
+
+/* A text that reads on a ground. */
 static int text_on(int ground)
 {
-    int map = (ground - 1) / COLOR_STEPS, step = (ground - 1) % COLOR_STEPS;
-    return color_is_light(color_maps[map].rgb[step * 255 / (COLOR_STEPS - 1)]) ? 16 : 231;
+    int value;
+    const struct color_map *map = map_of(ground, &value);
+    if (term.colors == TRUE_COLORS) return direct(color_is_light(map->rgb[value]) ? 0x000000 : 0xffffff);
+    return color_is_light(map->rgb[step_of(value) * 255 / (COLOR_STEPS - 1)]) ? 16 : 231;
+}
+
+static int text_color(int role)
+{
+    if (term.colors == TRUE_COLORS) return direct(color_xterm(color_roles[role].xterm));
+    return term.colors >= 256 ? color_roles[role].xterm : color_roles[role].ansi;
 }
 
 static int pair_for(const struct screen_cell *c)
 {
     bool shown = c->map && term.colors >= 256;
-    int ground = shown ? 1 + (c->map - 1) * COLOR_STEPS + (int)color_step(c->value / 255.0, COLOR_STEPS) : 0;
+    int value = term.colors == TRUE_COLORS ? c->value : (int)(step_of(c->value) * 255 / (COLOR_STEPS - 1));
+    int ground = shown ? 1 + (c->map - 1) * GROUNDS + value : 0;
     uint16_t *pair = &term.pair[c->role][ground];
     if (!term.colors || (c->role == COLOR_TEXT && !ground)) return 0;
     if (*pair || term.pairs >= PAIRS) return *pair;
-    int text = ground               ? text_on(ground)
-               : term.colors >= 256 ? color_roles[c->role].xterm
-                                    : color_roles[c->role].ansi;
+    int text = ground ? text_on(ground) : text_color(c->role);
     if (init_extended_pair(++term.pairs, text, ground_color(ground)) == OK) *pair = (uint16_t)term.pairs;
     return *pair;
 }
@@ -200,6 +231,123 @@ static void read_keys(struct tui *t)
     }
 }
 
+/* --- opening and closing ------------------------------------------------------------------------------------------ */
+
+static FILE *own_file(int fd, const char *mode)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    FILE *f = copy < 0 ? NULL : fdopen(copy, mode);
+    if (!f && copy >= 0) close(copy);
+    return f;
+}
+
+static void screen_close(void)
+{
+    leave.fd = -1;
+    if (term.screen) endwin();
+    if (term.screen) delscreen(term.screen);
+    term.screen = NULL;
+}
+
+static void terminal_close(void)
+{
+    screen_close();
+    if (term.in) fclose(term.in);
+    if (term.out) fclose(term.out);
+    term = (struct terminal){ 0 };
+}
+
+/* Whether there is a description of a terminal. */
+static bool described(const char *name)
+{
+    int found;
+    bool is = setupterm(name, fileno(term.out), &found) == OK;
+    if (is) del_curterm(cur_term);
+    return is;
+}
+
+/* The description with direct colors that goes with a terminal: "tmux-direct" with tmux-256color; "" = there is none. */
+static void direct_name(const char *name, char *out, size_t size)
+{
+    snprintf(out, size, "%.*s-direct", (int)strcspn(name, "-"), name);
+    if (!described(out)) snprintf(out, size, "xterm-direct");
+    if (!described(out)) *out = '\0';
+}
+
+static int colors_shown(enum screen_color want)
+{
+    const char *none = getenv("NO_COLOR");
+    if (want == SCREEN_COLOR_NONE || (want == SCREEN_COLOR_AUTO && none && *none) || !has_colors()) return 0;
+    start_color();
+    use_default_colors();
+    if (want == SCREEN_COLOR_TRUE && COLORS >= TRUE_COLORS) return TRUE_COLORS;
+    if (want == SCREEN_COLOR_8) return COLORS >= 8 ? 8 : 0;
+    return COLORS >= 256 ? 256 : COLORS >= 8 ? 8 : 0;
+}
+
+/* Takes the screen as the terminal `name` and with the colors that are wanted; false = it is not described. */
+static bool screen_open(const char *name, enum screen_color want)
+{
+    char described_as[80] = "";
+    if (want == SCREEN_COLOR_TRUE) direct_name(name, described_as, sizeof described_as);
+    term.screen = newterm(*described_as ? described_as : NULL, term.out, term.in);
+    if (!term.screen) return false;
+    raw();
+    noecho();
+    nonl();
+    keypad(stdscr, TRUE);
+    nodelay(stdscr, TRUE);
+    set_escdelay(25);
+    mousemask(BUTTON1_PRESSED | BUTTON1_CLICKED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
+    mouseinterval(0);
+    memset(term.pair, 0, sizeof term.pair);
+    term.pairs = 0;
+    term.colors = colors_shown(want);
+    leave_prepare();
+    return true;
+}
+
+static void look_at_colors(struct tui *t)
+{
+    t->look.color = term.colors >= 256;
+    if (t->s->pref.color == SCREEN_COLOR_TRUE && term.colors < TRUE_COLORS)
+        tui_say(
+            t, "No description of a terminal with direct colors (Debian: ncurses-term): %d colors.", term.colors);
+}
+
+static void recolor(struct tui *t)
+{
+    const char *name = getenv("TERM");
+    t->recolor = false;
+    screen_close();
+    if (!screen_open(name, (enum screen_color)t->s->pref.color)) screen_open(name, SCREEN_COLOR_AUTO);
+    look_at_colors(t);
+    t->redraw = t->dirty = true;
+}
+
+static enum kv_status terminal_open(enum screen_color want, struct kv_error *err)
+{
+    const char *name = getenv("TERM");
+    term = (struct terminal){ .ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0 };
+    if (!name || !*name || !strcmp(name, "dumb"))
+        return kv_fail(err, KV_UNSUPPORTED, "This terminal (TERM=%s) cannot show a screen; here is the prompt.",
+            name && *name ? name : "");
+    term.in = own_file(0, "r");
+    term.out = own_file(1, "w");
+    if (!term.in || !term.out || tcgetattr(fileno(term.out), &leave.was)) {
+        terminal_close();
+        return kv_fail(
+            err, KV_UNSUPPORTED, "The terminal cannot be opened: %s; here is the prompt.", strerror(errno));
+    }
+    char shown[64]; /* setenv frees the name */
+    snprintf(shown, sizeof shown, "%s", name);
+    if (screen_open(name, want)) return KV_OK;
+    terminal_close();
+    setenv("TERM", "dumb", 1); /* or the prompt's editor says the same again */
+    return kv_fail(
+        err, KV_UNSUPPORTED, "There is no description of the terminal \"%s\"; here is the prompt.", shown);
+}
+
 /* --- the loop ----------------------------------------------------------------------------------------------------- */
 
 static void drain(int fd)
@@ -213,6 +361,7 @@ static void loop(struct tui *t)
     while (!t->leaving) {
         struct pollfd fds[] = { { fileno(term.in), POLLIN, 0 }, { t->worker.wake[0], POLLIN, 0 },
             { t->worker.errors[0], POLLIN, 0 } };
+        if (t->recolor) recolor(t);
         if (t->dirty) {
             tui_draw(t);
             if (t->redraw) clearok(stdscr, TRUE);
@@ -237,73 +386,16 @@ static void loop(struct tui *t)
     }
 }
 
-static FILE *own_file(int fd, const char *mode)
-{
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    FILE *f = copy < 0 ? NULL : fdopen(copy, mode);
-    if (!f && copy >= 0) close(copy);
-    return f;
-}
-
-static void terminal_close(void)
-{
-    leave.fd = -1;
-    if (term.screen) endwin();
-    if (term.screen) delscreen(term.screen);
-    if (term.in) fclose(term.in);
-    if (term.out) fclose(term.out);
-    term = (struct terminal){ 0 };
-}
-
-static enum kv_status terminal_open(struct kv_error *err)
-{
-    const char *name = getenv("TERM"), *none = getenv("NO_COLOR");
-    term = (struct terminal){ .ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0 };
-    if (!name || !*name || !strcmp(name, "dumb"))
-        return kv_fail(err, KV_UNSUPPORTED, "This terminal (TERM=%s) cannot show a screen; here is the prompt.",
-            name && *name ? name : "");
-    term.in = own_file(0, "r");
-    term.out = own_file(1, "w");
-    if (!term.in || !term.out || tcgetattr(fileno(term.out), &leave.was)) {
-        terminal_close();
-        return kv_fail(
-            err, KV_UNSUPPORTED, "The terminal cannot be opened: %s; here is the prompt.", strerror(errno));
-    }
-    char shown[64]; /* setenv frees the name */
-    snprintf(shown, sizeof shown, "%s", name);
-    if (!(term.screen = newterm(NULL, term.out, term.in))) {
-        terminal_close();
-        setenv("TERM", "dumb", 1); /* or the prompt's editor says the same again */
-        return kv_fail(
-            err, KV_UNSUPPORTED, "There is no description of the terminal \"%s\"; here is the prompt.", shown);
-    }
-    raw();
-    noecho();
-    nonl();
-    keypad(stdscr, TRUE);
-    nodelay(stdscr, TRUE);
-    set_escdelay(25);
-    mousemask(BUTTON1_PRESSED | BUTTON1_CLICKED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
-    mouseinterval(0);
-    if (has_colors() && !(none && *none)) {
-        start_color();
-        use_default_colors();
-        term.colors = COLORS >= 256 ? 256 : COLORS >= 8 ? 8 : 0;
-    }
-    leave_prepare();
-    return KV_OK;
-}
-
 enum kv_status tui_main(struct session *s, int *exit_status)
 {
     static struct tui tui;
     struct kv_error err = { 0 };
-    if (terminal_open(&err)) return s->err = err, err.code;
+    if (terminal_open((enum screen_color)s->pref.color, &err)) return s->err = err, err.code;
     catch_signals();
     enum kv_status st = tui_open(&tui, s, true, &err);
     tui.look.ascii = term.ascii;
-    tui.look.color = term.colors >= 256;
     if (!st) {
+        look_at_colors(&tui);
         tui_resize(&tui, LINES, COLS);
         loop(&tui);
         if (!tui.leaving) s->leaving = true; /* the terminal is gone */

@@ -179,10 +179,13 @@ void tui_focus_next(struct tui *t, int by)
 void tui_resize(struct tui *t, int rows, int cols)
 {
     struct kv_error ignored;
-    if (rows < 1 || cols < 1 || screen_resize(&t->screen, rows, cols, &ignored)) return;
-    place(t);
-    if (worker_idle(&t->worker)) update_shown(t);
-    t->dirty = true;
+    pthread_mutex_lock(&t->shape);
+    if (rows > 0 && cols > 0 && !screen_resize(&t->screen, rows, cols, &ignored)) {
+        place(t);
+        if (worker_idle(&t->worker)) update_shown(t);
+        t->dirty = true;
+    }
+    pthread_mutex_unlock(&t->shape);
 }
 
 /* --- what views may do -------------------------------------------------------------------------------------------- */
@@ -292,7 +295,7 @@ static void take_bar(struct tui *t)
     memset(t->bar, 0, sizeof t->bar);
     snprintf(t->bar[n++], sizeof *t->bar, "%s, tick %llu", where, tick);
     snprintf(t->bar[n++], sizeof *t->bar, "policy %s %s", preset, ratio);
-    if (s->facts.synthetic) snprintf(t->bar[n++], sizeof *t->bar, "synthetic weights");
+    if (s->facts.synthetic) snprintf(t->bar[n++], sizeof *t->bar, "synthetic");
     snprintf(t->bar[n++], sizeof *t->bar, "KV %s -> %s", line_bytes((double)m.resident, resident),
         line_bytes((double)m.active, active));
     snprintf(t->bar[n++], sizeof *t->bar, "%.100s", s->prompt_name ? s->prompt_name : "no prompt");
@@ -327,7 +330,7 @@ static void draw_window(struct tui *t, int i)
         focused ? SCREEN_REVERSE : SCREEN_UNDERLINE, ' ');
     unsigned attr = focused ? SCREEN_REVERSE | SCREEN_BOLD : SCREEN_UNDERLINE;
     if (w->ops->title) w->ops->title(w->self, more, sizeof more);
-    pane_printf(
+    pane_phrase(
         &head, 0, 1, focused ? COLOR_TEXT : COLOR_MUTED, attr, "%s%s%s", w->ops->name, *more ? "  " : "", more);
     if (w->pane.left + w->pane.cols < t->screen.cols)
         for (int r = -1; r < w->pane.rows; r++) {
@@ -413,9 +416,11 @@ static void draw_all(struct tui *t)
 void tui_draw(struct tui *t)
 {
     draw_all(t);
-    if (!worker_idle(&t->worker) || !begin_work(t) || t->worker.threaded) return;
-    update_shown(t);
-    draw_all(t);
+    pthread_mutex_lock(&t->shape);
+    bool again = worker_idle(&t->worker) && begin_work(t) && !t->worker.threaded;
+    if (again) update_shown(t);
+    pthread_mutex_unlock(&t->shape);
+    if (again) draw_all(t);
 }
 
 /* Work is shown as it goes on, but not more often than eyes can follow. */
@@ -442,7 +447,9 @@ void tui_refresh(struct tui *t)
     }
     if (worker_idle(&t->worker) && t->seen != worker_done(&t->worker)) {
         t->seen = worker_done(&t->worker);
+        pthread_mutex_lock(&t->shape);
         tui_wishes(t);
+        pthread_mutex_unlock(&t->shape);
         move_later(t);
         take_bar(t);
         update_shown(t);
@@ -465,6 +472,11 @@ enum kv_status tui_open(struct tui *t, struct session *s, bool threaded, struct 
         .grab = -1,
         .before_form = -1,
         .look = { .map = &color_maps[0], .color = true } };
+    pthread_mutexattr_t recursive;
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&t->shape, &recursive);
+    pthread_mutexattr_destroy(&recursive);
     enum kv_status st = screen_resize(&t->screen, 24, 80, err);
     for (int i = 0; !st && view_all[i]; i++) {
         struct tui_window *w = &t->window[t->n_window++];
@@ -490,4 +502,5 @@ void tui_close(struct tui *t)
         free(t->window[i].self);
     }
     screen_free(&t->screen);
+    pthread_mutex_destroy(&t->shape);
 }

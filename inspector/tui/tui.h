@@ -10,6 +10,7 @@ enum kv_status tui_main(struct session *s, int *exit_status);
 
 /* Runs a script of keys on a screen that is nowhere, and prints what it shows where the script says so:
  *   size 80x24 | key NAME... | type TEXT | line TEXT | click ROW COL | wheel ROW COL up|down | dump [roles]
+ *   shot FILE.png (the screen as a picture)
  *   time FRAMES (says how long one took) | fuzz SEED KEYS (by chance)
  * Lines that begin with # are comments. */
 enum kv_status tui_script(struct session *s, const char *path, int *exit_status);
@@ -21,6 +22,8 @@ struct reaction cmd_winheight(struct session *s, const char *args);
 struct reaction cmd_tui_new_layout(struct session *s, const char *args);
 struct reaction cmd_tui_enable(struct session *s, const char *args);
 struct reaction cmd_tui_disable(struct session *s, const char *args);
+struct reaction cmd_set_tui_color(struct session *s, const char *args);
+struct reaction cmd_show_tui_color(struct session *s, const char *args);
 struct reaction cmd_info_win(struct session *s, const char *args);
 
 #endif

@@ -204,7 +204,7 @@ static void click(struct tui *t, int key)
     }
 }
 
-void tui_key_press(struct tui *t, int key)
+static void press(struct tui *t, int key)
 {
     struct tui_window *w = &t->window[t->focus];
     char question[8];
@@ -261,4 +261,11 @@ void tui_key_press(struct tui *t, int key)
         return;
     }
     command_key(t, key);
+}
+
+void tui_key_press(struct tui *t, int key)
+{
+    pthread_mutex_lock(&t->shape);
+    press(t, key);
+    pthread_mutex_unlock(&t->shape);
 }

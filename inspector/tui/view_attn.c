@@ -138,7 +138,7 @@ static void title(const void *self, char *text, size_t size)
     else if (v->failed)
         snprintf(text, size, "%s", v->note);
     else
-        snprintf(text, size, "L%d H%d, query rows %lld-%lld by keys %lld-%lld%s%s%s", p->layer, p->head,
+        snprintf(text, size, "L%d H%d, rows %lld-%lld, keys %lld-%lld%s%s%s", p->layer, p->head,
             (long long)p->first, (long long)p->last, (long long)p->left, (long long)p->right,
             *v->pooled ? ", " : "", v->pooled, same(&v->want, &v->have) ? "" : "  (working)");
 }
@@ -166,7 +166,8 @@ static void draw(void *self, const struct pane *p, const struct view_look *look)
     int col = pane_printf(p, p->rows - 1, 0, COLOR_MUTED, 0, "%s ", low);
     for (int i = 0; i < COLOR_STEPS; i++)
         pane_heat(p, p->rows - 1, col++, 1, look->map, i / (COLOR_STEPS - 1.0), NULL);
-    pane_printf(p, p->rows - 1, col, COLOR_MUTED, 0, " %s probability, %s", high, v->have.log ? "log10" : "linear");
+    pane_phrase(
+        p, p->rows - 1, col, COLOR_MUTED, 0, " %s, %s, probability", high, v->have.log ? "log10" : "linear");
 }
 
 /* Keeps a range of `size` numbers within 0..n-1, around a middle. */

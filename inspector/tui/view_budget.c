@@ -73,8 +73,8 @@ static void title(const void *self, char *text, size_t size)
     if (v->state[0])
         snprintf(text, size, "%s", v->state);
     else
-        snprintf(text, size, "tokens a layer: %.0f applied in all, %s", v->total,
-            line_bytes(v->total * v->token_bytes, bytes));
+        snprintf(
+            text, size, "%.0f tokens in all layers, %s", v->total, line_bytes(v->total * v->token_bytes, bytes));
 }
 
 static void draw_bar(

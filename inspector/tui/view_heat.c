@@ -134,7 +134,7 @@ static void draw(void *self, const struct pane *p, const struct view_look *look)
         int col = pane_printf(p, p->rows - 1, 0, COLOR_MUTED, 0, "%.2f ", v->least);
         for (int i = 0; i < COLOR_STEPS; i++)
             pane_heat(p, p->rows - 1, col++, 1, look->map, i / (COLOR_STEPS - 1.0), NULL);
-        pane_printf(p, p->rows - 1, col, COLOR_MUTED, 0, " %.2f %s, %s", v->most, metrics[v->metric].unit,
+        pane_phrase(p, p->rows - 1, col, COLOR_MUTED, 0, " %.2f %s, %s", v->most, metrics[v->metric].unit,
             v->log && v->least > 0 ? "log" : "linear");
     }
 }

@@ -14,6 +14,8 @@ struct stages_view {
     int n, now;
     int top, moved; /* first shown; moved = the user has scrolled */
     char where[64];
+    struct kv_time time[KV_PHASE_COUNT];
+    bool done;
 };
 
 static void update(void *self, struct session *s)
@@ -21,10 +23,13 @@ static void update(void *self, struct session *s)
     struct stages_view *v = self;
     struct kv_where w;
     v->n = v->now = 0;
+    v->done = false;
     snprintf(v->where, sizeof v->where, "no request runs");
     if (!kv_started(s->engine)) return;
     kv_where(s->engine, &w);
     location_where(&w, v->where, sizeof v->where);
+    v->done = w.phase == KV_PHASE_done;
+    for (int p = 0; p < KV_PHASE_COUNT; p++) kv_time(s->engine, (enum kv_phase)p, &v->time[p]);
     v->n = kv_pass_costs(s->engine, v->cost, STAGES, &v->now);
     v->moved = 0;
 }
@@ -35,10 +40,27 @@ static void title(const void *self, char *text, size_t size)
     snprintf(text, size, "%s", v->where);
 }
 
+/* Of a request that is done: what it took. */
+static void draw_phases(const struct stages_view *v, const struct pane *p, const struct view_look *look)
+{
+    int row = 0;
+    pane_text(p, row++, 0, COLOR_AXIS, 0, "   phase       tokens            ms");
+    for (int k = KV_PHASE_prefill; k < KV_PHASE_done; k++) {
+        char ms[24] = "";
+        if (!v->time[k].us) continue;
+        if (!look->steady) snprintf(ms, sizeof ms, "%.1f", v->time[k].us / 1e3);
+        pane_printf(p, row++, 0, COLOR_TEXT, 0, "   %-9s %8d  %12s", kv_phase_name[k], v->time[k].tokens, ms);
+    }
+}
+
 static void draw(void *self, const struct pane *p, const struct view_look *look)
 {
     struct stages_view *v = self;
     int rows = p->rows - 1;
+    if (v->done) {
+        draw_phases(v, p, look);
+        return;
+    }
     v->top = v->now - rows / 2 + v->moved;
     if (v->top > v->n - rows) v->top = v->n - rows;
     if (v->top < 0) v->top = 0;

@@ -2,6 +2,7 @@
 """What a reader that is not ours finds in pictures.
 usage: check.py raw16 PNG NPY     a 16-bit picture's values against the array's, to 1/65534 of the range
        check.py palette PNG       checksums, palette, and that the page is paper with something on it
+       check.py shot PNG          a screen of 60 x 20 cells: dark, with text and the grounds of a map
        check.py notes PNG         the text chunks as "info png" prints them"""
 import math
 import sys
@@ -30,6 +31,12 @@ elif what == "palette":
     assert 0.05 * png.width * png.height < paper < 0.995 * png.width * png.height, "%d of paper" % paper
     assert len(colors) > 8, "%d colors" % len(colors)
     print("a page of paper and colors")
+elif what == "shot":
+    colors = png.colors()
+    assert (png.width, png.height) == (60 * 8, 20 * 17), "%d x %d" % (png.width, png.height)
+    dark = sum(n for (r, g, b), n in colors.items() if r + g + b < 120)
+    assert dark > 0.4 * png.width * png.height and len(colors) > 40, "%d dark, %d colors" % (dark, len(colors))
+    print("a dark page with %s colors" % ("many" if len(colors) > 40 else "few"))
 else:
     for key, text in png.text.items():
         print("  %-22s %s" % (key, text))

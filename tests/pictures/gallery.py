@@ -28,11 +28,15 @@ model = re.search(r"[0-9a-f]{64}", open("engine/model/fetch.sh").read())
 version = program("show version").split()
 settings = {row.split()[0] for row in program("show policy", "show engine", "show decode").splitlines() if "." in row}
 
-drawn = {path for path, _ in exports}
+shots = re.findall(r"^shot (\S+)", open("sessions/screen.keys").read(), re.M)
+drawn = {path for path, _ in exports} | set(shots)
+for path in shots:
+    if not os.path.exists(path) or path not in readme:
+        bad.append("%s is missing, or README does not show it: make gallery" % path)
 for name in os.listdir("sessions/pictures"):
     path = "sessions/pictures/" + name
     if path not in drawn and name.endswith(".png"):
-        bad.append("%s is drawn by no line of sessions/gallery.kv" % path)
+        bad.append("%s is drawn by no line of sessions/gallery.kv or screen.keys" % path)
 for path, what in exports:
     if not os.path.exists(path):
         bad.append("%s is missing: make gallery" % path)
@@ -59,5 +63,5 @@ for path, what in exports:
             bad.append("%s has other settings of %s than there are now" % (path, room))
     if path not in readme or "`%s`" % what not in readme:
         bad.append("README does not show %s with \"%s\"" % (path, what))
-print("\n".join(bad) or "%d pictures" % len(exports))
+print("\n".join(bad) or "%d pictures, %d of the screen" % (len(exports), len(shots)))
 sys.exit(bool(bad))

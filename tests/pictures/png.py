@@ -64,7 +64,10 @@ class Png:
         return [struct.unpack(">%dH" % self.width, bytes(line)) for line in self.lines]
 
     def colors(self):
-        """How many pixels have each palette color."""
+        """How many pixels have each color."""
+        if self.bits == 8 and self.color == 2:
+            pixels = [bytes(line[3 * x:3 * x + 3]) for line in self.lines for x in range(self.width)]
+            return {tuple(rgb): pixels.count(rgb) for rgb in set(pixels)}
         assert self.bits == 8 and self.color == 3
         count = [0] * 256
         for line in self.lines:

@@ -115,6 +115,12 @@ complaints=$(grep -c 'Error in sourced command file' "$T/said")
 [ $status = 1 ] && [ "$complaints" = "$count" ]
 result $? "$count damaged recipes are refused, one by one" "$T/said"
 
+# The screen as a picture: the same bytes every time, and text and grounds that another reader finds.
+printf 'size 60x20\nline run\nshot %s\nshot %s\n' "$T/shot.png" "$T/shot2.png" >"$T/keys"
+"$KVDBG" -q -nx synthetic:tiny --precision f32 --threads 1 -p "$prompt" --keys "$T/keys" >"$T/said" 2>&1 &&
+    cmp "$T/shot.png" "$T/shot2.png" >>"$T/said" 2>&1 && python3 $here/check.py shot "$T/shot.png" >>"$T/said" 2>&1
+result $? "the screen as a picture: $(tail -1 "$T/said")" "$T/said"
+
 # The gallery.
 python3 $here/gallery.py "$KVDBG" >"$T/said" 2>&1
 result $? "the gallery is up to date: $(tail -1 "$T/said")" "$T/said"

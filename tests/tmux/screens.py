@@ -163,7 +163,7 @@ def kinds():
     none = re.findall(r"\x1b\[[0-9;]*\b(?:3[0-7]|4[0-7]|[34]8;5;\d+)m", start["NO_COLOR"].text("-e"))
     check(not none, "NO_COLOR: no color", none)
     start["C"].line("layout split")
-    shown = start["C"].until(r"attn +L0 H0") and start["C"].until(r"probability")
+    shown = start["C"].until(r"attn +L0 H0") and start["C"].until(r"log10")
     beyond = [c for c in shown if ord(c) > 126]
     check(shown and not beyond, "LC_ALL=C: ASCII only", shown)
     for term, w in prompts.items():
@@ -177,6 +177,30 @@ def kinds():
         w.until(r"y or n|\[exit")
         w.keys("y")
         w.until(r"^\[exit 0\]")
+
+
+def true_colors():
+    """Direct colors where they are asked for and described; else a sentence and what there is."""
+    known = subprocess.run(["infocmp", "tmux-direct"], capture_output=True, check=False).returncode == 0
+    w = Window(80, 24, args="--color truecolor " + TINY)
+    w.until(KEYS if known else r"direct colors")
+    w.line("run")
+    w.until(r"heat  L0 H0  1\.2149 nats")
+    shown = w.text("-e")
+    check(bool(re.search(r"48;2;\d+;\d+;\d+", shown)) == known, "--color truecolor: direct colors, if described", shown)
+    w.line("set tui color 256")
+    w.until(r"^\(kvdbg\) set tui color 256")
+    time.sleep(0.3)
+    shown = w.text("-e")
+    check("48;5;" in shown and "48;2;" not in shown, "set tui color 256 takes effect at once", shown)
+    w.line("set tui color none")
+    w.until(r"^\(kvdbg\) set tui color none")
+    time.sleep(0.3)
+    check(not re.search(r"[34]8;5;\d", w.text("-e")), "set tui color none", w.text("-e"))
+    w.line("quit")
+    w.until(r"y or n|\[exit")
+    w.keys("y")
+    w.sane("after changes of color", 0)
 
 
 def signals():
@@ -271,7 +295,7 @@ def interrupt():
 
 def main():
     try:
-        for test in (sizes, kinds, signals, idle, wide, interrupt):
+        for test in (sizes, kinds, true_colors, signals, idle, wide, interrupt):
             test()
     finally:
         tmux("kill-server")
