@@ -81,6 +81,8 @@ export KVDBG=build/asan/kvdbg
         [ $? -le 1 ] || { screen=$seed; break; }
     done
     echo "keys at the screen: $(verdict "$screen" "$build/keys.log"); 100000 keys, clicks and sizes"
+    python3 tests/chaos/chaos.py 100000 7 >"$build/chaos.log" 2>&1
+    echo "keys, sizes and signals on a terminal: $(verdict $? "$build/chaos.log"); 100000 of them"
     make -j"$cores" --no-print-directory build/kvdbg >"$build/large.build" 2>&1
     KVDBG=build/kvdbg tests/pictures/large.sh >"$build/large.log" 2>&1
     echo "the longest map: $(verdict $? "$build/large.log"); $(tail -1 "$build/large.log")"

@@ -70,6 +70,24 @@ condition() {
     record condition kvdbg "$1" bash -c \
         'echo $(timed_run without) $(timed_run with "break .attend if entropy[12][3] > 99")'
 }
+# The screen: pictures of a made-up record (a core file), and how much longer a process takes that draws one picture of
+# the real model than one that only opens it.
+picture_ms() { # name, keys, arguments of kvdbg
+    printf "$2" >"$dir/$1.keys"
+    "$build/kvdbg" -q -nx --keys "$dir/$1.keys" "${@:3}" | sed -n "s/^\\([0-9.]*\\) ms a frame.*/$1_ms=\\1/p"
+}
+process_ms() { # name, arguments of kvdbg
+    local start=$(date +%s%N)
+    "$build/kvdbg" -q -nx "${@:2}" >/dev/null
+    echo "$1_ms=$((($(date +%s%N) - start) / 1000))e-3"
+}
+export -f picture_ms process_ms
+screen() {
+    record screen kvdbg "$1" bash -c 'for name in heat tokens split budget; do
+            picture_ms $name "size 200x60\\nline layout $name\\ntime 50\\n" -c "$dir/record.core"
+        done | tr "\\n" " "; printf "size 200x60\\ndump\\n" >"$dir/first.keys"
+        echo $(process_ms first --keys "$dir/first.keys" "$model") $(process_ms opened -batch "$model")'
+}
 seq -s ' ' 460 >"$dir/numbers.txt"
 
 limits() { record limits "$1" 1 "$bin/limits" "$threads"; }
@@ -88,6 +106,9 @@ requantize() {
 files=
 if requantize BF16 && requantize Q8_0; then files=1; fi
 
+# Without python3 there is no record and no row of the screen.
+command -v python3 >/dev/null && python3 "$here/record.py" "$dir/record.core"
+
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo "no commit")
 [ -z "$(git status --porcelain -uno 2>/dev/null)" ] || commit="$commit with local changes"
 load_before=$(cut -d' ' -f1 /proc/loadavg)
@@ -101,6 +122,7 @@ for round in $(seq "$rounds"); do
     ours stages "$round" stages "$model" 2048 32
     record boundary kvdbg "$round" "$bin/bench" boundary synthetic:tiny 8 400 engine.threads=1
     condition "$round"
+    if [ -f "$dir/record.core" ]; then screen "$round"; fi
     if [ "$files" ]; then
         ours prefill_bf16 "$round" prefill "$dir/BF16.gguf" 2048 1 "${entropy[@]}"
         theirs prefill_bf16 "$round" -m "$dir/BF16.gguf" -p 2048 -n 0

@@ -165,6 +165,19 @@ END {
             "–")
     }
 
+    for (i = split("heat tokens split budget", layout); i > 0; i--)
+        if (collect("screen", "kvdbg", layout[i] "_ms"))
+            figure("the screen, a picture of layout " layout[i] " at 200 x 60, record of 36 layers x 32 heads x " \
+                "32,768 tokens", "%.2f", " ms", "≤ 16 ms", verdict(high <= 16), "–", "–")
+    count = 0
+    for (r = 1; r <= rounds["screen"]; r++)
+        list[++count] = value["screen", "kvdbg", r, "first_ms"] - value["screen", "kvdbg", r, "opened_ms"]
+    if (count) {
+        order()
+        figure("the screen, first picture, beyond opening the model", "%.1f", " ms", "≤ 100 ms", verdict(high <= 100),
+            "–", "–")
+    }
+
     print "\nTime by stage, medians over the processes (prefill of 2,048 with the preset seed, then compress, then " \
         "32 tokens; stepped stage by stage):\n"
     stages("prefill", "a prefill")
@@ -191,5 +204,7 @@ END {
         "with and without, in turns, in one process (tests/bench/entropy.c). Steps at 25 %: median of 96 steps of " \
         "whole and kept cache in turns, from one prefill, entropy budgets over the newest tokens. The boundary: decode's empty stage, observe, " \
         "stepped over on synthetic:tiny, less the clock around it. The condition: whole processes of kvdbg in pairs, " \
-        "with and without it, a prompt of some 1,750 tokens and 64 decoded ones; met by the median of the pairs."
+        "with and without it, a prompt of some 1,750 tokens and 64 decoded ones; met by the median of the pairs. The " \
+        "screen: taking what is shown anew and drawing it, without a terminal, mean of 50 with the focus moving " \
+        "(tests/bench/record.py makes the record); the first picture: whole processes, with and without one."
 }
