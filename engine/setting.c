@@ -17,7 +17,7 @@ const char *setting_word(const struct setting *s, int i)
 
 const char *setting_legal(const struct setting *s, char *text, size_t size)
 {
-    if (s->kind != SETTING_NAME) {
+    if (s->legal) {
         snprintf(text, size, "%s", s->legal);
         return text;
     }

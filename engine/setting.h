@@ -21,7 +21,7 @@ struct setting {
     size_t offset;                 /* of the field in its struct */
     const char *initial;           /* its default; NULL = unset (0) */
     double least, most;            /* numbers: legal range, both included */
-    const char *legal;             /* numbers: that range in words, "in (0, 1]" */
+    const char *legal;             /* numbers: that range in words, "in (0, 1]"; words: instead of their list */
     const char *const *values;     /* words: NULL-terminated, or */
     const char *(*value)(int row); /* words: a function, NULL behind the last */
     const char *help;              /* one sentence */

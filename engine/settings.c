@@ -1,6 +1,7 @@
 /* The table of engine.*, decode.* and judge.* settings, and kv_set and kv_get over it and the policy's. */
 #include "engine/settings.h"
 
+#include "engine/policy/profiles.h"
 #include "engine/setting.h"
 #include "engine/state.h"
 
@@ -113,6 +114,23 @@ void settings_take(struct kv_engine *e, const struct settings *next)
     e->set = *next;
 }
 
+/* Reads the profile that policy.profile names, before the policy takes its name. A file that is gone stays what it was. */
+static enum kv_status read_profile(const struct kv_engine *e, const char *path, struct kv_error *err)
+{
+    struct kv_profile *profile;
+    int row = PROFILES_NONE;
+    if (!strcmp(path, profiles_name(PROFILES_NONE))) return KV_OK;
+    enum kv_status status = kv_profile_read(path, &profile, err);
+    if (status == KV_IO && !profiles_find(path, &row, NULL) && profiles_at(row))
+        return kv_profile_fits(profiles_at(row), e->model, err);
+    if (status) return status;
+    if ((status = kv_profile_fits(profile, e->model, err))) {
+        kv_profile_free(profile);
+        return status;
+    }
+    return profiles_put(path, profile, err);
+}
+
 enum kv_status kv_set(
     struct kv_engine *e, const char *const *name, const char *const *value, int count, struct kv_error *err)
 {
@@ -128,6 +146,8 @@ enum kv_status kv_set(
         if (!s && strncmp(name[i], "policy.", 7)) {
             char shown[60];
             status = kv_fail(err, KV_NOT_FOUND, "No setting \"%s\".", setting_quote(name[i], shown, sizeof shown));
+        } else if (!s && !strcmp(name[i], "policy.profile") && (status = read_profile(e, value[i], err))) {
+            break;
         } else if (!s) {
             policy[n_policy] = name[i];
             policy[count + n_policy++] = value[i];

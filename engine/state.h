@@ -27,6 +27,7 @@ struct selection {
     uint8_t *rule;           /* enum policy_bound that decided the budget */
     int32_t total[2];        /* tokens over all layers: asked for, shared out */
     int32_t *kept;           /* [l][n] ascending positions, the first n_kept[l] count */
+    int32_t *selector;       /* [l] row of the selector table; NULL (a core): the policy's */
     int32_t *n_kept;         /* [l] -1 = not selected yet */
     float *score;            /* [l][n] */
     uint8_t *reason;         /* [l][n] enum policy_reason */
@@ -157,6 +158,8 @@ enum kv_status past_columns(struct kv_engine *e, struct kv_error *err);
 /* --- engine/run/compress.c --- */
 enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv_error *err);
 void selection_free(struct selection *s);
+/* The policy as a layer selects by it. */
+struct kv_policy selection_policy(const struct selection *s, int layer);
 /* Nothing is allocated or selected yet. */
 void selection_reset(struct selection *s, int n_layer);
 /* Gives up the kept cache and what was appended to it. */

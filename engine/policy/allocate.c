@@ -68,7 +68,7 @@ static enum kv_status weigh_uniform(const struct kv_policy *policy, const struct
     return KV_OK;
 }
 
-static enum kv_status weigh_manual(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
+static enum kv_status weigh_given(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
     const double *given, double *weight, struct kv_error *err)
 {
     (void)policy, (void)stats, (void)err;
@@ -285,7 +285,8 @@ static const struct policy_allocator allocators[] = {
     { "entropy", KV_NEED_ENTROPY, weigh_entropy, "Mean attention entropy of the layer, to policy.power." },
     { "uniform", 0, weigh_uniform, "The same for every layer." },
     { "inverse", KV_NEED_ENTROPY, weigh_inverse, "1 / mean attention entropy, to policy.power." },
-    { "manual", 0, weigh_manual, "Weights that the user gave; equal without any." },
+    { POLICY_TUNED, 0, weigh_given, "Shares that the profile's measured curves give for this total." },
+    { "manual", 0, weigh_given, "Weights that the user gave; equal without any." },
 };
 
 const struct policy_allocator *policy_allocator_at(int row)

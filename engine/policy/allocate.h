@@ -23,8 +23,8 @@ const char *policy_allocator_name(int row);                  /* NULL behind the 
  * 2366. */
 double policy_layer_entropy(const struct kv_policy *policy, const struct kv_stats *stats, double *per_head);
 
-/* The allocator's weights. stats [n_layer]; given [n_layer] are the user's own, read by `manual` alone (NULL =
- * equal); weight [n_layer] out. Where the exponent is negative, E counts as at least 1e-6 nats. */
+/* The allocator's weights. stats [n_layer]; given [n_layer] are the profile's for `tuned` and the user's own for
+ * `manual` (NULL = equal); weight [n_layer] out. Where the exponent is negative, E counts as at least 1e-6 nats. */
 enum kv_status policy_weights(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
     const double *given, double *weight, struct kv_error *err);
 

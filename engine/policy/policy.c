@@ -2,6 +2,7 @@
 #include "engine/policy/policy.h"
 
 #include "engine/policy/allocate.h"
+#include "engine/policy/profiles.h"
 #include "engine/policy/score.h"
 
 #include <limits.h>
@@ -24,8 +25,12 @@ static bool is_total(const struct setting *s)
            s->offset == offsetof(struct kv_policy, bytes);
 }
 
-/* Whether the question is read before compress belongs to the request: presets leave it, and it edits none. */
-static bool is_of_request(const struct setting *s) { return s->offset == offsetof(struct kv_policy, query_aware); }
+/* Whether the question is read before compress belongs to the request, and a profile to the model: presets leave them,
+ * and they edit none. */
+static bool is_of_request(const struct setting *s)
+{
+    return s->offset == offsetof(struct kv_policy, query_aware) || s->offset == offsetof(struct kv_policy, profile);
+}
 
 /* Of the three totals, the one that was set last holds. */
 static void keep_one_total(struct kv_policy *p, const struct setting *s)
@@ -39,11 +44,13 @@ static enum kv_status set_one(
     struct kv_policy *policy, const struct setting *s, const char *value, struct kv_error *err)
 {
     if (s->offset == offsetof(struct kv_policy, preset)) {
-        int query_aware = policy->query_aware;
+        int query_aware = policy->query_aware, profile = policy->profile;
         enum kv_status status = policy_preset(value, policy, err);
         policy->query_aware = query_aware;
+        policy->profile = profile;
         return status;
     }
+    if (s->offset == offsetof(struct kv_policy, profile)) return profiles_find(value, &policy->profile, err);
     enum kv_status status = setting_put(s, policy, value, err);
     if (!status && is_total(s)) keep_one_total(policy, s);
     return status;
@@ -267,6 +274,9 @@ static const struct setting settings[] = {
         .help = "Compress again after so many decoded tokens; 0 = never." },
     { "policy.positions", SETTING_NAME, AT(positions), "keep", WORDS("keep", "rerotate"),
         .help = "Kept keys stay at their true positions, or are rotated to their places in the cache." },
+    { "policy.profile", SETTING_NAME, AT(profile), "none", .legal = "none or the file of a profile",
+        .value = profiles_name,
+        .help = "Measured curves that the allocator and the selector tuned go by. Presets leave it." },
 };
 
 static const struct preset presets[] = {
@@ -278,6 +288,8 @@ static const struct preset presets[] = {
         { "policy.allocator", "uniform", "policy.selector", "streaming", "policy.ratio", "1" } },
     { "streaming", "Sinks and the most recent tokens (StreamingLLM).",
         { "policy.allocator", "uniform", "policy.selector", "streaming" } },
+    { "tuned", "Budgets and selectors by the curves measured in policy.profile.",
+        { "policy.allocator", POLICY_TUNED, "policy.selector", POLICY_TUNED } },
     { "manual", "Budgets by the user's own weights, tokens as the seed.", { "policy.allocator", "manual" } },
 };
 

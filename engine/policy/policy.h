@@ -16,7 +16,8 @@ enum policy_reduce { POLICY_REDUCE_SUM, POLICY_REDUCE_MEAN, POLICY_REDUCE_MAX };
 enum policy_group { POLICY_GROUP_SHARED, POLICY_GROUP_KV_HEAD };
 enum policy_positions { POLICY_POSITIONS_KEEP, POLICY_POSITIONS_REROTATE };
 
-#define POLICY_AUTO SETTING_AUTO /* of floor and cap: follow the prompt */
+#define POLICY_TUNED "tuned"      /* the allocator and the selector that a profile decides */
+#define POLICY_AUTO  SETTING_AUTO /* of floor and cap: follow the prompt */
 
 struct kv_policy {
     int preset;      /* row of the preset table that the other fields started from */
@@ -39,6 +40,7 @@ struct kv_policy {
     int query_aware; /* 0: compress before the question is read */
     int every;       /* compress again every so many decoded tokens; 0 = never */
     int positions;   /* enum policy_positions: RoPE after eviction */
+    int profile;     /* number of the profile that `tuned` reads (profiles.h); 0 = none */
 };
 
 /* --- the table of settings ------------------------------------------------------------------------------ */

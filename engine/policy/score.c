@@ -246,6 +246,13 @@ static enum kv_status score_random(const struct policy_scored *s, double *score,
     return KV_OK;
 }
 
+/* Compress puts the layer's own selector in its place; alone it says nothing. */
+static enum kv_status score_tuned(const struct policy_scored *s, double *score, struct kv_error *err)
+{
+    (void)score;
+    return kv_fail(err, KV_BAD_ARG, "The selector tuned has no score of its own for layer %d.", s->stats->layer);
+}
+
 /* --- entry ---------------------------------------------------------------------------------------------- */
 
 unsigned policy_selector_needs(const struct kv_policy *policy, const struct policy_selector *selector)
@@ -326,6 +333,8 @@ static const struct policy_selector selectors[] = {
     { "mix", POLICY_NEED_ROWS | KV_NEED_WINDOW, score_parts, parts_mix, "sum and window, each as shares, added." },
     { "streaming", 0, score_streaming, NULL, "The most recent tokens (StreamingLLM)." },
     { "random", 0, score_random, NULL, "Tokens drawn by lot, the control." },
+    { POLICY_TUNED, POLICY_NEED_ROWS | KV_NEED_WINDOW | KV_NEED_LAST, score_tuned, NULL,
+        "The one that the profile chose for the layer." },
 };
 
 const struct policy_selector *policy_selector_at(int row)

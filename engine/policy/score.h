@@ -44,6 +44,7 @@ unsigned policy_selector_needs(const struct kv_policy *policy, const struct poli
  *   last       attention of the last row (TOVA, arXiv 2401.06104)
  *   mix        sum and window, each divided by its total over the tokens that are not forced, added
  *   streaming  the position (StreamingLLM, arXiv 2309.17453: sinks are forced, the rest is the most recent)
+ *   tuned      the selector that the profile chose: compress puts that in its place
  *   random     a hash of (seed, layer, set, position) in [0, 1), the control
  * KV_BAD_ARG when a statistic that is needed is NULL. KV_NO_MEMORY. */
 enum kv_status policy_score(const struct policy_scored *s, float *score, struct kv_error *err);

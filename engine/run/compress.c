@@ -4,6 +4,7 @@
 #include "engine/policy/allocate.h"
 #include "engine/policy/score.h"
 #include "engine/policy/select.h"
+#include "engine/run/tuned.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,11 +19,12 @@ enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv
         .rule = kv_alloc(layers, sizeof *s->rule),
         .budget = kv_alloc(layers, sizeof *s->budget),
         .kept = kv_alloc(cells, sizeof *s->kept),
+        .selector = kv_alloc(layers, sizeof *s->selector),
         .n_kept = kv_alloc(layers, sizeof *s->n_kept),
         .score = kv_alloc(cells, sizeof *s->score),
         .reason = kv_alloc(cells, sizeof *s->reason) };
     if (s->weight && s->request && s->lo && s->hi && s->rule && s->budget && s->kept && s->n_kept && s->score &&
-        s->reason) {
+        s->reason && s->selector) {
         s->bytes = cells * (sizeof *s->kept + sizeof *s->score + sizeof *s->reason);
         selection_reset(s, n_layer);
         return KV_OK;
@@ -41,10 +43,18 @@ void selection_free(struct selection *s)
     free(s->budget);
     free(s->kept);
     free(s->n_kept);
+    free(s->selector);
     free(s->score);
     free(s->reason);
     pins_drop(s->pins);
     *s = (struct selection){ 0 };
+}
+
+struct kv_policy selection_policy(const struct selection *s, int layer)
+{
+    struct kv_policy p = s->policy;
+    if (s->selector) p.selector = s->selector[layer];
+    return p;
 }
 
 void selection_reset(struct selection *s, int n_layer)
@@ -79,7 +89,7 @@ static enum kv_status fresh_run(struct kv_engine *e, struct kv_error *err)
 }
 
 static enum kv_status allocator_weights(
-    struct kv_engine *e, const struct kv_policy *p, double *weight, struct kv_error *err)
+    struct kv_engine *e, const struct kv_policy *p, const double *given, double *weight, struct kv_error *err)
 {
     int n_layer = e->model->shape.n_layer;
     unsigned needs = policy_allocator_at(p->allocator)->needs;
@@ -88,7 +98,7 @@ static enum kv_status allocator_weights(
     enum kv_status status = KV_OK;
     for (int l = 0; l < n_layer && !status; l++)
         status = record_stats(&e->record, needs, l, p->window, &e->resident.span[l], &stats[l], err);
-    if (!status) status = policy_weights(p, stats, n_layer, NULL, weight, err);
+    if (!status) status = policy_weights(p, stats, n_layer, given, weight, err);
     free(stats);
     return status;
 }
@@ -137,13 +147,33 @@ static void fixed_budgets(const struct kv_engine *e, const struct pins *pins, in
     }
 }
 
+/* Weights, and selectors where they differ by layer. */
+static enum kv_status weigh_layers(struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
+    struct selection *out, struct kv_error *err)
+{
+    int n_layer = e->model->shape.n_layer;
+    int32_t least = 0, most;
+    double *share = kv_alloc((size_t)n_layer, sizeof *share);
+    int32_t *selector = kv_alloc((size_t)n_layer, sizeof *selector);
+    policy_bounds(p, 0, e->n, NULL, &least, &most, NULL); /* without pins it cannot fail */
+    enum kv_status status =
+        share && selector
+            ? tuned_layers(e, p, compress_total(e, p, pins, out->lo, out->hi), least, share, selector, err)
+            : kv_fail(err, KV_NO_MEMORY, "No memory for the weights of %d layers.", n_layer);
+    if (!status) status = allocator_weights(e, p, share, out->weight, err);
+    for (int l = 0; l < n_layer && out->selector && !status; l++) out->selector[l] = selector[l];
+    free(share);
+    free(selector);
+    return status;
+}
+
 enum kv_status compress_solve(struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
     struct selection *out, struct kv_error *err)
 {
     int n_layer = e->model->shape.n_layer;
     enum kv_status status = policy_check(p, e->n, n_layer, compress_bytes_per_token(e), err);
-    if (!status) status = allocator_weights(e, p, out->weight, err);
     if (!status) status = compress_bounds(e, p, pins, out->lo, out->hi, err);
+    if (!status) status = weigh_layers(e, p, pins, out, err);
     if (status) return status;
     int32_t *fixed = kv_alloc((size_t)n_layer, sizeof *fixed);
     int8_t *row = kv_alloc((size_t)e->n, 1);
@@ -186,7 +216,7 @@ enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err)
 enum kv_status compress_select(struct kv_engine *e, int layer, struct kv_error *err)
 {
     struct selection *s = &e->sel;
-    const struct kv_policy *p = &s->policy;
+    const struct kv_policy own = selection_policy(s, layer), *p = &own;
     size_t n = (size_t)e->n, row = (size_t)layer * n;
     const struct policy_selector *selector = policy_selector_at(p->selector);
     struct kv_stats stats;

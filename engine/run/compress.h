@@ -4,6 +4,13 @@
 
 #include "engine/state.h"
 
+/* engine/edit.h: settings policy.* and edits of one moment. */
+struct kv_policy_copy {
+    struct kv_policy policy;
+    struct pins *pins;
+    unsigned prompt;
+};
+
 /* Bounds [n_layer] of budgets that are not fixed, and the tokens to share out: the policy's total within the sums of
  * bounds, of layers with a fixed budget as they were without edits, so that fixing it leaves the total as it is. */
 enum kv_status compress_bounds(const struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,

@@ -8,12 +8,6 @@
 #include "engine/policy/allocate.h"
 #include "engine/run/compress.h"
 
-struct kv_policy_copy {
-    struct kv_policy policy;
-    struct pins *pins;
-    unsigned prompt;
-};
-
 void edit_take(struct kv_engine *e, struct pins *next)
 {
     if (e->started && past_again(e) && !pins_same(e->pins, next)) e->past.cut = true;

@@ -41,7 +41,7 @@ static uint8_t *mask_of(const struct kv_engine *e, int layer)
 static enum kv_status explain(
     struct kv_engine *e, int layer, int position, struct kv_why *out, double *head, struct kv_error *err)
 {
-    const struct kv_policy *p = &e->sel.policy;
+    const struct kv_policy own = selection_policy(&e->sel, layer), *p = &own;
     unsigned needs = policy_selector_needs(p, policy_selector_at(p->selector));
     struct policy_part part[POLICY_PARTS];
     struct kv_stats stats;
@@ -79,7 +79,7 @@ static enum kv_status core_why(
     *out =
         (struct kv_why){ .score =
                              (double)((const float *)score.data)[(size_t)layer * (size_t)e->n + (size_t)position] };
-    if (!policy_selector_at(e->sel.policy.selector)->parts) return KV_OK;
+    if (!policy_selector_at(selection_policy(&e->sel, layer).selector)->parts) return KV_OK;
     if (e->in_place) return gone(err);
     if (!e->sel.budget) return kv_fail(err, KV_NOT_NOW, "budget.app is not in this core file.");
     return explain(e, layer, position, out, head, err);
@@ -94,7 +94,7 @@ enum kv_status kv_why(
     if (status) return status;
     if (e->core) return core_why(e, layer, position, out, head, err);
     *out = (struct kv_why){ .score = (double)e->sel.score[(size_t)layer * (size_t)e->n + (size_t)position] };
-    if (!policy_selector_at(e->sel.policy.selector)->parts) return KV_OK;
+    if (!policy_selector_at(selection_policy(&e->sel, layer).selector)->parts) return KV_OK;
     if (e->in_place) return gone(err);
     if (live) status = pass_park(&e->pass, &parked, err);
     if (status) return status;

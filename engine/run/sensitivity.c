@@ -1,0 +1,164 @@
+/* Kept sets made for judging alone, and judged by score.c. */
+#include "engine/tune.h"
+
+#include "engine/policy/allocate.h"
+#include "engine/policy/score.h"
+#include "engine/policy/select.h"
+#include "engine/run/compress.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The sets of one call to kv_score: NULL = all. */
+struct sets {
+    struct kv_engine *e;
+    int n_set, n_layer;
+    const int32_t **kept; /* [n_set][n_layer], each owned */
+    int *n_kept;
+    uint8_t *forced; /* [n] scratch */
+    int8_t *pin;     /* [n] scratch */
+    float *score;    /* [n] scratch */
+};
+
+static enum kv_status sets_open(struct kv_engine *e, int n_set, struct sets *s, struct kv_error *err)
+{
+    size_t n = (size_t)e->n, cells = (size_t)n_set * (size_t)e->model->shape.n_layer;
+    *s = (struct sets){ e, n_set, e->model->shape.n_layer, kv_alloc(cells, sizeof *s->kept),
+        kv_alloc(cells, sizeof *s->n_kept), kv_alloc(n, 1), kv_alloc(n, 1), kv_alloc(n, sizeof *s->score) };
+    if (s->kept && s->n_kept && s->forced && s->pin && s->score) return KV_OK;
+    return kv_fail(err, KV_NO_MEMORY, "No memory for %d kept sets.", n_set);
+}
+
+static void sets_close(struct sets *s)
+{
+    for (size_t i = 0; s->kept && i < (size_t)s->n_set * (size_t)s->n_layer; i++) free((void *)s->kept[i]);
+    free(s->kept);
+    free(s->n_kept);
+    free(s->forced);
+    free(s->pin);
+    free(s->score);
+}
+
+/* What a layer would keep of a budget, into one cell. */
+static enum kv_status keep(struct sets *s, const struct kv_policy *p, const struct pins *pins, int set, int layer,
+    int budget, struct kv_error *err)
+{
+    struct kv_engine *e = s->e;
+    size_t cell = (size_t)set * (size_t)s->n_layer + (size_t)layer;
+    struct kv_stats stats;
+    bool any = pins_row(pins, layer, e->n, s->pin);
+    if (budget >= e->n && !any) return KV_OK;
+    const struct policy_forcing forcing = { p->sinks, p->recent, any ? s->pin : NULL };
+    const struct policy_scored scored = { p, &stats, 0, s->forced, (uint64_t)e->set.seed };
+    int32_t *kept = kv_alloc((size_t)e->n, sizeof *kept);
+    if (!kept) return kv_fail(err, KV_NO_MEMORY, "No memory for a kept set of %d tokens.", e->n);
+    s->kept[cell] = kept;
+    policy_forced(&forcing, e->n, budget, s->forced);
+    enum kv_status status = record_stats(&e->record, policy_selector_needs(p, policy_selector_at(p->selector)),
+        layer, p->window, &e->resident.span[layer], &stats, err);
+    if (!status) status = policy_score(&scored, s->score, err);
+    if (!status)
+        status =
+            e->machine.be->select(e->machine.ctx, s->score, s->forced, e->n, budget, kept, &s->n_kept[cell], err);
+    return status;
+}
+
+/* Puts a pass under way aside, for scores are worked out on the machine. */
+static enum kv_status begin(const struct kv_engine *e, struct parked *parked, struct kv_error *err)
+{
+    if (engine_need_live(e, err)) return err->code;
+    enum kv_status status = engine_need_prefill(e, err);
+    if (!status && e->in_place)
+        status = kv_fail(err, KV_NOT_NOW,
+            "The full cache is gone, for it was compacted in place: set engine.snapshot on, then run again.");
+    bool live = !status && e->item > 0 && e->at.phase != KV_PHASE_compress;
+    return live ? pass_park(&e->pass, parked, err) : status;
+}
+
+static enum kv_status resume(
+    const struct kv_engine *e, struct parked *parked, enum kv_status status, struct kv_error *err)
+{
+    enum kv_status back = parked->host ? pass_unpark(&e->pass, parked, status ? NULL : err) : KV_OK;
+    return status ? status : back;
+}
+
+/* --- one layer ---------------------------------------------------------------------------------------------------- */
+
+static enum kv_status check_layer(
+    const struct kv_engine *e, const struct kv_sensitivity *what, int *selector, struct kv_error *err)
+{
+    int n_layer = e->model->shape.n_layer;
+    if (what->layer < 0 || what->layer >= n_layer)
+        return kv_fail(
+            err, KV_BAD_ARG, "Layer %d out of range; model has %d (0-%d).", what->layer, n_layer, n_layer - 1);
+    for (int b = 0; b < what->n_share; b++)
+        if (!(what->share[b] > 0 && what->share[b] <= 1))
+            return kv_fail(err, KV_BAD_ARG, "A share that is kept must be in (0, 1], not %g.", what->share[b]);
+    for (*selector = 0; policy_selector_at(*selector); ++*selector)
+        if (!strcmp(policy_selector_name(*selector), what->selector) && strcmp(what->selector, POLICY_TUNED))
+            return KV_OK;
+    return kv_fail(err, KV_BAD_ARG, "There is no selector \"%.40s\" to measure.", what->selector);
+}
+
+enum kv_status kv_sensitivity(
+    struct kv_engine *e, const struct kv_sensitivity *what, double *kl, struct kv_error *err)
+{
+    struct kv_policy p = e->set.policy;
+    struct sets s = { 0 };
+    int32_t least = 0, most;
+    struct parked parked = { 0 };
+    enum kv_status status = begin(e, &parked, err);
+    if (!status) status = check_layer(e, what, &p.selector, err);
+    struct kv_verdict *verdict = kv_alloc(kv_max(1, (size_t)what->n_share), sizeof *verdict);
+    if (!status && !verdict) status = kv_fail(err, KV_NO_MEMORY, "No memory for %d verdicts.", what->n_share);
+    if (!status) status = sets_open(e, what->n_share, &s, err);
+    if (!status) status = policy_bounds(&p, what->layer, e->n, NULL, &least, &most, err);
+    for (int b = 0; b < what->n_share && !status; b++) {
+        int budget = (int)(what->share[b] * e->n + 0.5);
+        status = keep(&s, &p, NULL, b, what->layer, budget < least ? least : budget > most ? most : budget, err);
+    }
+    status = resume(e, &parked, status, err);
+    if (!status)
+        status = kv_score(e, what->reply, what->n_reply, what->n_share, s.kept, s.n_kept, NULL, verdict, err);
+    for (int b = 0; b < what->n_share && !status; b++) kl[b] = verdict[b].kl_mean;
+    sets_close(&s);
+    free(verdict);
+    return status;
+}
+
+/* --- whole policies ----------------------------------------------------------------------------------------------- */
+
+/* Budgets as the solver gives them now, and every layer's tokens. */
+static enum kv_status keep_policy(
+    struct sets *s, int set, const struct kv_policy_copy *copy, int32_t *budget, struct kv_error *err)
+{
+    struct kv_engine *e = s->e;
+    struct selection sel = { 0 };
+    if (copy->prompt != e->prompt)
+        return kv_fail(err, KV_NOT_NOW, "That policy and its edits belong to another prompt.");
+    enum kv_status status = selection_init(&sel, s->n_layer, 0, err);
+    sel.policy = copy->policy;
+    if (!status) status = compress_solve(e, &copy->policy, copy->pins, &sel, err);
+    for (int l = 0; l < s->n_layer && !status; l++) {
+        const struct kv_policy p = selection_policy(&sel, l);
+        status = keep(s, &p, copy->pins, set, l, sel.budget[l], err);
+        if (budget) budget[(size_t)set * (size_t)s->n_layer + (size_t)l] = sel.budget[l];
+    }
+    selection_free(&sel);
+    return status;
+}
+
+enum kv_status kv_score_policies(struct kv_engine *e, const int32_t *reply, int n_reply, int n_policy,
+    const struct kv_policy_copy *const *policy, struct kv_verdict *verdict, int32_t *budget, struct kv_error *err)
+{
+    struct sets s = { 0 };
+    struct parked parked = { 0 };
+    enum kv_status status = begin(e, &parked, err);
+    if (!status) status = sets_open(e, n_policy, &s, err);
+    for (int i = 0; i < n_policy && !status; i++) status = keep_policy(&s, i, policy[i], budget, err);
+    status = resume(e, &parked, status, err);
+    if (!status) status = kv_score(e, reply, n_reply, n_policy, s.kept, s.n_kept, NULL, verdict, err);
+    sets_close(&s);
+    return status;
+}
