@@ -13,7 +13,7 @@
 #define KV_PROFILE_SHARES    32 /* points of a curve at most */
 #define KV_PROFILE_SELECTORS 8
 #define KV_PROFILE_FACTS     12
-#define KV_PROFILE_WORD      64 /* bytes of a name */
+#define KV_PROFILE_WORD      80 /* bytes of a name */
 #define KV_PROFILE_BY_LAYER  (-1)
 
 struct kv_profile_prompt {

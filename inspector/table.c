@@ -18,6 +18,7 @@
 #include "inspector/judge.h"
 #include "inspector/lab/evaluate.h"
 #include "inspector/lab/perplexity.h"
+#include "inspector/lab/sensitivity.h"
 #include "inspector/list.h"
 #include "inspector/marks.h"
 #include "inspector/picture.h"
@@ -261,6 +262,13 @@ const struct command command_table[] = {
         "The text is cut into windows of 512 tokens, or WINDOW; of each the second half is scored, from at least half\n"
         "a window before it, over the whole cache.  So llama-perplexity does it, and so the figures compare.",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_perplexity, NULL },
+    { "sensitivity", NULL, GROUP_LOOKING,
+        "FILE... -o PROFILE [-shares LIST] [-selectors LIST] [-tokens N] [-rows A..B] [-question TEXT] [-apart]",
+        "Measure what each layer's tokens are worth, into a profile",
+        "FILE is rows of data (.jsonl) or one prompt.  Each layer alone keeps each share of its tokens, and the full\n"
+        "cache's reply is read over it.  The same command goes on where it stopped, and adds prompts to a profile;\n"
+        "\"set policy tuned PROFILE\" goes by it.  -apart compresses before the question is read.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_sensitivity, NULL },
     { "export", NULL, GROUP_LOOKING, "png|npy|csv", "Write a picture, an array or a table", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, NULL, export_table },
 

@@ -1,0 +1,79 @@
+/* Prefill, reply, and the settings that go over. */
+#include "inspector/lab/judged.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspector/beside.h"
+#include "inspector/progress.h"
+
+const char *judged_setting(int i)
+{
+    static const char *const names[] = { "policy.sinks", "policy.recent", "policy.rows", "policy.window",
+        "policy.pool", "policy.kernel", "policy.reduce", "policy.group" };
+    return i >= 0 && i < (int)KV_COUNT(names) ? names[i] : NULL;
+}
+
+enum kv_status judged_settings(struct session *s, struct kv_engine *e)
+{
+    char value[64];
+    const char *name, *text = value;
+    enum kv_status st = KV_OK;
+    for (int i = 0; (name = judged_setting(i)) && !st; i++) {
+        st = kv_get(s->engine, name, value, sizeof value, &s->err);
+        if (!st) st = kv_set(e, &name, &text, 1, &s->err);
+    }
+    return st;
+}
+
+void judged_close(struct judged *j)
+{
+    if (j->engine) kv_engine_close(j->engine);
+    free(j->reply);
+    *j = (struct judged){ 0 };
+}
+
+static enum kv_status count_of(struct session *s, struct kv_engine *e, const char *name, int *count)
+{
+    struct kv_array a;
+    enum kv_status st = kv_value(e, name, &a, &s->err);
+    *count = st ? 0 : (int)a.dim[0];
+    return st;
+}
+
+/* To the end of the reply, by passes, so that Ctrl-C is heard. */
+static enum kv_status run_to_done(struct session *s, struct kv_engine *e)
+{
+    struct kv_where w;
+    enum kv_status st = kv_start(e, &s->err);
+    for (kv_where(e, &w); !st && w.phase != KV_PHASE_done; kv_where(e, &w)) {
+        st = kv_step(e, KV_UNIT_PASS, &s->err);
+        if (!st && session_interrupted()) st = kv_fail(&s->err, KV_STOPPED, "Interrupted.");
+    }
+    return st;
+}
+
+enum kv_status judged_open(
+    struct session *s, const struct task *task, const struct task_how *how, int reply, struct judged *out)
+{
+    char tokens[16];
+    const char *names[] = { "policy.preset", "decode.tokens", "decode.temperature" },
+               *values[] = { "full", tokens, "0" };
+    struct kv_array ids;
+    *out = (struct judged){ 0 };
+    snprintf(tokens, sizeof tokens, "%d", reply);
+    enum kv_status st = beside_open(s, &out->engine);
+    if (!st) st = kv_set(out->engine, names, values, 3, &s->err);
+    if (!st) st = task_prompt(s, out->engine, task, how);
+    if (!st) kv_on_progress(out->engine, progress_show, s);
+    if (!st) st = run_to_done(s, out->engine);
+    if (!st) st = count_of(s, out->engine, "tok", &out->tokens);
+    if (!st && how->apart && task->question) st = count_of(s, out->engine, "question", &out->asked);
+    if (!st) st = kv_value(out->engine, "reply", &ids, &s->err);
+    if (st) return st;
+    out->n_reply = (int)ids.dim[0];
+    out->reply = kv_alloc(kv_max(1, ids.dim[0]), sizeof *out->reply);
+    if (!out->reply) return kv_fail(&s->err, KV_NO_MEMORY, "No memory for a reply.");
+    memcpy(out->reply, ids.data, ids.dim[0] * sizeof *out->reply);
+    return KV_OK;
+}
