@@ -77,7 +77,8 @@ enum kv_status beside_full(struct session *s, struct kv_engine **out)
 
 enum kv_status beside_policy(struct session *s, const char *preset, struct kv_engine **out)
 {
-    static const char *const totals[] = { "policy.ratio", "policy.tokens", "policy.bytes", "policy.query-aware" };
+    static const char *const totals[] = { "policy.profile", "policy.ratio", "policy.tokens", "policy.bytes",
+        "policy.query-aware" };
     int32_t *ids = NULL, *question = NULL;
     int n = 0, asked = 0;
     *out = NULL;
@@ -86,7 +87,7 @@ enum kv_status beside_policy(struct session *s, const char *preset, struct kv_en
     if (!st) st = beside_open(s, out);
     if (!st) st = kv_prompt_ids(*out, ids, n, question, asked, &s->err);
     const char *names[KV_COUNT(totals) + 1] = { "policy.preset" }, *values[KV_COUNT(totals) + 1] = { preset };
-    char text[KV_COUNT(totals)][80];
+    char text[KV_COUNT(totals)][200];
     int count = 1;
     bool whole = !strcmp(preset, "full"); /* its total is everything */
     for (size_t i = whole ? KV_COUNT(totals) - 1 : 0; i < KV_COUNT(totals) && !st; i++) {

@@ -105,7 +105,7 @@ static void show_lines(struct session *s, const char *title, const char *fact, c
 /* What differs from the preset, or from what compress ran with. */
 static void show_diff(struct session *s)
 {
-    char now[40], then[40] = "", preset[40], title[80];
+    char now[200], then[200] = "", preset[200], title[80];
     struct kv_error ignored;
     const char *name;
     int rows = 0;
@@ -178,7 +178,7 @@ struct reaction cmd_show_policy(struct session *s, const char *args)
 /* The preset, what differs from it, and the edits. */
 static enum kv_status write_policy(struct session *s, const char *path)
 {
-    char now[40], preset[40], title[80];
+    char now[200], preset[200], title[80];
     const char *name;
     char *edits = policy_edits_text(s, KV_POLICY_NOW);
     if (!edits) return kv_fail(&s->err, KV_NO_MEMORY, "No memory for the policy's edits.");
@@ -195,7 +195,8 @@ static enum kv_status write_policy(struct session *s, const char *path)
         if (strncmp(name, "policy.", 7) || kv_policy_get(s->engine, KV_POLICY_NOW, name, now, sizeof now, &s->err))
             continue;
         kv_policy_get(s->engine, KV_POLICY_PRESET, name, preset, sizeof preset, &s->err);
-        if (strcmp(now, preset) && strcmp(now, "unset")) fprintf(out, "set %s %s\n", name, now);
+        const char *quote = strchr(now, ' ') ? "\"" : ""; /* the name of a profile */
+        if (strcmp(now, preset) && strcmp(now, "unset")) fprintf(out, "set %s %s%s%s\n", name, quote, now, quote);
     }
     if (*edits) fprintf(out, "# Edits hold for the prompt %s alone.\n%s", s->prompt_name, edits);
     free(edits);
