@@ -87,6 +87,7 @@ policy.group         shared
 policy.query-aware   on
 policy.every         0
 policy.positions     keep
+policy.profile       none
 Starting request: tests/dialogue/fox.txt, 93 tokens (chat; fast, cpu, synthetic weights: timing only)
 e�^
 [Request finished: 3 reply tokens, ended by the model; fast, cpu, synthetic weights: timing only]

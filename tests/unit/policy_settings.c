@@ -44,6 +44,7 @@ static void defaults(void)
         { "policy.query-aware", "on" },
         { "policy.every", "0" },
         { "policy.positions", "keep" },
+        { "policy.profile", "none" },
     };
     struct kv_policy p = preset("seed");
     for (size_t i = 0; i < KV_COUNT(expected); i++) {
@@ -193,11 +194,11 @@ static void bad_values(void)
         { "policy.rows", "some", "policy.rows must be one of all, window, last, got \"some\"." },
         { "policy.query-aware", "1", "policy.query-aware must be one of off, on, got \"1\"." },
         { "policy.allocator", "cake",
-            "policy.allocator must be one of entropy, uniform, inverse, manual, got \"cake\"." },
+            "policy.allocator must be one of entropy, uniform, inverse, tuned, manual, got \"cake\"." },
         { "policy.selector", "sums",
-            "policy.selector must be one of sum, mean, window, last, mix, streaming, random, got \"sums\"." },
+            "policy.selector must be one of sum, mean, window, last, mix, streaming, random, tuned, got \"sums\"." },
         { "policy.preset", "cake",
-            "policy.preset must be one of seed, seed-literal, uniform, inverse, full, streaming, manual, got "
+            "policy.preset must be one of seed, seed-literal, uniform, inverse, full, streaming, tuned, manual, got "
             "\"cake\"." },
         { "policy.rows", "\033[2J\xff", "policy.rows must be one of all, window, last, got \"?[2J?\"." },
         { "policy.rows", "a value that goes on and on and on, longer than any line should be",
