@@ -217,7 +217,7 @@ static void bad_values(void)
     struct kv_error err = { 0 };
     char text[8];
     CHECK(policy_set(&p, "policy.size", "1", &err) == KV_NOT_FOUND, "policy.size was accepted");
-    CHECK(strstr(err.text, "No setting \"policy.size\"") && strstr(err.text, "query-aware every positions."), "%s",
+    CHECK(strstr(err.text, "No setting \"policy.size\"") && strstr(err.text, "query-aware every positions profile."), "%s",
         err.text);
     CHECK(policy_get(&p, "ratio", text, sizeof text, &err) == KV_NOT_FOUND, "ratio was found");
 }
