@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/core.h"
+#include "inspector/lab/tune.h"
 #include "inspector/line.h"
 #include "inspector/lookup.h"
 #include "inspector/names.h"
@@ -51,6 +52,8 @@ static struct reaction set_pairs(struct session *s, const char *args)
             return refuse(
                 s, KV_BAD_ARG, "Argument required (value of %s: %.300s).", names[n], row ? row->legal : "");
         }
+        if (!strcmp(names[n], "policy.profile") && strcmp(words.word[i], "none") && profile_admit(s, words.word[i]))
+            return failed(s);
         values[n++] = words.word[i++];
     }
     return kv_set(s->engine, names, values, n, &s->err) ? failed(s) : CHANGED;
@@ -68,12 +71,26 @@ struct reaction cmd_set(struct session *s, const char *args)
     return set_pairs(s, args);
 }
 
+/* Whether the line is "tuned FILE [NAME VALUE]...", where the file's name is short for policy.profile FILE. */
+static bool names_profile(const char *args)
+{
+    struct line_words words;
+    struct kv_error ignored;
+    if (line_split(args, &words, &ignored)) return false;
+    int pairs = words.count;
+    for (int i = 0; i < words.count; i++) pairs -= !strcmp(words.word[i], "=");
+    return pairs > 0 && pairs % 2 == 0 && !strcmp(words.word[0], "tuned");
+}
+
 /* set policy PRESET [NAME VALUE]... */
 struct reaction cmd_set_policy(struct session *s, const char *args)
 {
     char line[1100];
     if (!*args) return refuse(s, KV_BAD_ARG, "Argument required (name of a preset).");
-    snprintf(line, sizeof line, "policy.preset %s", args);
+    if (names_profile(args))
+        snprintf(line, sizeof line, "policy.preset tuned policy.profile %s", args + strlen("tuned"));
+    else
+        snprintf(line, sizeof line, "policy.preset %s", args);
     return set_pairs(s, line);
 }
 

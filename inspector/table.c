@@ -19,6 +19,7 @@
 #include "inspector/lab/evaluate.h"
 #include "inspector/lab/perplexity.h"
 #include "inspector/lab/sensitivity.h"
+#include "inspector/lab/tune.h"
 #include "inspector/list.h"
 #include "inspector/marks.h"
 #include "inspector/picture.h"
@@ -259,16 +260,32 @@ const struct command command_table[] = {
         "  -stem              ROUGE counts words by their stems",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_evaluate, NULL },
     { "perplexity", NULL, GROUP_LOOKING, "FILE [WINDOW [COUNT]]", "Say how well the model predicts a text",
-        "The text is cut into windows of 512 tokens, or WINDOW; of each the second half is scored, from at least half\n"
+        "The text is cut into windows of 512 tokens, or WINDOW; of each the second half is scored, from at least "
+        "half\n"
         "a window before it, over the whole cache.  So llama-perplexity does it, and so the figures compare.",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_perplexity, NULL },
     { "sensitivity", NULL, GROUP_LOOKING,
-        "FILE... -o PROFILE [-shares LIST] [-selectors LIST] [-tokens N] [-rows A..B] [-question TEXT] [-apart]",
+        "FILE... -o PROFILE [-shares LIST] [-selectors LIST] [-tokens N] [-rows A:B] [-question TEXT] [-apart]",
         "Measure what each layer's tokens are worth, into a profile",
-        "FILE is rows of data (.jsonl) or one prompt.  Each layer alone keeps each share of its tokens, and the full\n"
-        "cache's reply is read over it.  The same command goes on where it stopped, and adds prompts to a profile;\n"
+        "FILE is rows of data (.jsonl) or one prompt.  Each layer alone keeps each share of its tokens, and the "
+        "full\n"
+        "cache's reply is read over it.  The same command goes on where it stopped, and adds prompts to a "
+        "profile;\n"
         "\"set policy tuned PROFILE\" goes by it.  -apart compresses before the question is read.",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_sensitivity, NULL },
+    { "tune", NULL, GROUP_LOOKING,
+        "PROFILE [FILE...] [-ratio R | -kl X | -top1 X] [-selectors LIST] [-f] [-o PROFILE] [-rows A:B] "
+        "[-question TEXT] [-apart]",
+        "Turn measured curves into budgets, and measure what they do",
+        "For a total, or the smallest one at which every kind of prompts in FILE... has a mean KL of at most X "
+        "nats a\n"
+        "token, or X of the tokens the same.  -selectors sum,window,by-layer tries each, and writes the profile "
+        "with the\n"
+        "one that serves the worst kind best; \"set policy tuned PROFILE\" goes by it.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_tune, NULL },
+    { "profile", NULL, GROUP_LOOKING, "FILE | diff A B [-ratio LIST] | average [-f] A B... -o FILE",
+        "Print a profile's curves; compare profiles, or put them together", NULL, REPEAT_NEVER, NEEDS_NOTHING,
+        COMPLETE_FILE, cmd_profile, profile_table },
     { "export", NULL, GROUP_LOOKING, "png|npy|csv", "Write a picture, an array or a table", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, NULL, export_table },
 
@@ -404,6 +421,7 @@ const struct command_pin command_pins[] = {
     { "whe", "backtrace" },
     { "f", "frame" },
     { "t", "thread" },
+    { "tu", "tui" },
     { "x", "x" },
     { "w", "with" },
     { "wh", "winheight" },

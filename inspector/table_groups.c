@@ -14,6 +14,7 @@
 #include "inspector/info_frame.h"
 #include "inspector/init.h"
 #include "inspector/judge.h"
+#include "inspector/lab/tune.h"
 #include "inspector/lab/bounds.h"
 #include "inspector/logging.h"
 #include "inspector/marks.h"
@@ -369,6 +370,14 @@ const struct command show_table[] = {
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_show_max_depth, NULL },
     { "version", NULL, GROUP_SESSION, "", "The version of kvdbg", NULL, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE,
         cmd_show_version, NULL },
+    { 0 },
+};
+
+const struct command profile_table[] = {
+    { "diff", NULL, GROUP_LOOKING, "A B [-ratio LIST]", "Budgets that two profiles give", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_FILE, cmd_profile_diff, NULL },
+    { "average", NULL, GROUP_LOOKING, "[-f] A B... -o FILE", "Put the prompts of several profiles into one", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_profile_average, NULL },
     { 0 },
 };
 

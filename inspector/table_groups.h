@@ -4,7 +4,8 @@
 
 #include "inspector/command.h"
 
-extern const struct command info_table[], set_table[], show_table[], export_table[], maint_table[], tui_table[];
+extern const struct command info_table[], set_table[], show_table[], export_table[], profile_table[], maint_table[],
+    tui_table[];
 extern const struct command catch_table[], save_table[];
 extern const struct command thread_table[];
 extern const struct command policy_table[], kv_table[];

@@ -44,16 +44,14 @@ static enum kv_status bound(const char *option, const char *value, double most, 
 static enum kv_status rows(const char *value, struct lab_words *w, struct kv_error *err)
 {
     char *end;
-    long first = strtol(value, &end, 10), last = first;
-    bool good = end != value && first >= 0;
-    if (good && !strncmp(end, "..", 2)) {
-        const char *to = end + 2;
-        last = strtol(to, &end, 10);
-        good = end != to;
-    }
-    if (!good || *end || last < first || last > 1 << 30) return bad(err, "-rows", "A..B with 0 <= A <= B", value);
+    long first = strtol(value, &end, 10), last = -1;
+    bool good = end != value && first >= 0 && *end == ':';
+    const char *to = good ? end + 1 : value;
+    if (good) last = strtol(to, &end, 10);
+    if (!good || end == to || *end || last <= first || last > 1 << 30)
+        return bad(err, "-rows", "A:B with 0 <= A < B", value);
     w->first = (int)first;
-    w->last = (int)last;
+    w->last = (int)last - 1;
     return KV_OK;
 }
 
@@ -100,6 +98,8 @@ enum kv_status lab_words(const char *args, const char *takes, struct lab_words *
             return kv_fail(err, KV_BAD_ARG, "\"%.40s\" is none of the options %s.", word, takes);
         if (!strcmp(word, "-apart"))
             w->how.apart = true;
+        else if (!strcmp(word, "-f"))
+            w->force = true;
         else if (++i == w->words.count)
             st = kv_fail(err, KV_BAD_ARG, "Argument required (value of %s).", word);
         else

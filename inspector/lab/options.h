@@ -17,10 +17,11 @@ struct lab_words {
     double share[LAB_LIST]; /* -shares: ascending, in (0, 1) */
     int n_share;
     int tokens;             /* -tokens; 0 = not said */
-    int first, last;        /* -rows A..B of every file; last -1 = all */
+    int first, last;        /* -rows A:B of every file, B left out; last is in, -1 = all */
     double ratio[LAB_LIST]; /* -ratio */
     int n_ratio;
     double kl, top1;     /* -kl, -top1: bounds; NaN = none */
+    bool force;          /* -f: overwrite */
     struct task_how how; /* -question, -apart */
 };
 

@@ -30,7 +30,7 @@ $T/p.json: curves of 2 prompts  (synthetic weights)
 
 ## the same command again measures nothing; with more rows it adds them
 $ k() { kvdbg -q -nx -batch --precision f32 --threads 1 synthetic:tiny -ex "set policy.sinks 2 policy.recent 4" -ex "sensitivity tests/dialogue/fox.jsonl -o $T/p.json -shares 0.2,0.5 -tokens 8 $1"; }
-> k "-rows 0"; cp "$T/p.json" "$T/one.json"; k "-rows 0"; cmp "$T/p.json" "$T/one.json" && echo same; k "" | tail -1; cp "$T/p.json" "$T/both.json"; rm "$T/p.json"; k "" >"$T/out"; cmp "$T/p.json" "$T/both.json" && echo same
+> k "-rows 0:1"; cp "$T/p.json" "$T/one.json"; k "-rows 0:1"; cmp "$T/p.json" "$T/one.json" && echo same; k "" | tail -1; cp "$T/p.json" "$T/both.json"; rm "$T/p.json"; k "" >"$T/out"; cmp "$T/p.json" "$T/both.json" && echo same
 x, selector sum: KL(full || one layer compressed), nats a token, by kept share (f32, synthetic weights: timing only)
  layer      20%      50%
      0      2.1      1.3
@@ -60,7 +60,7 @@ $T/p.json is no profile that can be used: it is no JSON object.
 no
 
 ## what cannot be measured
-$ for a in "" "a.jsonl" "-o $T/p.json" "/nowhere.jsonl -o $T/p.json" "tests/dialogue/fox.jsonl -o $T/p.json -rows 1..2" "tests/dialogue/fox.jsonl -o $T/p.json -shares 0.5,0.2" "tests/dialogue/fox.jsonl -o $T/p.json -shares 1" "tests/dialogue/fox.jsonl -o $T/p.json -selectors sum,sum" "tests/dialogue/fox.jsonl -o $T/p.json -selectors best" "tests/dialogue/fox.jsonl -o $T/p.json -best" "tests/dialogue/fox.jsonl -o $T/p.json -tokens 1" "tests/dialogue/fox.jsonl -o /nowhere/at/p.json"; do kvdbg -q -nx -batch --threads 1 synthetic:tiny -ex "sensitivity $a"; echo "[$?]"; done; ls "$T"
+$ for a in "" "a.jsonl" "-o $T/p.json" "/nowhere.jsonl -o $T/p.json" "tests/dialogue/fox.jsonl -o $T/p.json -rows 1:3" "tests/dialogue/fox.jsonl -o $T/p.json -shares 0.5,0.2" "tests/dialogue/fox.jsonl -o $T/p.json -shares 1" "tests/dialogue/fox.jsonl -o $T/p.json -selectors sum,sum" "tests/dialogue/fox.jsonl -o $T/p.json -selectors best" "tests/dialogue/fox.jsonl -o $T/p.json -best" "tests/dialogue/fox.jsonl -o $T/p.json -tokens 1" "tests/dialogue/fox.jsonl -o /nowhere/at/p.json"; do kvdbg -q -nx -batch --threads 1 synthetic:tiny -ex "sensitivity $a"; echo "[$?]"; done; ls "$T"
 Arguments required (PROMPTS.jsonl or FILE..., and -o PROFILE).
 [1]
 Arguments required (PROMPTS.jsonl or FILE..., and -o PROFILE).

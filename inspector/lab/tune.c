@@ -1,0 +1,317 @@
+/* From curves to budgets: for a total, or the smallest total that meets a bound, and what a run over them gives. */
+#include "inspector/lab/tune.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/profile.h"
+#include "engine/tune.h"
+#include "inspector/lab/judged.h"
+#include "inspector/lab/options.h"
+#include "inspector/progress.h"
+#include "inspector/rows.h"
+#include "inspector/target.h"
+
+#define HALVINGS 7 /* of the range of totals */
+
+enum rival { TUNED, UNIFORM, SEED, RIVALS };
+static const char *const rival_name[RIVALS] = { "tuned", "uniform", "seed" };
+
+/* Means over one kind's prompts. */
+struct kind {
+    char name[KV_PROFILE_WORD];
+    int count;
+    double kl[RIVALS], top1[RIVALS];
+};
+
+struct tuning {
+    struct session *s;
+    struct lab_words *w;
+    struct kv_profile *profile;
+    const char *path; /* of the profile that is measured: the one given, or -o */
+    struct tasks tasks;
+    struct judged *judged; /* [tasks.count] */
+    struct kind *kind;     /* [n_kind] of the prompts given */
+    int n_kind;
+    double ratio; /* the total in hand */
+    int runs;     /* of one policy on one prompt */
+};
+
+/* --- measuring ---------------------------------------------------------------------------------------------------- */
+
+static struct kind *kind_of(struct tuning *t, const char *name)
+{
+    for (int k = 0; k < t->n_kind; k++)
+        if (!strcmp(t->kind[k].name, name)) return &t->kind[k];
+    struct kind *kind = &t->kind[t->n_kind++];
+    snprintf(kind->name, sizeof kind->name, "%s", name);
+    return kind;
+}
+
+static enum kv_status read_prompts(struct tuning *t)
+{
+    struct session *s = t->s;
+    enum kv_status st = lab_tasks(t->w, &t->tasks, &s->err);
+    t->judged = st ? NULL : kv_alloc(t->tasks.count + 1, sizeof *t->judged);
+    t->kind = st ? NULL : kv_alloc(t->tasks.count + 1, sizeof *t->kind);
+    if (!st && (!t->judged || !t->kind))
+        st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu prompts.", t->tasks.count);
+    for (size_t i = 0; i < t->tasks.count && !st; i++) {
+        char title[96];
+        snprintf(title, sizeof title, "prompt %zu of %zu", i + 1, t->tasks.count);
+        progress_title(title, false);
+        st = judged_open(
+            s, &t->tasks.task[i], &t->w->how, t->w->tokens ? t->w->tokens : t->profile->reply, &t->judged[i]);
+        if (!st) st = judged_settings(s, t->judged[i].engine);
+        if (!st) kind_of(t, t->tasks.task[i].kind)->count++;
+    }
+    progress_title("", false);
+    progress_clear();
+    return st;
+}
+
+/* The policy of a rival at the total in hand; the settings of selection stay. */
+static enum kv_status put_rival(
+    struct tuning *t, struct kv_engine *e, enum rival rival, struct kv_policy_copy **copy)
+{
+    struct session *s = t->s;
+    char ratio[32];
+    const char *names[] = { "policy.preset", "policy.ratio", "policy.profile" },
+               *values[] = { rival_name[rival], ratio, t->path };
+    snprintf(ratio, sizeof ratio, "%.10g", t->ratio);
+    enum kv_status st = kv_set(e, names, values, rival == TUNED ? 3 : 2, &s->err);
+    if (!st) st = judged_settings(s, e);
+    *copy = st ? NULL : kv_policy_take(e);
+    if (!st && !*copy) st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for a policy.");
+    return st;
+}
+
+/* The first n rivals on every prompt, into the kinds. */
+static enum kv_status measure(struct tuning *t, int n)
+{
+    struct session *s = t->s;
+    enum kv_status st = KV_OK;
+    for (int k = 0; k < t->n_kind; k++)
+        for (int r = 0; r < n; r++) t->kind[k].kl[r] = t->kind[k].top1[r] = 0;
+    for (size_t i = 0; i < t->tasks.count && !st; i++) {
+        struct judged *j = &t->judged[i];
+        struct kind *kind = kind_of(t, t->tasks.task[i].kind);
+        struct kv_policy_copy *copy[RIVALS] = { NULL };
+        struct kv_verdict verdict[RIVALS];
+        for (int r = 0; r < n && !st; r++) st = put_rival(t, j->engine, (enum rival)r, &copy[r]);
+        if (!st)
+            st = kv_score_policies(j->engine, j->reply, j->n_reply, n, (const struct kv_policy_copy *const *)copy,
+                verdict, NULL, &s->err);
+        for (int r = 0; r < n; r++) {
+            if (!st) kind->kl[r] += verdict[r].kl_mean / kind->count;
+            if (!st) kind->top1[r] += verdict[r].top1 / kind->count;
+            kv_policy_free(copy[r]);
+        }
+        t->runs += n;
+        if (!st && session_interrupted()) st = kv_fail(&s->err, KV_STOPPED, "Interrupted.");
+    }
+    return st;
+}
+
+/* --- bounds ------------------------------------------------------------------------------------------------------- */
+
+static bool meets(const struct tuning *t)
+{
+    for (int k = 0; k < t->n_kind; k++) {
+        if (!isnan(t->w->kl) && !(t->kind[k].kl[TUNED] <= t->w->kl)) return false;
+        if (!isnan(t->w->top1) && !(t->kind[k].top1[TUNED] >= t->w->top1)) return false;
+    }
+    return true;
+}
+
+/* The smallest total, to 1/128, at which every kind of prompts meets the bounds. */
+static enum kv_status bisect(struct tuning *t)
+{
+    double low = 0, high = 1;
+    for (int i = 0; i < HALVINGS; i++) {
+        char title[64];
+        t->ratio = (low + high) / 2;
+        snprintf(title, sizeof title, "total %.3g %%", 100 * t->ratio);
+        progress_title(title, false);
+        enum kv_status st = measure(t, 1);
+        if (st) return st;
+        if (meets(t))
+            high = t->ratio;
+        else
+            low = t->ratio;
+    }
+    progress_title("", false);
+    progress_clear();
+    t->ratio = high;
+    return KV_OK;
+}
+
+/* --- choices ------------------------------------------------------------------------------------------------------ */
+
+static enum kv_status find_choice(struct tuning *t, const char *name, int *choice)
+{
+    for (*choice = 0; *choice < t->profile->n_selector; ++*choice)
+        if (!strcmp(t->profile->selector[*choice], name)) return KV_OK;
+    *choice = KV_PROFILE_BY_LAYER;
+    if (!strcmp(name, "by-layer")) return KV_OK;
+    return kv_fail(&t->s->err, KV_BAD_ARG, "The profile has no curves of the selector \"%.40s\".", name);
+}
+
+/* The worst kind's KL as a share of what equal budgets do to it. */
+static double worst(const struct tuning *t)
+{
+    double most = 0;
+    for (int k = 0; k < t->n_kind; k++)
+        most = fmax(most, t->kind[k].kl[TUNED] / fmax(t->kind[k].kl[UNIFORM], 1e-12));
+    return most;
+}
+
+static void tell_kinds(const struct tuning *t, const char *label)
+{
+    struct session *s = t->s;
+    for (int k = 0; k < t->n_kind; k++)
+        fprintf(s->out, "%-10s %-14s KL %.4g, top-1 %.1f %%\n", k ? "" : label, t->kind[k].name,
+            t->kind[k].kl[TUNED], 100 * t->kind[k].top1[TUNED]);
+}
+
+/* Writes the profile with each choice of the list in turn, measures it, and keeps the best. */
+static enum kv_status choose(struct tuning *t)
+{
+    char name[KV_PROFILE_WORD];
+    int best = 0, choice;
+    double least = INFINITY;
+    enum kv_status st = KV_OK;
+    for (int i = 0; !st && lab_name(t->w->list, i, name); i++) {
+        st = find_choice(t, name, &choice);
+        t->profile->choice = st ? 0 : choice;
+        if (!st) st = kv_profile_write(t->profile, t->path, &t->s->err);
+        if (!st) st = measure(t, 2);
+        if (st) break;
+        tell_kinds(t, name);
+        if (worst(t) < least) least = worst(t), best = choice;
+    }
+    t->profile->choice = best;
+    return st ? st : kv_profile_write(t->profile, t->path, &t->s->err);
+}
+
+/* --- telling ------------------------------------------------------------------------------------------------------ */
+
+static enum kv_status tell_budgets(struct tuning *t)
+{
+    struct session *s = t->s;
+    const struct kv_profile *p = t->profile;
+    size_t n = (size_t)p->n_layer, kinds = (size_t)kv_profile_kind(p, NULL);
+    double *share = kv_alloc(n + 2 * kinds + 1, sizeof *share);
+    int *selector = kv_alloc(n, sizeof *selector);
+    struct kv_profile_plan plan = { .total = t->ratio, .share = share, .selector = selector };
+    if (share) plan.damage = share + n, plan.uniform = share + n + kinds;
+    enum kv_status st = share && selector ? kv_profile_spend(p, &plan, &s->err)
+                                          : kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu layers.", n);
+    if (!st) fprintf(s->out, "%.4g %% of all tokens:", 100 * t->ratio);
+    for (size_t l = 0; l < n && !st; l++) {
+        rows_new(s);
+        rows_number(s, "layer", (double)l);
+        rows_number(s, "share", share[l]);
+        rows_text(s, "selector", p->selector[selector[l]]);
+        fprintf(s->out, "%s L%zu %.1f%%", l % 8 || !l ? "" : "\n  ", l, 100 * share[l]);
+        if (p->choice < 0) fprintf(s->out, " %s", p->selector[selector[l]]);
+    }
+    if (!st) fputc('\n', s->out);
+    for (size_t k = 0; k < kinds && !st; k++)
+        fprintf(s->out, "%s: the curves add up to %.4g nats a token, with equal budgets to %.4g\n",
+            kv_profile_kind_name(p, (int)k), plan.damage[k], plan.uniform[k]);
+    free(share);
+    free(selector);
+    return st;
+}
+
+static void tell_run(struct tuning *t)
+{
+    struct session *s = t->s;
+    fprintf(s->out, "Measured over %zu prompt%s (%s)\n%-14s %7s", t->tasks.count, t->tasks.count == 1 ? "" : "s",
+        session_mode(s), "kind", "prompts");
+    for (int r = RIVALS - 1; r >= 0; r--) fprintf(s->out, " %10s KL %6s", rival_name[r], "top-1");
+    fputc('\n', s->out);
+    for (int k = 0; k < t->n_kind; k++) {
+        const struct kind *kind = &t->kind[k];
+        fprintf(s->out, "%-14s %7d", kind->name, kind->count);
+        for (int r = RIVALS - 1; r >= 0; r--) {
+            char name[32];
+            fprintf(s->out, " %13.4g %5.1f%%", kind->kl[r], 100 * kind->top1[r]);
+            snprintf(name, sizeof name, "kl_%s_%.12s", rival_name[r], kind->name);
+            rows_fact(s, name, kind->kl[r]);
+        }
+        fputc('\n', s->out);
+    }
+    rows_fact(s, "ratio", t->ratio);
+}
+
+/* --- the command -------------------------------------------------------------------------------------------------- */
+
+static enum kv_status check(struct tuning *t)
+{
+    struct session *s = t->s;
+    struct lab_words *w = t->w;
+    bool bound = !isnan(w->kl) || !isnan(w->top1);
+    if (w->n_ratio > 1 || (w->n_ratio && bound))
+        return kv_fail(
+            &s->err, KV_BAD_ARG, "tune takes one -ratio, or bounds -kl and -top1 for which it finds one.");
+    if ((bound || w->list) && w->n_file < 2)
+        return kv_fail(&s->err, KV_BAD_ARG, "Bounds and selectors are measured: name prompts behind the profile.");
+    if (w->list && !w->out)
+        return kv_fail(&s->err, KV_BAD_ARG, "-selectors needs -o, for the profile with the choice.");
+    return KV_OK;
+}
+
+static enum kv_status session_ratio(struct session *s, double *ratio)
+{
+    char text[40];
+    enum kv_status st = kv_get(s->engine, "policy.ratio", text, sizeof text, &s->err);
+    *ratio = st ? 0 : strtod(text, NULL);
+    if (!st && !(*ratio > 0))
+        st = kv_fail(&s->err, KV_BAD_ARG, "Argument required (-ratio, for policy.ratio is unset).");
+    return st;
+}
+
+static enum kv_status tune(struct tuning *t, struct target *out)
+{
+    struct session *s = t->s;
+    struct lab_words *w = t->w;
+    bool bound = !isnan(w->kl) || !isnan(w->top1);
+    enum kv_status st = check(t);
+    t->path = w->file[0];
+    if (!st) st = profile_admit(s, t->path);
+    if (!st) st = kv_profile_read(t->path, &t->profile, &s->err);
+    if (!st && w->n_ratio) t->ratio = w->ratio[0];
+    if (!st && !w->n_ratio) st = session_ratio(s, &t->ratio);
+    if (!st && w->out && !(st = target_open(s, w->out, w->force, out))) t->path = out->fresh;
+    if (!st && w->out) st = kv_profile_write(t->profile, t->path, &s->err);
+    w->n_file--;
+    memmove(w->file, w->file + 1, (size_t)w->n_file * sizeof *w->file);
+    if (!st && w->n_file) st = read_prompts(t);
+    if (!st && w->list) st = choose(t);
+    if (!st && bound) st = bisect(t);
+    if (!st) st = tell_budgets(t);
+    if (!st && w->n_file) st = measure(t, RIVALS);
+    if (!st && w->n_file) tell_run(t);
+    if (!st && w->out) st = target_close(s, out);
+    return st;
+}
+
+struct reaction cmd_tune(struct session *s, const char *args)
+{
+    struct lab_words w;
+    struct target out;
+    if (lab_words(args, "-ratio -kl -top1 -selectors -tokens -rows -question -apart -o -f", &w, &s->err))
+        return failed(s);
+    if (!w.n_file) return refuse(s, KV_BAD_ARG, "Argument required (a profile, which \"sensitivity\" makes).");
+    struct tuning t = { .s = s, .w = &w };
+    enum kv_status st = tune(&t, &out);
+    for (size_t i = 0; t.judged && i < t.tasks.count; i++) judged_close(&t.judged[i]);
+    tasks_free(&t.tasks);
+    kv_profile_free(t.profile);
+    free(t.judged);
+    free(t.kind);
+    return st ? failed(s) : DONE;
+}

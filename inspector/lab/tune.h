@@ -1,0 +1,15 @@
+/* tune, and the commands about profiles. */
+#ifndef KV_LAB_TUNE_H
+#define KV_LAB_TUNE_H
+
+#include "inspector/session.h"
+
+struct reaction cmd_tune(struct session *s, const char *args);
+struct reaction cmd_profile(struct session *s, const char *args);
+struct reaction cmd_profile_diff(struct session *s, const char *args);
+struct reaction cmd_profile_average(struct session *s, const char *args);
+
+/* Whether policy.profile may be this file: one of another model is refused by its hash, KV_BAD_ARG. */
+enum kv_status profile_admit(struct session *s, const char *path);
+
+#endif
