@@ -177,9 +177,37 @@ static void differences_of(struct report *r, int ratio, enum metric metric, cons
     }
 }
 
+/* --- what was saved ---------------------------------------------------------------------------------------------- */
+
+static double saved(double mine, double full) { return 100 * (1 - mine / full); }
+
+/* Against everything kept: bytes as allocated, time as measured. */
+static void savings(struct report *r, int ratio)
+{
+    struct session *s = r->s;
+    int rows, full = policy_called(r->v, "full");
+    double weights = (double)s->facts.weight_bytes, all, whole_us;
+    if (full < 0) return;
+    all = mean_of(r, full, ratio, METRIC_kv_bytes, &rows);
+    whole_us = mean_of(r, full, ratio, METRIC_decode_us, &rows);
+    fprintf(s->out, "saved against full: %-3s %10s %22s %18s\n", "", "KV", "weights + KV", "decode time");
+    for (int p = 0; p < r->v->n_policy; p++) {
+        double kv = mean_of(r, p, ratio, METRIC_kv_bytes, &rows),
+               us = mean_of(r, p, ratio, METRIC_decode_us, &rows);
+        if (p == full || !rows) continue;
+        char bytes[32], with[32];
+        fprintf(s->out, "  %-22.22s %9s %5.1f %%  %9s %7.2f %%  %7.2f ms %5.1f %%\n", r->v->policy[p].label,
+            line_bytes(kv, bytes), saved(kv, all), line_bytes(weights + kv, with),
+            saved(weights + kv, weights + all), us / 1e3, saved(us, whole_us));
+    }
+}
+
 enum kv_status evaluate_report(struct session *s, const struct evaluation *v, const struct measures *done)
 {
     struct report r = { .s = s, .v = v, .done = done };
+    struct kv_memory memory;
+    char peak[32];
+    kv_memory(s->engine, &memory);
     find_columns(&r);
     for (int ratio = 0; ratio < v->n_ratio; ratio++) {
         title(&r, ratio);
@@ -188,10 +216,12 @@ enum kv_status evaluate_report(struct session *s, const struct evaluation *v, co
         differences_of(&r, ratio, METRIC_rougeL, "rougeL F", 1);
         differences_of(&r, ratio, METRIC_found, "answers found", 1);
         differences_of(&r, ratio, METRIC_kl, "KL, nats a token", 1);
+        savings(&r, ratio);
     }
     fprintf(s->out,
         "ROUGE: F of %s, stemmer %s.  KL(full || policy): mean over the full cache's reply, fed to both.\n"
-        "KV MiB: as allocated, room for the reply included; kept %%: of the prompt's tokens, over all layers.\n",
-        ROUGE_FLAVOR, v->stem ? "on" : "off");
+        "KV MiB: as allocated, room for the reply included; kept %%: of the prompt's tokens, over all layers.\n"
+        "Peak memory of this process, which every policy shares for the whole cache is made first: %s.\n",
+        ROUGE_FLAVOR, v->stem ? "on" : "off", line_bytes((double)memory.peak, peak));
     return KV_OK;
 }

@@ -1,6 +1,6 @@
 ## evaluate: three policies over rows of two kinds, one prefill a row
 $ printf '{"id":"a","document":"the quick brown fox jumps over the lazy dog, and the dog sleeps on and on in the warm sun","reference":"a fox jumps"}\n{"id":"b","prompt":"two cats sat on a mat. the first cat was black, the other was white.\\n\\nWhich one was white?","answers":["other"]}\n' >$T/rows
-> kvdbg -nx -q -batch --precision f32 --threads 1 synthetic:tiny -ex 'set policy.sinks 1' -ex "evaluate $T/rows -policy full -policy uniform -policy 'last: uniform policy.selector=last policy.recent=4' -ratio 0.5,0.9 -n 6 -judge 5 -o $T/res" | sed -E 's/ +[0-9]+\.[0-9]+( +[0-9.]+)$/  (time)\1/'; grep -c . $T/res
+> kvdbg -nx -q -batch --precision f32 --threads 1 synthetic:tiny -ex 'set policy.sinks 1' -ex "evaluate $T/rows -policy full -policy uniform -policy 'last: uniform policy.selector=last policy.recent=4' -ratio 0.5,0.9 -n 6 -judge 5 -o $T/res" | sed -E -e 's/ +[0-9]+\.[0-9]+( +[0-9.]+)$/  (time)\1/' -e 's/ +[0-9.]+ ms +-?[0-9.]+ %$/  (time)/' -e 's/made first: .*/made first: (peak)/'; grep -c . $T/res
 
 2 rows, 50 % of the cache kept; means over rows (f32, synthetic weights: timing only)
 policy                  rouge1  rouge2  rougeL   rLsum  found %  exact %  KL nats  top-1 %   KV MiB  kept %  ms/tok  tokens
@@ -16,6 +16,9 @@ answers found, difference by row: mean [95 % interval, bootstrap of 10000]
 KL, nats a token, difference by row: mean [95 % interval, bootstrap of 10000]
   uniform                 to full     +1.4096 [+1.1155, +1.7037]
   last                    to full     +0.9423 [+0.8591, +1.0255]  to uniform  -0.4673 [-0.8445, -0.0900]
+saved against full:             KV           weights + KV        decode time
+  uniform                 38.6 KiB  44.8 %  632.3 KiB    4.72 %  (time)
+  last                    37.7 KiB  46.1 %  631.5 KiB    4.85 %  (time)
 
 2 rows, 90 % of the cache kept; means over rows (f32, synthetic weights: timing only)
 policy                  rouge1  rouge2  rougeL   rLsum  found %  exact %  KL nats  top-1 %   KV MiB  kept %  ms/tok  tokens
@@ -31,8 +34,12 @@ answers found, difference by row: mean [95 % interval, bootstrap of 10000]
 KL, nats a token, difference by row: mean [95 % interval, bootstrap of 10000]
   uniform                 to full     +0.3852 [+0.1025, +0.6678]
   last                    to full     +0.1103 [+0.0427, +0.1778]  to uniform  -0.2749 [-0.6251, +0.0753]
+saved against full:             KV           weights + KV        decode time
+  uniform                 63.4 KiB   9.4 %  657.1 KiB    0.99 %  (time)
+  last                    63.4 KiB   9.4 %  657.1 KiB    0.99 %  (time)
 ROUGE: F of Google rouge-score, stemmer off.  KL(full || policy): mean over the full cache's reply, fed to both.
 KV MiB: as allocated, room for the reply included; kept %: of the prompt's tokens, over all layers.
+Peak memory of this process, which every policy shares for the whole cache is made first: (peak)
 10
 
 ## evaluate: what is in the file is not measured again, and a line cut short is passed over
