@@ -61,7 +61,7 @@ static enum kv_status take(const char *option, const char *value, struct lab_wor
     enum kv_status st = KV_OK;
     if (!strcmp(option, "-o")) w->out = value;
     if (!strcmp(option, "-selectors")) w->list = value;
-    if (!strcmp(option, "-choice")) w->choice = value;
+    if (!strcmp(option, "-with")) w->with = value;
     if (!strcmp(option, "-question")) w->how.question = value;
     if (!strcmp(option, "-shares")) st = numbers(option, value, false, w->share, &w->n_share, err);
     if (!strcmp(option, "-ratio")) st = numbers(option, value, true, w->ratio, &w->n_ratio, err);

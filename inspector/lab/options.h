@@ -13,7 +13,7 @@ struct lab_words {
     int n_file;
     const char *out;        /* -o */
     const char *list;       /* -selectors: names between commas */
-    const char *choice;     /* -choice */
+    const char *with;       /* -with: a selector */
     double share[LAB_LIST]; /* -shares: ascending, in (0, 1) */
     int n_share;
     int tokens;             /* -tokens; 0 = not said */

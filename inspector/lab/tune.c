@@ -15,14 +15,15 @@
 
 #define HALVINGS 7 /* of the range of totals */
 
-enum rival { TUNED, UNIFORM, SEED, RIVALS };
-static const char *const rival_name[RIVALS] = { "tuned", "uniform", "seed" };
+enum rival { TUNED, UNIFORM, INVERSE, SEED, RIVALS };
+static const char *const rival_name[RIVALS] = { "tuned", "uniform", "inverse", "seed" };
 
-/* Means over one kind's prompts. */
+/* Means over one kind's prompts, by total. */
 struct kind {
     char name[KV_PROFILE_WORD];
     int count;
-    double kl[RIVALS], top1[RIVALS];
+    double kl[LAB_LIST][RIVALS], top1[LAB_LIST][RIVALS];
+    double reference; /* KL of equal budgets */
 };
 
 struct tuning {
@@ -34,8 +35,9 @@ struct tuning {
     struct judged *judged; /* [tasks.count] */
     struct kind *kind;     /* [n_kind] of the prompts given */
     int n_kind;
-    double ratio; /* the total in hand */
-    int runs;     /* of one policy on one prompt */
+    double ratio[LAB_LIST]; /* [n_ratio] totals in hand */
+    int n_ratio;
+    bool hold; /* prompts are measured more than once: their engines stay open */
 };
 
 /* --- measuring ---------------------------------------------------------------------------------------------------- */
@@ -57,60 +59,82 @@ static enum kv_status read_prompts(struct tuning *t)
     t->kind = st ? NULL : kv_alloc(t->tasks.count + 1, sizeof *t->kind);
     if (!st && (!t->judged || !t->kind))
         st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu prompts.", t->tasks.count);
-    for (size_t i = 0; i < t->tasks.count && !st; i++) {
-        char title[96];
-        snprintf(title, sizeof title, "prompt %zu of %zu", i + 1, t->tasks.count);
-        progress_title(title, false);
-        st = judged_open(
-            s, &t->tasks.task[i], &t->w->how, t->w->tokens ? t->w->tokens : t->profile->reply, &t->judged[i]);
-        if (!st) st = judged_settings(s, t->judged[i].engine);
-        if (!st) kind_of(t, t->tasks.task[i].kind)->count++;
-    }
-    progress_title("", false);
-    progress_clear();
+    for (size_t i = 0; i < t->tasks.count && !st; i++) kind_of(t, t->tasks.task[i].kind)->count++;
     return st;
 }
 
-/* The policy of a rival at the total in hand; the settings of selection stay. */
+/* Prefill and reply of a prompt, where they are not there yet. */
+static enum kv_status open_prompt(struct tuning *t, size_t i)
+{
+    char title[96];
+    struct judged *j = &t->judged[i];
+    if (j->engine) return KV_OK;
+    snprintf(title, sizeof title, "prompt %zu of %zu", i + 1, t->tasks.count);
+    progress_title(title, false);
+    enum kv_status st =
+        judged_open(t->s, &t->tasks.task[i], &t->w->how, t->w->tokens ? t->w->tokens : t->profile->reply, j);
+    if (!st && j->n_reply < 2)
+        st = kv_fail(&t->s->err, KV_BAD_ARG, "The model's reply to %.60s has %d tokens: nothing to judge.",
+            t->tasks.task[i].id, j->n_reply);
+    return st;
+}
+
+/* The policy of a rival at a total. All select alike: by -with, else by the profile's choice (by-layer: the others by
+ * the first of its selectors). */
 static enum kv_status put_rival(
-    struct tuning *t, struct kv_engine *e, enum rival rival, struct kv_policy_copy **copy)
+    struct tuning *t, struct kv_engine *e, enum rival rival, double total, struct kv_policy_copy **copy)
 {
     struct session *s = t->s;
     char ratio[32];
-    const char *names[] = { "policy.preset", "policy.ratio", "policy.profile" },
-               *values[] = { rival_name[rival], ratio, t->path };
-    snprintf(ratio, sizeof ratio, "%.10g", t->ratio);
-    enum kv_status st = kv_set(e, names, values, rival == TUNED ? 3 : 2, &s->err);
+    const char *with =
+        t->w->with ? t->w->with : t->profile->selector[t->profile->choice > 0 ? t->profile->choice : 0];
+    const char *names[] = { "policy.preset", "policy.ratio", "policy.selector", "policy.profile" },
+               *values[] = { rival_name[rival], ratio, with, t->path };
+    snprintf(ratio, sizeof ratio, "%.10g", total);
+    if (rival == TUNED && !t->w->with) values[2] = rival_name[TUNED];
+    enum kv_status st = kv_set(e, names, values, rival == TUNED ? 4 : 3, &s->err);
     if (!st) st = judged_settings(s, e);
     *copy = st ? NULL : kv_policy_take(e);
     if (!st && !*copy) st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for a policy.");
     return st;
 }
 
-/* The first n rivals on every prompt, into the kinds. */
-static enum kv_status measure(struct tuning *t, int n)
+/* The first n rivals at all totals, in one batch. */
+static enum kv_status measure_prompt(struct tuning *t, size_t i, int n)
 {
     struct session *s = t->s;
-    enum kv_status st = KV_OK;
-    for (int k = 0; k < t->n_kind; k++)
-        for (int r = 0; r < n; r++) t->kind[k].kl[r] = t->kind[k].top1[r] = 0;
-    for (size_t i = 0; i < t->tasks.count && !st; i++) {
-        struct judged *j = &t->judged[i];
-        struct kind *kind = kind_of(t, t->tasks.task[i].kind);
-        struct kv_policy_copy *copy[RIVALS] = { NULL };
-        struct kv_verdict verdict[RIVALS];
-        for (int r = 0; r < n && !st; r++) st = put_rival(t, j->engine, (enum rival)r, &copy[r]);
-        if (!st)
-            st = kv_score_policies(j->engine, j->reply, j->n_reply, n, (const struct kv_policy_copy *const *)copy,
-                verdict, NULL, &s->err);
-        for (int r = 0; r < n; r++) {
-            if (!st) kind->kl[r] += verdict[r].kl_mean / kind->count;
-            if (!st) kind->top1[r] += verdict[r].top1 / kind->count;
-            kv_policy_free(copy[r]);
-        }
-        t->runs += n;
-        if (!st && session_interrupted()) st = kv_fail(&s->err, KV_STOPPED, "Interrupted.");
+    struct kind *kind = kind_of(t, t->tasks.task[i].kind);
+    struct kv_policy_copy *copy[LAB_LIST * RIVALS] = { NULL };
+    struct kv_verdict verdict[LAB_LIST * RIVALS];
+    int count = t->n_ratio * n;
+    enum kv_status st = open_prompt(t, i);
+    struct judged *j = &t->judged[i];
+    for (int c = 0; c < count && !st; c++)
+        st = put_rival(t, j->engine, (enum rival)(c % n), t->ratio[c / n], &copy[c]);
+    if (!st)
+        st = kv_score_policies(j->engine, j->reply, j->n_reply, count, (const struct kv_policy_copy *const *)copy,
+            verdict, NULL, &s->err);
+    for (int c = 0; c < count; c++) {
+        if (!st) kind->kl[c / n][c % n] += verdict[c].kl_mean / kind->count;
+        if (!st) kind->top1[c / n][c % n] += verdict[c].top1 / kind->count;
+        kv_policy_free(copy[c]);
     }
+    if (!t->hold) judged_close(j);
+    if (!st && session_interrupted()) st = kv_fail(&s->err, KV_STOPPED, "Interrupted.");
+    return st;
+}
+
+/* Every prompt, into the kinds. */
+static enum kv_status measure(struct tuning *t, int n)
+{
+    enum kv_status st = KV_OK;
+    for (int k = 0; k < t->n_kind; k++) {
+        memset(t->kind[k].kl, 0, sizeof t->kind[k].kl);
+        memset(t->kind[k].top1, 0, sizeof t->kind[k].top1);
+    }
+    for (size_t i = 0; i < t->tasks.count && !st; i++) st = measure_prompt(t, i, n);
+    progress_title("", false);
+    progress_clear();
     return st;
 }
 
@@ -119,8 +143,8 @@ static enum kv_status measure(struct tuning *t, int n)
 static bool meets(const struct tuning *t)
 {
     for (int k = 0; k < t->n_kind; k++) {
-        if (!isnan(t->w->kl) && !(t->kind[k].kl[TUNED] <= t->w->kl)) return false;
-        if (!isnan(t->w->top1) && !(t->kind[k].top1[TUNED] >= t->w->top1)) return false;
+        if (!isnan(t->w->kl) && !(t->kind[k].kl[0][TUNED] <= t->w->kl)) return false;
+        if (!isnan(t->w->top1) && !(t->kind[k].top1[0][TUNED] >= t->w->top1)) return false;
     }
     return true;
 }
@@ -130,20 +154,15 @@ static enum kv_status bisect(struct tuning *t)
 {
     double low = 0, high = 1;
     for (int i = 0; i < HALVINGS; i++) {
-        char title[64];
-        t->ratio = (low + high) / 2;
-        snprintf(title, sizeof title, "total %.3g %%", 100 * t->ratio);
-        progress_title(title, false);
+        t->ratio[0] = (low + high) / 2;
         enum kv_status st = measure(t, 1);
         if (st) return st;
         if (meets(t))
-            high = t->ratio;
+            high = t->ratio[0];
         else
-            low = t->ratio;
+            low = t->ratio[0];
     }
-    progress_title("", false);
-    progress_clear();
-    t->ratio = high;
+    t->ratio[0] = high;
     return KV_OK;
 }
 
@@ -158,12 +177,15 @@ static enum kv_status find_choice(struct tuning *t, const char *name, int *choic
     return kv_fail(&t->s->err, KV_BAD_ARG, "The profile has no curves of the selector \"%.40s\".", name);
 }
 
-/* The worst kind's KL as a share of what equal budgets do to it. */
-static double worst(const struct tuning *t)
+/* The worst kind's KL as a share of what equal budgets do to it, with the first selector of the list. */
+static double worst(struct tuning *t, bool first)
 {
     double most = 0;
-    for (int k = 0; k < t->n_kind; k++)
-        most = fmax(most, t->kind[k].kl[TUNED] / fmax(t->kind[k].kl[UNIFORM], 1e-12));
+    for (int k = 0; k < t->n_kind; k++) {
+        struct kind *kind = &t->kind[k];
+        if (first) kind->reference = fmax(kind->kl[0][UNIFORM], 1e-12);
+        most = fmax(most, kind->kl[0][TUNED] / kind->reference);
+    }
     return most;
 }
 
@@ -172,7 +194,7 @@ static void tell_kinds(const struct tuning *t, const char *label)
     struct session *s = t->s;
     for (int k = 0; k < t->n_kind; k++)
         fprintf(s->out, "%-10s %-14s KL %.4g, top-1 %.1f %%\n", k ? "" : label, t->kind[k].name,
-            t->kind[k].kl[TUNED], 100 * t->kind[k].top1[TUNED]);
+            t->kind[k].kl[0][TUNED], 100 * t->kind[k].top1[0][TUNED]);
 }
 
 /* Writes the profile with each choice of the list in turn, measures it, and keeps the best. */
@@ -189,7 +211,8 @@ static enum kv_status choose(struct tuning *t)
         if (!st) st = measure(t, 2);
         if (st) break;
         tell_kinds(t, name);
-        if (worst(t) < least) least = worst(t), best = choice;
+        double ratio = worst(t, !i);
+        if (ratio < least) least = ratio, best = choice;
     }
     t->profile->choice = best;
     return st ? st : kv_profile_write(t->profile, t->path, &t->s->err);
@@ -197,18 +220,18 @@ static enum kv_status choose(struct tuning *t)
 
 /* --- telling ------------------------------------------------------------------------------------------------------ */
 
-static enum kv_status tell_budgets(struct tuning *t)
+static enum kv_status tell_budgets(struct tuning *t, double ratio)
 {
     struct session *s = t->s;
     const struct kv_profile *p = t->profile;
     size_t n = (size_t)p->n_layer, kinds = (size_t)kv_profile_kind(p, NULL);
     double *share = kv_alloc(n + 2 * kinds + 1, sizeof *share);
     int *selector = kv_alloc(n, sizeof *selector);
-    struct kv_profile_plan plan = { .total = t->ratio, .share = share, .selector = selector };
+    struct kv_profile_plan plan = { .total = ratio, .with = t->w->with, .share = share, .selector = selector };
     if (share) plan.damage = share + n, plan.uniform = share + n + kinds;
     enum kv_status st = share && selector ? kv_profile_spend(p, &plan, &s->err)
                                           : kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu layers.", n);
-    if (!st) fprintf(s->out, "%.4g %% of all tokens:", 100 * t->ratio);
+    if (!st) fprintf(s->out, "%.4g %% of all tokens:", 100 * ratio);
     for (size_t l = 0; l < n && !st; l++) {
         rows_new(s);
         rows_number(s, "layer", (double)l);
@@ -226,25 +249,27 @@ static enum kv_status tell_budgets(struct tuning *t)
     return st;
 }
 
-static void tell_run(struct tuning *t)
+static void tell_run(struct tuning *t, int at)
 {
     struct session *s = t->s;
-    fprintf(s->out, "Measured over %zu prompt%s (%s)\n%-14s %7s", t->tasks.count, t->tasks.count == 1 ? "" : "s",
-        session_mode(s), "kind", "prompts");
-    for (int r = RIVALS - 1; r >= 0; r--) fprintf(s->out, " %10s KL %6s", rival_name[r], "top-1");
+    fprintf(s->out, "%.4g %%, measured over %zu prompt%s (%s)\n%-14s %7s", 100 * t->ratio[at], t->tasks.count,
+        t->tasks.count == 1 ? "" : "s", session_mode(s), "kind", "prompts");
+    for (int r = RIVALS - 1; r >= 0; r--) fprintf(s->out, " %8s KL %6s", rival_name[r], "top-1");
     fputc('\n', s->out);
     for (int k = 0; k < t->n_kind; k++) {
         const struct kind *kind = &t->kind[k];
         fprintf(s->out, "%-14s %7d", kind->name, kind->count);
         for (int r = RIVALS - 1; r >= 0; r--) {
-            char name[32];
-            fprintf(s->out, " %13.4g %5.1f%%", kind->kl[r], 100 * kind->top1[r]);
-            snprintf(name, sizeof name, "kl_%s_%.12s", rival_name[r], kind->name);
-            rows_fact(s, name, kind->kl[r]);
+            fprintf(s->out, " %11.4g %5.1f%%", kind->kl[at][r], 100 * kind->top1[at][r]);
+            rows_new(s);
+            rows_number(s, "ratio", t->ratio[at]);
+            rows_text(s, "kind", kind->name);
+            rows_text(s, "policy", rival_name[r]);
+            rows_number(s, "KL", kind->kl[at][r]);
+            rows_number(s, "top1", kind->top1[at][r]);
         }
         fputc('\n', s->out);
     }
-    rows_fact(s, "ratio", t->ratio);
 }
 
 /* --- the command -------------------------------------------------------------------------------------------------- */
@@ -254,9 +279,12 @@ static enum kv_status check(struct tuning *t)
     struct session *s = t->s;
     struct lab_words *w = t->w;
     bool bound = !isnan(w->kl) || !isnan(w->top1);
-    if (w->n_ratio > 1 || (w->n_ratio && bound))
+    if (w->n_ratio && bound)
         return kv_fail(
-            &s->err, KV_BAD_ARG, "tune takes one -ratio, or bounds -kl and -top1 for which it finds one.");
+            &s->err, KV_BAD_ARG, "tune takes totals by -ratio, or bounds -kl and -top1 for which it finds one.");
+    if (w->with && w->list)
+        return kv_fail(&s->err, KV_BAD_ARG, "-selectors chooses, so there is no -with beside it.");
+    if (w->n_ratio > 1 && w->list) return kv_fail(&s->err, KV_BAD_ARG, "Selectors are chosen for one -ratio.");
     if ((bound || w->list) && w->n_file < 2)
         return kv_fail(&s->err, KV_BAD_ARG, "Bounds and selectors are measured: name prompts behind the profile.");
     if (w->list && !w->out)
@@ -283,8 +311,10 @@ static enum kv_status tune(struct tuning *t, struct target *out)
     t->path = w->file[0];
     if (!st) st = profile_admit(s, t->path);
     if (!st) st = kv_profile_read(t->path, &t->profile, &s->err);
-    if (!st && w->n_ratio) t->ratio = w->ratio[0];
-    if (!st && !w->n_ratio) st = session_ratio(s, &t->ratio);
+    t->hold = bound || w->list;
+    t->n_ratio = w->n_ratio ? w->n_ratio : 1;
+    memcpy(t->ratio, w->ratio, sizeof t->ratio);
+    if (!st && !w->n_ratio) st = session_ratio(s, &t->ratio[0]);
     if (!st && w->out && !(st = target_open(s, w->out, w->force, out))) t->path = out->fresh;
     if (!st && w->out) st = kv_profile_write(t->profile, t->path, &s->err);
     w->n_file--;
@@ -292,9 +322,11 @@ static enum kv_status tune(struct tuning *t, struct target *out)
     if (!st && w->n_file) st = read_prompts(t);
     if (!st && w->list) st = choose(t);
     if (!st && bound) st = bisect(t);
-    if (!st) st = tell_budgets(t);
     if (!st && w->n_file) st = measure(t, RIVALS);
-    if (!st && w->n_file) tell_run(t);
+    for (int i = 0; i < t->n_ratio && !st; i++) {
+        st = tell_budgets(t, t->ratio[i]);
+        if (!st && w->n_file) tell_run(t, i);
+    }
     if (!st && w->out) st = target_close(s, out);
     return st;
 }
@@ -303,7 +335,7 @@ struct reaction cmd_tune(struct session *s, const char *args)
 {
     struct lab_words w;
     struct target out;
-    if (lab_words(args, "-ratio -kl -top1 -selectors -tokens -rows -question -apart -o -f", &w, &s->err))
+    if (lab_words(args, "-ratio -kl -top1 -with -selectors -tokens -rows -question -apart -o -f", &w, &s->err))
         return failed(s);
     if (!w.n_file) return refuse(s, KV_BAD_ARG, "Argument required (a profile, which \"sensitivity\" makes).");
     struct tuning t = { .s = s, .w = &w };
