@@ -283,7 +283,7 @@ const struct command command_table[] = {
         "with the\n"
         "one that serves the worst kind best; \"set policy tuned PROFILE\" goes by it.",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_tune, NULL },
-    { "profile", NULL, GROUP_LOOKING, "FILE | diff A B [-ratio LIST] | average [-f] A B... -o FILE",
+    { "profile", NULL, GROUP_LOOKING, "FILE [-f] [-png FILE] | diff A B [-ratio LIST] | average [-f] A B... -o FILE",
         "Print a profile's curves; compare profiles, or put them together", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_FILE, cmd_profile, profile_table },
     { "export", NULL, GROUP_LOOKING, "png|npy|csv", "Write a picture, an array or a table", NULL, REPEAT_NEVER,

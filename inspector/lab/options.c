@@ -62,6 +62,7 @@ static enum kv_status take(const char *option, const char *value, struct lab_wor
     if (!strcmp(option, "-o")) w->out = value;
     if (!strcmp(option, "-selectors")) w->list = value;
     if (!strcmp(option, "-with")) w->with = value;
+    if (!strcmp(option, "-png")) w->png = value;
     if (!strcmp(option, "-question")) w->how.question = value;
     if (!strcmp(option, "-shares")) st = numbers(option, value, false, w->share, &w->n_share, err);
     if (!strcmp(option, "-ratio")) st = numbers(option, value, true, w->ratio, &w->n_ratio, err);

@@ -47,12 +47,17 @@ struct reaction cmd_profile(struct session *s, const char *args)
 {
     struct lab_words w;
     struct kv_profile *p = NULL;
-    if (lab_words(args, "", &w, &s->err)) return failed(s);
+    struct target t;
+    if (lab_words(args, "-png -f", &w, &s->err)) return failed(s);
     if (w.n_file != 1) return refuse(s, KV_BAD_ARG, "Argument required (FILE of a profile, diff or average).");
     enum kv_status st = kv_profile_read(w.file[0], &p, &s->err);
     if (!st) tell_origin(s, w.file[0], p);
     for (int k = 0; !st && k < kv_profile_kind(p, NULL); k++)
         for (int c = 0; c < p->n_selector && !st; c++) st = sensitivity_table(s, p, k, c);
+    if (!st && w.png) st = target_open(s, w.png, w.force, &t);
+    if (!st && w.png) st = profile_map(s, p, w.file[0], t.fresh);
+    if (!st && w.png) st = target_close(s, &t);
+    if (!st && w.png) fprintf(s->out, "%s: PNG of the curves%s\n", t.path, session_mark(s));
     kv_profile_free(p);
     return st ? failed(s) : DONE;
 }

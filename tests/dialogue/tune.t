@@ -2,7 +2,7 @@ Budgets from curves: for a total or a bound, measured, compared, put together.
 
 ## budgets for a total, measured beside the seed's and equal ones
 $ p="set policy.sinks 2 policy.recent 4"; k() { kvdbg -q -nx -batch --precision f32 --threads 1 synthetic:tiny -ex "$p" "$@"; }
-> k -ex "sensitivity tests/dialogue/fox.jsonl -o $T/p.json -shares 0.1,0.3,0.6 -selectors sum,window -tokens 8" >"$T/out"; k -ex "tune $T/p.json -ratio 0.4" -ex "tune $T/p.json tests/dialogue/fox.jsonl -ratio 0.4" -ex "profile $T/p.json" | sed 's/^window.*//'
+> k -ex "sensitivity tests/dialogue/fox.jsonl -o $T/p.json -shares 0.1,0.3,0.6 -selectors sum,window -tokens 8" >"$T/out"; k -ex "tune $T/p.json -ratio 0.4" -ex "tune $T/p.json tests/dialogue/fox.jsonl -ratio 0.4" -ex "profile $T/p.json -png $T/p.png" | sed 's/^window.*//'
 40 % of all tokens: L0 100.0% L1 10.0% L2 10.0%
 x: the curves add up to 0.8589 nats a token, with equal budgets to 1.767
 y: the curves add up to 0.4854 nats a token, with equal budgets to 1.423
@@ -40,6 +40,7 @@ y, selector window: KL(full || one layer compressed), nats a token, by kept shar
      1     0.35     0.12    0.053
      2     0.19    0.081    0.039
 One layer alone at 30 %: L0 1.06, L1 0.122, L2 0.0806 nats a token.
+$T/p.png: PNG of the curves  (synthetic weights)
 
 ## the smallest total that meets a bound
 $ p="set policy.sinks 2 policy.recent 4"; k() { kvdbg -q -nx -batch --precision f32 --threads 1 synthetic:tiny -ex "$p" "$@"; }
