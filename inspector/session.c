@@ -5,6 +5,7 @@
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -53,14 +54,15 @@ struct reaction refuse(struct session *s, enum kv_status code, const char *fmt, 
 
 /* --- signals ------------------------------------------------------------------------------------------------------ */
 
-static volatile sig_atomic_t interrupted;
-static struct kv_engine *volatile interruptible;
-static volatile sig_atomic_t busy; /* a command runs: at the prompt there is nothing to stop */
+/* Atomic, for the screen's thread says it too. */
+static atomic_bool interrupted;
+static struct kv_engine *_Atomic interruptible;
+static atomic_bool busy; /* a command runs: at the prompt there is nothing to stop */
 
 static void on_interrupt(int signal_number)
 {
     (void)signal_number;
-    interrupted = 1;
+    interrupted = true;
     if (busy && interruptible) kv_stop(interruptible);
 }
 
@@ -68,9 +70,7 @@ void session_interrupt(void) { on_interrupt(SIGINT); }
 
 bool session_interrupted(void)
 {
-    bool was = interrupted;
-    interrupted = 0;
-    return was;
+    return atomic_exchange(&interrupted, false);
 }
 
 struct kv_engine *session_interrupts(struct kv_engine *engine)
@@ -461,10 +461,10 @@ static struct reaction run_line(struct session *s, const char *text)
     }
     if (row->repeat == REPEAT_SAME) snprintf(repeat, sizeof repeat, "%s", text);
     if (row->repeat == REPEAT_BARE) snprintf(repeat, sizeof repeat, "%s", s->path);
-    int outer = busy;
+    bool outer = busy;
     if (!outer) session_interrupted();
     if (!outer) s->dont_repeat = false;
-    busy = 1;
+    busy = true;
     struct reaction r = run_row(s, row, args);
     busy = outer;
     if (outer) r.flags &= ~(unsigned)REACT_STEPPED; /* the line within has done what a stop asks for */

@@ -7,6 +7,7 @@
 #include <langinfo.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -36,12 +37,20 @@ static struct terminal term;
 
 /* --- restoring, whatever happens ---------------------------------------------------------------------------------- */
 
-static volatile sig_atomic_t resized;
+static atomic_bool resized; /* atomic, for any thread may get the signal */
+
+static atomic_bool suspended; /* SIGTSTP: ncurses's own handler would redraw in the middle of whatever goes on */
 
 static void on_resize(int n)
 {
     (void)n;
-    resized = 1;
+    resized = true;
+}
+
+static void on_suspend(int n)
+{
+    (void)n;
+    suspended = true;
 }
 
 /* What brings the terminal back without ncurses, for nothing but write and tcsetattr is safe in a signal handler. */
@@ -94,13 +103,16 @@ static void catch_signals(void)
     struct sigaction crash = { .sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_NODEFER };
     const stack_t stack = { .ss_sp = crash_stack, .ss_size = sizeof crash_stack };
     sigaltstack(&stack, NULL);
+    struct sigaction suspend = { .sa_handler = on_suspend };
     sigaction(SIGWINCH, &action, NULL);
+    sigaction(SIGTSTP, &suspend, NULL);
     for (size_t i = 0; i < KV_COUNT(crashes); i++) sigaction(crashes[i], &crash, NULL);
 }
 
 static void release_signals(void)
 {
-    static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH };
+    static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH,
+        SIGTSTP };
     for (size_t i = 0; i < KV_COUNT(crashes); i++) signal(crashes[i], SIG_DFL);
 }
 
@@ -224,8 +236,8 @@ static void read_keys(struct tui *t)
             if (event.bstate & BUTTON5_PRESSED) key = TUI_WHEEL_DOWN;
         }
         if (key == KEY_CTRL('z')) {
-            raise(SIGTSTP); /* ncurses gives the terminal back and takes it again */
-            key = KEY_CTRL('l');
+            suspended = true;
+            continue;
         }
         if (key >= 0) tui_key_press(t, key);
     }
@@ -356,9 +368,23 @@ static void drain(int fd)
     while (read(fd, bytes, sizeof bytes) > 0) continue;
 }
 
+/* Gives the terminal back, stops, and takes it again when told to go on. */
+static void suspend(struct tui *t)
+{
+    suspended = false;
+    endwin();
+    signal(SIGTSTP, SIG_DFL);
+    raise(SIGTSTP);
+    signal(SIGTSTP, on_suspend);
+    refresh();
+    resized = true; /* the window may have changed meanwhile */
+    t->redraw = t->dirty = true;
+}
+
 static void loop(struct tui *t)
 {
     while (!t->leaving) {
+        if (suspended) suspend(t);
         struct pollfd fds[] = { { fileno(term.in), POLLIN, 0 }, { t->worker.wake[0], POLLIN, 0 },
             { t->worker.errors[0], POLLIN, 0 } };
         if (t->recolor) recolor(t);
@@ -372,9 +398,8 @@ static void loop(struct tui *t)
         if (fds[0].revents & (POLLHUP | POLLERR)) break;
         drain(t->worker.wake[0]);
         worker_take_errors(&t->worker);
-        if (resized) {
+        if (atomic_exchange(&resized, false)) {
             struct winsize size;
-            resized = 0;
             if (!ioctl(fileno(term.out), TIOCGWINSZ, &size) && size.ws_row && size.ws_col) {
                 resizeterm(size.ws_row, size.ws_col);
                 t->redraw = true;

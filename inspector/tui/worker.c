@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -269,6 +270,19 @@ static void take_files(struct worker *w)
     if (w->threaded) fcntl(w->errors[1], F_SETFL, fcntl(w->errors[1], F_GETFL) & ~O_NONBLOCK);
 }
 
+/* Signals are for the thread that has the terminal, but for a crash, which comes where it happens. */
+static bool start_thread(struct worker *w)
+{
+    static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < KV_COUNT(crashes); i++) sigdelset(&blocked, crashes[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    bool started = !pthread_create(&w->thread, NULL, thread_main, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
 enum kv_status worker_open(struct worker *w, struct session *s, bool threaded, struct kv_error *err)
 {
     *w = (struct worker){ .s = s, .threaded = threaded, .answer = -1, .saved = { -1, -1, -1 } };
@@ -285,9 +299,8 @@ enum kv_status worker_open(struct worker *w, struct session *s, bool threaded, s
     s->ask = ask;
     s->ask_ctx = w;
     s->progress = on_progress;
-    if (threaded && pthread_create(&w->thread, NULL, thread_main, w)) {
-        w->threaded = false; /* commands then run in between; nothing is lost but smoothness */
-    }
+    if (threaded && !start_thread(w))
+        w->threaded = false; /* commands run in between; nothing is lost but smoothness */
     return KV_OK;
 }
 
