@@ -44,6 +44,7 @@ enum kv_status kv_engine_open(const struct kv_model *model, struct kv_engine **o
     e->past.limit = (size_t)256 << 20;
     /* Without a tokenizer, prompts can still be given as ids. */
     if (tok_open(&model->vocabulary, &e->tok, &e->tok_error)) e->tok = NULL;
+    if (!e->tok && model->no_text.code) e->tok_error = model->no_text;
     *out = e;
     return KV_OK;
 }

@@ -54,3 +54,20 @@ enum kv_status hash_file(const char *path, char out[65], struct kv_error *err)
     EVP_MD_CTX_free(ctx);
     return st;
 }
+
+enum kv_status hash_files(const char *const *path, int n, char out[65], struct kv_error *err)
+{
+    char *lines = NULL;
+    size_t size = 0;
+    FILE *to = open_memstream(&lines, &size);
+    enum kv_status st = to ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for the hashes of %d files.", n);
+    for (int i = 0; i < n && !st; i++) {
+        const char *slash = strrchr(path[i], '/');
+        st = hash_file(path[i], out, err);
+        if (!st) fprintf(to, "%s  %s\n", out, slash ? slash + 1 : path[i]);
+    }
+    if (to && fclose(to) && !st) st = kv_fail(err, KV_NO_MEMORY, "No memory for the hashes of %d files.", n);
+    if (!st) st = hash_bytes(lines, size, out, err);
+    free(lines);
+    return st;
+}

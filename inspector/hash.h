@@ -8,4 +8,8 @@ enum kv_status hash_bytes(const void *data, size_t n, char out[65], struct kv_er
 /* Of a whole file. KV_IO. */
 enum kv_status hash_file(const char *path, char out[65], struct kv_error *err);
 
+/* Of several files as one: of the lines that `sha256sum` prints for them, each under its name without folder. The same as
+ * `sha256sum NAME... | sha256sum` in their folder. KV_IO. */
+enum kv_status hash_files(const char *const *path, int n, char out[65], struct kv_error *err);
+
 #endif

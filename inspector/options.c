@@ -192,9 +192,10 @@ void options_free(struct options *o) { free(o->action); }
 
 void options_print_help(void)
 {
-    printf("kvdbg: GDB for the KV cache.\n\nUsage: kvdbg [options] [MODEL]\n\n"
-           "MODEL is a GGUF file or synthetic:NAME (random weights, timing only); without it,\n"
-           "models/smollm2-135m-instruct-q4_1.gguf, which `make model' fetches.\n\nOptions:\n");
+    printf(
+        "kvdbg: GDB for the KV cache.\n\nUsage: kvdbg [options] [MODEL]\n\n"
+        "MODEL is a GGUF file, a Hugging Face folder or synthetic:NAME (random weights, timing only); without it,\n"
+        "models/smollm2-135m-instruct-q4_1.gguf, which `make model' fetches.\n\nOptions:\n");
     for (const struct option_row *row = option_rows; row->spelling; row++)
         printf("  %-27s %s\n", row->spelling, row->help);
     printf(

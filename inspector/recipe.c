@@ -102,6 +102,15 @@ void recipe_note_policy(struct session *s)
     snprintf(s->policy_title, sizeof s->policy_title, "policy %.50s, ratio %.30s", title, ratio);
 }
 
+/* One file is known by its own hash, more by that of their names and hashes. */
+static enum kv_status hash_model(struct session *s)
+{
+    const char *path[1024];
+    int n = 0;
+    while (n < (int)KV_COUNT(path) && (path[n] = kv_model_file(s->model, n))) n++;
+    return n == 1 ? hash_file(path[0], s->model_sha, &s->err) : hash_files(path, n, s->model_sha, &s->err);
+}
+
 enum kv_status recipe_model_hash(struct session *s)
 {
     if (s->model_sha[0]) return KV_OK;
@@ -110,7 +119,8 @@ enum kv_status recipe_model_hash(struct session *s)
         return KV_OK;
     }
     progress_show(s, "sha256 of the model", 0, 1);
-    enum kv_status st = hash_file(s->facts.path, s->model_sha, &s->err);
+    enum kv_status st = hash_model(s);
+    if (st) s->model_sha[0] = '\0';
     progress_clear();
     return st;
 }

@@ -283,7 +283,9 @@ struct reaction cmd_file(struct session *s, const char *args)
     struct line_words words;
     struct reaction r = CHANGED;
     if (line_split(args, &words, &s->err)) return failed(s);
-    if (words.count != 1) return refuse(s, KV_BAD_ARG, "Argument required (model: a GGUF file or synthetic:NAME).");
+    if (words.count != 1)
+        return refuse(
+            s, KV_BAD_ARG, "Argument required (model: a GGUF file, a Hugging Face folder or synthetic:NAME).");
     r.status = session_model(s, words.word[0]);
     if (r.status) {
         r.exit = r.status == KV_NO_MEMORY ? 5 : 4;

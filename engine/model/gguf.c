@@ -1,5 +1,5 @@
 /* The GGUF reader: one forward pass over hostile bytes, then lookups in sorted tables. */
-#include "engine/model/gguf.h"
+#include "engine/model/gguf_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,22 +19,6 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF files are read i
 enum {
     MIN_PAIR_BYTES = 8 + 1 + 4 + 1,          /* key length, key, value type, value */
     MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8 /* name length, name, dims, one dim, type, offset */
-};
-
-struct pair {
-    struct kv_string key;
-    uint32_t type;
-    const uint8_t *value; /* behind the type; checked to its end */
-};
-
-struct gguf {
-    const uint8_t *data;
-    size_t size;
-    bool mapped;
-    struct pair *pair; /* [n_pair] by key */
-    size_t n_pair;
-    struct gguf_tensor *tensor; /* [n_tensor] by name */
-    size_t n_tensor;
 };
 
 struct cursor {
@@ -211,8 +195,8 @@ static const char *foreign_type(uint32_t type)
 {
     enum { FIRST = 9 };
     static const char *const name[] = { "Q8_1", NULL, NULL, NULL, NULL, NULL, "Q8_K", "IQ2_XXS", "IQ2_XS",
-        "IQ3_XXS", "IQ1_S", NULL, "IQ3_S", "IQ2_S", NULL, "I8", "I16", "I32", "I64", "F64", "IQ1_M", NULL,
-        NULL, NULL, NULL, "TQ1_0", "TQ2_0", NULL, NULL, NULL, "MXFP4" };
+        "IQ3_XXS", "IQ1_S", NULL, "IQ3_S", "IQ2_S", NULL, "I8", "I16", "I32", "I64", "F64", "IQ1_M", NULL, NULL,
+        NULL, NULL, "TQ1_0", "TQ2_0", NULL, NULL, NULL, "MXFP4" };
     size_t i = (size_t)type - FIRST;
     return i < KV_COUNT(name) && name[i] ? name[i] : "an unknown type";
 }
@@ -266,7 +250,7 @@ static enum kv_status read_tensor(
     return size_tensor(t, type, err);
 }
 
-static int by_name(const void *a, const void *b)
+int gguf_by_name(const void *a, const void *b)
 {
     return compare(((const struct gguf_tensor *)a)->name, ((const struct gguf_tensor *)b)->name);
 }
@@ -332,7 +316,7 @@ static enum kv_status read_tensors(struct gguf *file, struct cursor *c, uint64_t
         if (status) goto out;
     }
     if ((status = place_tensors(file, c, offset, alignment, err))) goto out;
-    qsort(file->tensor, file->n_tensor, sizeof *file->tensor, by_name);
+    qsort(file->tensor, file->n_tensor, sizeof *file->tensor, gguf_by_name);
     for (size_t i = 1; i < file->n_tensor; i++)
         if (!compare(file->tensor[i - 1].name, file->tensor[i].name)) {
             status = kv_fail(err, KV_BAD_FILE, "Tensor %s stands in the GGUF file twice.",
@@ -438,6 +422,11 @@ out:
 void gguf_close(struct gguf *file)
 {
     if (!file) return;
+    for (int i = 0; i < file->n_part; i++) {
+        gguf_close(file->part[i].file);
+        free(file->part[i].path);
+    }
+    free(file->part);
     if (file->mapped) munmap((void *)file->data, file->size);
     free(file->pair);
     free(file->tensor);
@@ -452,7 +441,7 @@ const struct gguf_tensor *gguf_tensor_at(const struct gguf *file, size_t index) 
 const struct gguf_tensor *gguf_tensor(const struct gguf *file, const char *name)
 {
     struct gguf_tensor wanted = { .name = view(name) };
-    return bsearch(&wanted, file->tensor, file->n_tensor, sizeof wanted, by_name);
+    return bsearch(&wanted, file->tensor, file->n_tensor, sizeof wanted, gguf_by_name);
 }
 
 static const struct pair *find(const struct gguf *file, const char *key)
@@ -507,10 +496,7 @@ enum kv_status gguf_f32(const struct gguf *file, const char *key, float *out, st
     const struct pair *p = find(file, key);
     double wide;
     if (!p) return absent(key, err);
-    if (p->type == GGUF_F32) {
-        memcpy(out, p->value, sizeof *out);
-        return KV_OK;
-    }
+    if (p->type == GGUF_F32) return memcpy(out, p->value, sizeof *out), KV_OK;
     if (p->type != GGUF_F64) return mistyped(p, "F32", err);
     memcpy(&wide, p->value, sizeof wide);
     *out = wide > FLT_MAX ? INFINITY : wide < -FLT_MAX ? -INFINITY : (float)wide;

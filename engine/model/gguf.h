@@ -50,7 +50,15 @@ struct gguf;
 /* Maps and checks a file. On failure *out is NULL. */
 enum kv_status gguf_open(const char *path, struct gguf **out, struct kv_error *err);
 
-/* The same for bytes in memory, borrowed until gguf_close and aligned to at least 8. */
+/* Opens a file and, where it says that it is one of several parts (keys split.no, split.count, split.tensors.count), the
+ * others beside it, NAME-00001-of-00003.gguf and so on; path may be any of them. Keys are those of the first part,
+ * tensors those of all. */
+enum kv_status gguf_open_parts(const char *path, struct gguf **out, struct kv_error *err);
+
+/* Paths of the parts, NULL behind the last; a file of one part, and bytes in memory, have none. */
+const char *gguf_part(const struct gguf *file, int index);
+
+/* The same as gguf_open for bytes in memory, borrowed until gguf_close and aligned to at least 8. */
 enum kv_status gguf_open_memory(const void *data, size_t size, struct gguf **out, struct kv_error *err);
 
 void gguf_close(struct gguf *file); /* NULL is fine */

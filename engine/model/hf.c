@@ -132,6 +132,8 @@ static enum kv_status fill(struct folder *f, struct kv_model *model, struct kv_e
     if (!status) status = list_files(f, model, err);
     struct kv_vocabulary *v = &model->vocabulary;
     v->bos = v->eos = v->unknown = -1;
+    kv_fail(
+        &model->no_text, KV_UNSUPPORTED, "The folder's tokenizer is not read, so prompts can only be token ids.");
     if (!status)
         status = hf_config_ends(&f->config, &f->generation, model->shape.n_vocab, &model->end, &model->n_end, err);
     return status;

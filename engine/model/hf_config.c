@@ -44,13 +44,13 @@ static enum kv_status read_arch(const struct hf_json *j, const struct arch **arc
 static enum kv_status refuse_parts(const struct hf_json *j, struct kv_error *err)
 {
     const char *act = "silu", *method = "an unnamed method";
-    const cJSON *quantised = NULL;
+    const cJSON *quantized = NULL;
     float rotary = 1;
-    enum kv_status status = settle(hf_json_object(j, j->root, "quantization_config", &quantised, err), false, err);
-    if (!status && quantised) status = settle(hf_json_text(j, quantised, "quant_method", &method, err), false, err);
-    if (!status && quantised)
+    enum kv_status status = settle(hf_json_object(j, j->root, "quantization_config", &quantized, err), false, err);
+    if (!status && quantized) status = settle(hf_json_text(j, quantized, "quant_method", &method, err), false, err);
+    if (!status && quantized)
         return kv_fail(err, KV_UNSUPPORTED,
-            "The folder's weights are quantised by %s; kvdbg reads folders of F32, F16 and BF16, and quantised "
+            "The folder's weights are quantized by %s; kvdbg reads folders of F32, F16 and BF16, and quantized "
             "models as "
             "GGUF files.",
             gguf_quote(view(method)).text);

@@ -276,15 +276,15 @@ static enum kv_status check_tensor(const struct arch_tensor *what, const struct 
     size_t n = 0;
     for (int d = 0; d < t->n_dim && n < sizeof shape; d++)
         n += (size_t)snprintf(shape + n, sizeof shape - n, "%s%llu", d ? " x " : "", (unsigned long long)t->dim[d]);
+    if (type_of(t) == KV_TYPE_NONE)
+        return kv_fail(err, KV_UNSUPPORTED, "Tensor '%s' is %s; kvdbg reads F32, F16 and BF16 in folders.",
+            what->hf, st_type_name[t->type]);
     if (vector && (t->n_dim != 1 || t->dim[0] != (uint64_t)what->cols))
         return kv_fail(err, KV_BAD_FILE, "Tensor '%s' has the shape [%s]; config.json asks for [%d].", what->hf,
             shape, what->cols);
     if (!vector && (t->n_dim != 2 || t->dim[0] != (uint64_t)what->rows || t->dim[1] != (uint64_t)what->cols))
         return kv_fail(err, KV_BAD_FILE, "Tensor '%s' has the shape [%s]; config.json asks for [%d x %d].",
             what->hf, shape, what->rows, what->cols);
-    if (type_of(t) == KV_TYPE_NONE)
-        return kv_fail(err, KV_UNSUPPORTED, "Tensor '%s' is %s; kvdbg reads F32, F16 and BF16 in folders.",
-            what->hf, st_type_name[t->type]);
     return KV_OK;
 }
 

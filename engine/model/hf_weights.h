@@ -10,7 +10,7 @@
 
 /* Index and header sizes that are read at most, bytes. */
 #define HF_INDEX_LIMIT ((size_t)16 << 20)
-#define HF_FILES_LIMIT 1000
+#define HF_FILES_LIMIT 1000 /* far more than any model has, and than may be open at once */
 
 struct hf_weights;
 

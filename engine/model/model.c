@@ -227,9 +227,13 @@ enum kv_status kv_model_open(const char *path, struct kv_model **out, struct kv_
     *out = NULL;
     if (synthetic_is(path)) return synthetic_open(path, out, err);
     if (hf_is_folder(path)) return hf_open(path, out, err);
-    enum kv_status status = gguf_open(path, &file, err);
+    enum kv_status status = gguf_open_parts(path, &file, err);
     if (!status) status = model_take_gguf(file, path, out, err);
-    if (!status && (status = model_add_file(*out, NULL, path, err))) {
+    if (status) return status;
+    const char *part;
+    for (int i = 0; !status && (part = gguf_part(file, i)); i++) status = model_add_file(*out, NULL, part, err);
+    if (!status && !gguf_part(file, 0)) status = model_add_file(*out, NULL, path, err);
+    if (status) {
         kv_model_close(*out);
         *out = NULL;
     }

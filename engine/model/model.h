@@ -1,7 +1,7 @@
 /* A model as the engine sees it: shape, weights still in their file's blocks, and the raw vocabulary.
  *
  * A model is immutable once open and may be shared by engines. Weights are borrowed from a read-only map of the
- * file (or from an arena of made-up numbers for "synthetic:" models): nothing is copied or dequantised here. */
+ * file (or from an arena of made-up numbers for "synthetic:" models): nothing is copied or dequantized here. */
 #ifndef KV_MODEL_H
 #define KV_MODEL_H
 
@@ -102,7 +102,8 @@ struct kv_model {
     struct kv_layer_weights *layer;                   /* [n_layer] */
     struct kv_tensor token_embd, output_norm, output; /* output = token_embd when tied */
     struct kv_vocabulary vocabulary;
-    int32_t *end; /* [n_end] tokens that end a reply beside those of the vocabulary */
+    struct kv_error no_text; /* why there is no vocabulary, where the files say more than that there is none */
+    int32_t *end;            /* [n_end] tokens that end a reply beside those of the vocabulary */
     int n_end;
     char *path; /* as given by the user */
     char *

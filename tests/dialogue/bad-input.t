@@ -299,7 +299,7 @@ kvdbg: GDB for the KV cache.
 
 Usage: kvdbg [options] [MODEL]
 
-MODEL is a GGUF file or synthetic:NAME (random weights, timing only); without it,
+MODEL is a GGUF file, a Hugging Face folder or synthetic:NAME (random weights, timing only); without it,
 models/smollm2-135m-instruct-q4_1.gguf, which `make model' fetches.
 
 Options:

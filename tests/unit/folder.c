@@ -130,6 +130,80 @@ static void parity(const char *name)
     npy_free(&entropy);
 }
 
+/* The three parts that llama-gguf-split made of a file, opened by each of them. */
+static void parts(void)
+{
+    struct npy ids = { 0 };
+    struct kv_model *whole = open_model("qwen2-f16.gguf");
+    struct kv_engine *e = whole && read_golden("ids", NPY_I4, &ids) ? prefill(whole, &ids, true) : NULL;
+    float *want = e ? all_logits(e) : NULL;
+    for (int i = 1; i <= 3 && want; i++) {
+        char file[64];
+        snprintf(file, sizeof file, "qwen2-f16-%05d-of-00003.gguf", i);
+        struct kv_model *model = open_model(file);
+        struct kv_engine *other = model ? prefill(model, &ids, true) : NULL;
+        float *have = other ? all_logits(other) : NULL;
+        if (have) CHECK(!memcmp(have, want, ids.count * 96 * sizeof *have), "%s: other logits", file);
+        if (model)
+            CHECK(model->n_file == 3 && model->weight_bytes == whole->weight_bytes, "%s: not all of it", file);
+        free(have);
+        kv_engine_close(other);
+        kv_model_close(model);
+    }
+    free(want);
+    kv_engine_close(e);
+    kv_model_close(whole);
+    npy_free(&ids);
+}
+
+static const char *made(const char *dir, const char *name, const char *from)
+{
+    static char path[300];
+    char *real, golden[300];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    unlink(path);
+    if (!from) return path;
+    snprintf(golden, sizeof golden, GOLDEN "%s", from);
+    real = realpath(golden, NULL);
+    CHECK(real && !symlink(real, path), "%s cannot be linked", golden);
+    free(real);
+    return path;
+}
+
+/* A part that is missing or of another model. */
+static void bad_parts(void)
+{
+    static const char *const part[] = { "qwen2-f16-00001-of-00003.gguf", "qwen2-f16-00002-of-00003.gguf",
+        "qwen2-f16-00003-of-00003.gguf" };
+    const struct {
+        const char *second, *third, *says; /* what stands in their place; NULL = nothing */
+    } rows[] = {
+        { NULL, part[2], "Part 2 of 3: Model file" },
+        { part[1], NULL, "Part 3 of 3: Model file" },
+        { part[2], part[2], "is part 3 of 3 of a model of 26 tensors, expected part 2 of 3" },
+        { part[0], part[2], "is part 1 of 3 of a model of 26 tensors, expected part 2 of 3" },
+        { "llama-f32.gguf", part[2], "is part 1 of 1 of a model of 21 tensors, expected part 2 of 3 of 26" },
+        { "llama-f32/config.json", part[2], "Part 2 of 3: This is no GGUF file" },
+        { "llama-f32", part[2], "Part 2 of 3:" },
+    };
+    char dir[] = "/tmp/kvdbg-parts-XXXXXX";
+    struct kv_model *model = NULL;
+    REQUIRE(mkdtemp(dir), "no temporary folder");
+    for (size_t i = 0; i < KV_COUNT(rows); i++) {
+        made(dir, part[1], rows[i].second);
+        made(dir, part[2], rows[i].third);
+        enum kv_status status = kv_model_open(made(dir, part[0], part[0]), &model, &err);
+        CHECK(status == KV_IO || status == KV_BAD_FILE, "row %zu opened", i);
+        CHECK(strstr(err.text, rows[i].says), "row %zu: %s", i, err.text);
+    }
+    CHECK(kv_model_open(made(dir, "alone.gguf", part[0]), &model, &err) == KV_BAD_FILE &&
+              strstr(err.text, "is not named NAME-00001-of-00003.gguf"),
+        "%s", err.text);
+    made(dir, "alone.gguf", NULL);
+    for (size_t i = 0; i < KV_COUNT(part); i++) made(dir, part[i], NULL);
+    rmdir(dir);
+}
+
 static void llama(void) { parity("llama-f32"); }
 static void mistral(void) { parity("mistral-bf16"); }
 static void qwen2(void) { parity("qwen2-f16"); }
@@ -139,6 +213,8 @@ static const struct tap_case cases[] = {
     { "llama, F32, one file", llama },
     { "mistral, BF16, two files, a window shorter than the prompt", mistral },
     { "qwen2, F16, biases, a tied head", qwen2 },
+    { "a GGUF file in three parts", parts },
+    { "parts that are missing or of another model", bad_parts },
     { "qwen3, BF16, norms of heads, YaRN beyond its first context", qwen3 },
 };
 

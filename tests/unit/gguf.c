@@ -566,7 +566,7 @@ static void paths_of_every_kind(void)
 
     check_path(path, KV_IO, "No such file");
     check_path(longer, KV_IO, "too long");
-    check_path(dir, KV_IO, "is a directory");
+    check_path(dir, KV_BAD_FILE, "no config.json");
     check_path("/dev/null", KV_IO, "no regular file");
     CHECK(!mkfifo(fifo, 0600), "no FIFO");
     check_path(fifo, KV_IO, "no regular file");

@@ -1,0 +1,82 @@
+# Hugging Face folders and GGUF files in parts: what opens, what is refused with status 4, and what a model's hash is.
+
+## a folder
+$ kvdbg -q -batch tests/golden/hf/qwen3-bf16 -ex 'info model'
+Model:          tests/golden/hf/qwen3-bf16
+Name:           qwen3-bf16 (qwen3)
+Layers:         2
+Hidden:         32, FFN 64
+Heads:          4 query, 2 KV (groups of 2), head dim 16
+Vocabulary:     96 tokens
+Context:        128 tokens
+RoPE scaling:   yarn 4 x 32
+Weights:        55,744 bytes (54.4 KiB), as stored in the file
+
+## files of an index, a sliding window
+$ kvdbg -q -batch tests/golden/hf/mistral-bf16/ -ex 'info model'
+Model:          tests/golden/hf/mistral-bf16/
+Name:           mistral-bf16 (mistral)
+Layers:         2
+Hidden:         32, FFN 64
+Heads:          4 query, 2 KV (groups of 2), head dim 8
+Vocabulary:     96 tokens
+Context:        128 tokens, sliding window 16
+Weights:        49,472 bytes (48.3 KiB), as stored in the file
+
+## a file in parts, by any of them
+$ kvdbg -q -batch tests/golden/hf/qwen2-f16-00002-of-00003.gguf -ex 'info model'
+Model:          tests/golden/hf/qwen2-f16-00002-of-00003.gguf
+Name:           Qwen2 F16 (qwen2)
+Layers:         2
+Hidden:         32, FFN 64
+Heads:          4 query, 2 KV (groups of 2), head dim 8
+Vocabulary:     96 tokens
+Context:        128 tokens
+Weights:        44,160 bytes (43.1 KiB), as stored in the file
+
+## another model on the way
+$ kvdbg -q -batch synthetic:tiny -ex 'file tests/golden/hf/llama-f32' -ex 'show engine.sliding' -ex 'file tests/golden'
+Model: tests/golden/hf/llama-f32; settings are at their defaults, and it has no prompt yet.
+engine.sliding       model
+Folder 'tests/golden' has no config.json, so it is no model.
+[4]
+
+## no model
+$ kvdbg -batch tests/golden
+Folder 'tests/golden' has no config.json, so it is no model.
+[4]
+
+## a folder of GGUF files
+$ kvdbg -batch tests/golden/hf
+Folder 'tests/golden/hf' has no config.json, but a GGUF file 'llama-f32.gguf': open that.
+[4]
+
+## an architecture that is not read
+$ cp -r tests/golden/hf/llama-f32 $T/m; sed -i 's/"llama"/"gemma2"/' $T/m/config.json; kvdbg -batch $T/m
+Architecture 'gemma2' is not supported; kvdbg reads llama, mistral, qwen2 and qwen3.
+[4]
+
+## a quantized folder
+$ cp -r tests/golden/hf/llama-f32 $T/m; sed -i '1a "quantization_config": {"quant_method": "gptq", "bits": 4},' $T/m/config.json; kvdbg -batch $T/m
+The folder's weights are quantized by 'gptq'; kvdbg reads folders of F32, F16 and BF16, and quantized models as GGUF files.
+[4]
+
+## weights of another program
+$ cp -r tests/golden/hf/llama-f32 $T/m; mv $T/m/model.safetensors $T/m/pytorch_model.bin; kvdbg -batch $T/m
+The folder holds pytorch_model.bin, which kvdbg does not read; it reads model.safetensors.
+[4]
+
+## a file that is missing
+$ cp -r tests/golden/hf/mistral-bf16 $T/m; rm $T/m/model-00002*; kvdbg -batch $T/m 2>&1 | sed "s,$T,T,"
+T/m/model-00002-of-00002.safetensors: No such file or directory.
+
+## a folder that may not be read
+$ cp -r tests/golden/hf/llama-f32 $T/m; rm $T/m/config.json; ln -s config.json $T/m/config.json; kvdbg -batch $T/m
+config.json cannot be opened: Too many levels of symbolic links.
+[4]
+
+## a part that is missing
+$ cp tests/golden/hf/qwen2-f16-0000[13]* $T; cd $T; kvdbg -batch qwen2-f16-00001-of-00003.gguf
+Part 2 of 3: Model file 'qwen2-f16-00002-of-00003.gguf' cannot be opened: No such file or directory.
+[4]
+
