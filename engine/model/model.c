@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- weights ---- */
 
@@ -221,12 +222,23 @@ out:
     return KV_OK;
 }
 
+/* Weights that a user names instead of their folder. */
+static bool is_weights(const char *path)
+{
+    static const char tail[] = ".safetensors";
+    size_t n = strlen(path);
+    return n > strlen(tail) && !strcmp(path + n - strlen(tail), tail) && !access(path, F_OK);
+}
+
 enum kv_status kv_model_open(const char *path, struct kv_model **out, struct kv_error *err)
 {
     struct gguf *file = NULL;
     *out = NULL;
     if (synthetic_is(path)) return synthetic_open(path, out, err);
     if (hf_is_folder(path)) return hf_open(path, out, err);
+    if (is_weights(path))
+        return kv_fail(err, KV_UNSUPPORTED,
+            "A .safetensors file alone is no model; name the folder that it is in with its config.json.");
     enum kv_status status = gguf_open_parts(path, &file, err);
     if (!status) status = model_take_gguf(file, path, out, err);
     if (status) return status;

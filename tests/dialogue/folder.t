@@ -51,6 +51,11 @@ $ kvdbg -batch tests/golden/hf
 Folder 'tests/golden/hf' has no config.json, but a GGUF file 'llama-f32.gguf': open that.
 [4]
 
+## weights without their folder
+$ kvdbg -batch tests/golden/hf/llama-f32/model.safetensors
+A .safetensors file alone is no model; name the folder that it is in with its config.json.
+[4]
+
 ## an architecture that is not read
 $ cp -r tests/golden/hf/llama-f32 $T/m; sed -i 's/"llama"/"gemma2"/' $T/m/config.json; kvdbg -batch $T/m
 Architecture 'gemma2' is not supported; kvdbg reads llama, mistral, qwen2 and qwen3.
