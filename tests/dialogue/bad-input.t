@@ -324,6 +324,7 @@ Options:
   -nx                         do not read init files
   -nh                         do not read the init file of the home folder
   -nw                         use the plain prompt
+  --color N                   colors of the screen: auto (default), none, 8, 256, truecolor
   --keys FILE                 draw the screen nowhere: keys come from FILE, which says when to print it
   --backend auto|cpu|cuda     what computes
   --precision fast|f32|int8   f32 is the reference
