@@ -18,6 +18,10 @@ int kv_cache_tokens(const struct kv_engine *e, int layer);
  * before compress all tokens read. At most `room` are written; returns how many there are. */
 int kv_cache_slots(const struct kv_engine *e, int layer, int32_t *pos, int room);
 
+/* How many of those slots lie behind the layer's sliding window for good: neither the next query nor any later one sees
+ * them. 0 without a window. */
+int kv_cache_unseen(const struct kv_engine *e, int layer);
+
 /* Hidden rows that enter a layer, for `rows` rows from `first` (prompt rows, then later ones), worked out again as
  * kv_attention does: out[rows][hidden]. */
 enum kv_status kv_hidden(struct kv_engine *e, int layer, int first, int rows, float *out, struct kv_error *err);

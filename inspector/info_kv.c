@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "inspector/info.h"
+#include "engine/look.h"
 #include "inspector/line.h"
 #include "inspector/rows.h"
 #include "inspector/tokens.h"
@@ -48,6 +49,16 @@ static double *maybe(struct session *s, const char *name, struct kv_array *a)
     return copy;
 }
 
+/* Budget that a sliding window has made worthless. */
+static void print_unseen(struct session *s)
+{
+    int unseen = 0;
+    for (int l = 0; l < s->facts.n_layer; l++) unseen += kv_cache_unseen(s->engine, l);
+    rows_fact(s, "unseen", unseen);
+    if (unseen)
+        fprintf(s->out, "  unseen    %d of those: the sliding window has left them behind for good\n", unseen);
+}
+
 struct reaction cmd_info_kv(struct session *s, const char *args)
 {
     struct kv_memory m;
@@ -84,6 +95,7 @@ struct reaction cmd_info_kv(struct session *s, const char *args)
             100 * count / full);
         fprintf(
             s->out, "  used      %.0f entries with question and reply, %.0f to %.0f a layer\n", held, least, most);
+        print_unseen(s);
     } else {
         fprintf(s->out, "  active    not there before compress\n");
     }

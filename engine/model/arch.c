@@ -261,6 +261,18 @@ static enum kv_status read_window_layers(
     return status;
 }
 
+/* Rows that see what comes after them are of another kind of model. */
+static enum kv_status refuse_both_ways(const struct gguf *file, const struct arch *arch, struct kv_error *err)
+{
+    bool causal = true;
+    struct key key = key_of(arch, "attention.causal");
+    enum kv_status status = settle(gguf_bool(file, key.text, &causal, err), arch, "attention.causal", false, err);
+    if (!status && !causal)
+        return kv_fail(
+            err, KV_UNSUPPORTED, "Attention that is not causal is not supported; key '%s' asks for it.", key.text);
+    return status;
+}
+
 static enum kv_status refuse_experts(const struct gguf *file, const struct arch *arch, struct kv_error *err)
 {
     uint32_t experts = 0;
@@ -316,6 +328,7 @@ enum kv_status arch_shape(
     const struct gguf *file, const struct arch *arch, struct kv_shape *shape, struct kv_error *err)
 {
     enum kv_status status = refuse_experts(file, arch, err);
+    if (!status) status = refuse_both_ways(file, arch, err);
     if (status) return status;
     *shape = (struct kv_shape){ .rope_pairing = arch->rope_pairing, .rope_theta = 10000 };
     snprintf(shape->arch, sizeof shape->arch, "%s", arch->name);

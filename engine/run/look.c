@@ -131,6 +131,18 @@ enum kv_status kv_cache_rows(const struct kv_engine *e, bool values, int layer, 
     return status;
 }
 
+int kv_cache_unseen(const struct kv_engine *e, int layer)
+{
+    bool there = layer >= 0 && layer < e->model->shape.n_layer;
+    int window = there && e->used.sliding ? kv_shape_window(&e->model->shape, layer) : 0, unseen = 0;
+    int n = window ? kv_cache_slots(e, layer, NULL, 0) : 0, next = n ? kv_cache_tokens(e, layer) : 0;
+    int32_t *pos = n ? kv_alloc((size_t)n, sizeof *pos) : NULL;
+    if (pos) kv_cache_slots(e, layer, pos, n);
+    while (pos && unseen < n && pos[unseen] <= next - window) unseen++;
+    free(pos);
+    return unseen;
+}
+
 int kv_pass_rows(const struct kv_engine *e) { return e->used.segment ? e->used.segment : e->set.segment; }
 
 /* --- costs ---------------------------------------------------------------------------------------------------------- */

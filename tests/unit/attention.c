@@ -6,13 +6,13 @@
 
 static void random_shapes(enum kv_simd simd, enum kv_precision precision)
 {
-    static const int dims[] = { 16, 64, 80, 128, 40, 96, 20 }, groups[] = { 1, 2, 3, 4, 5, 7, 8, 16 };
+    static const int dims[] = { 16, 64, 80, 128, 40, 96, 20, 256 }, groups[] = { 1, 2, 3, 4, 5, 7, 8, 16 };
     static const int types[] = { KV_TYPE_F32, KV_TYPE_F16, KV_TYPE_BF16 };
     double rounding = precision == KV_PRECISION_FAST && simd == KV_SIMD_AVX512 ? 0x1.02p-7 : 0;
     seed = 0x9e3779b97f4a7c15u;
     for (int round = 0; round < 90 && !tap_state.failed; round++) {
         char what[160];
-        int group = groups[between(0, 7)], g = between(1, group > 4 ? 2 : 3), d = dims[between(0, 6)];
+        int group = groups[between(0, 7)], g = between(1, group > 4 ? 2 : 3), d = dims[between(0, 7)];
         struct problem p = make_problem(g * group, g, d, types[between(0, 2)]);
         int seqs = round % 3 == 2 ? between(2, MAX_SEQ) : 1;
         bool large = round % 10 == 0;

@@ -367,6 +367,7 @@ static const struct hostile {
         "llama.attention.sliding_window_pattern", GGUF_ARRAY, 14, "\x07\0\0\0\2\0\0\0\0\0\0\0\1\0" },
     { "window pattern as a number", KV_BAD_FILE, "sliding_window_pattern", NUMBER,
         "llama.attention.sliding_window_pattern", GGUF_U32, 2, "" },
+    { "attention both ways", KV_UNSUPPORTED, "not causal", NUMBER, "llama.attention.causal", GGUF_BOOL, 0, "" },
     { "experts", KV_UNSUPPORTED, "8 experts", NUMBER, "llama.expert_count", GGUF_U32, 8, "" },
     { "a tensor nobody uses", KV_UNSUPPORTED, "'blk.0.attn_k_norm.weight'", T_MORE, "blk.0.attn_k_norm.weight", 0,
         0, "" },
