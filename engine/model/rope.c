@@ -142,13 +142,24 @@ float rope_frequencies(const struct kv_shape *s, float *frequency)
     return 1;
 }
 
+/* The factor and the context that it stretches, then what is not as usual. */
+static void describe_yarn(const struct kv_rope_scaling *r, char *text, size_t size)
+{
+    int n = snprintf(text, size, "yarn %g x %d", (double)r->factor, r->original_context);
+    if (r->beta_fast > 0 || r->beta_slow > 0)
+        n += snprintf(text + n, size - (size_t)n, ", beta %g %g", r->beta_fast > 0 ? (double)r->beta_fast : 32,
+            r->beta_slow > 0 ? (double)r->beta_slow : 1);
+    if (r->attention > 0 || r->mscale > 0)
+        snprintf(text + n, size - (size_t)n, ", cosines x %.6g", (double)yarn_attention(r));
+}
+
 void rope_describe(const struct kv_shape *s, char *text, size_t size)
 {
     const struct kv_rope_scaling *r = &s->rope;
     switch (r->kind) {
     case KV_ROPE_PLAIN: snprintf(text, size, "none"); break;
     case KV_ROPE_LINEAR: snprintf(text, size, "linear %g", (double)r->factor); break;
-    case KV_ROPE_YARN: snprintf(text, size, "yarn %g x %d", (double)r->factor, r->original_context); break;
+    case KV_ROPE_YARN: describe_yarn(r, text, size); break;
     case KV_ROPE_LLAMA3:
     case KV_ROPE_DIVISORS: snprintf(text, size, "llama3 (by channel)"); break;
     }

@@ -4,7 +4,8 @@
  * clang -g -O1 -fsanitize=fuzzer,address,undefined -Wno-unknown-pragmas -I. -D_GNU_SOURCE tests/fuzz/fuzz_gguf.c
  *     engine/model/<all>.c kernels/base.c kernels/types.c -lm
  * Seeds: tests/fuzz/gguf_seeds.c writes them. */
-#include "engine/model/model.h"
+#include "engine/model/rope.h"
+#include "engine/model/window.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,9 +35,16 @@ static void touch(const struct kv_model *m)
     for (int l = 0; l < m->shape.n_layer; l++) {
         const struct kv_layer_weights *w = &m->layer[l];
         const struct kv_tensor *all[] = { &w->attn_norm, &w->ffn_norm, &w->q_norm, &w->k_norm, &w->q, &w->k, &w->v,
-            &w->o, &w->q_bias, &w->k_bias, &w->v_bias, &w->gate, &w->up, &w->down };
+            &w->o, &w->q_bias, &w->k_bias, &w->v_bias, &w->o_bias, &w->gate_bias, &w->up_bias, &w->down_bias,
+            &w->gate, &w->up, &w->down };
         for (size_t i = 0; i < KV_COUNT(all); i++) touch_tensor(all[i]);
     }
+    float frequency[KV_ROPE_PAIRS];
+    char text[WINDOW_TEXT];
+    struct kv_shape copy = m->shape;
+    sink += (uint64_t)(rope_frequencies(&m->shape, frequency) > 0);
+    window_layers(&m->shape, text, sizeof text);
+    if (!window_parse(text, &copy)) abort();
     touch_string(v->kind);
     touch_string(v->pre);
     touch_string(v->chat_template);

@@ -1,9 +1,28 @@
 /* usage: gguf_seeds DIR: writes one small well-formed file of each architecture there, for fuzz_gguf to start from. */
-#include "kernels/base.h"
+#include "engine/model/gguf.h"
 #include "tests/lib/gguf_writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* What some models of the architecture say of RoPE and windows. */
+static void add_scaling(struct gw *w, const char *arch)
+{
+    char key[96];
+    if (!strcmp(arch, "llama")) {
+        gw_add(w, "rope_freqs.weight", KV_TYPE_F32, 8, 1);
+        gw_number(w, "llama.attention.sliding_window", GGUF_U32, 4);
+        gw_raw(w, "llama.attention.sliding_window_pattern", GGUF_ARRAY, "\x07\0\0\0\1\0\0\0\0\0\0\0\1", 13);
+        return;
+    }
+    snprintf(key, sizeof key, "%s.rope.scaling.type", arch);
+    gw_text(w, key, strcmp(arch, "qwen2") ? "linear" : "yarn");
+    snprintf(key, sizeof key, "%s.rope.scaling.factor", arch);
+    gw_float(w, key, 4);
+    snprintf(key, sizeof key, "%s.rope.scaling.yarn_beta_fast", arch);
+    gw_float(w, key, 16);
+}
 
 int main(int argc, char **argv)
 {
@@ -17,6 +36,7 @@ int main(int argc, char **argv)
         char path[512];
         size_t size;
         gw_model(&w, archs[i]);
+        add_scaling(&w, archs[i]);
         w.version = i == 1 ? 2 : 3;
         uint8_t *data = gw_write(&w, &size, NULL);
         snprintf(path, sizeof path, "%s/%s.gguf", argv[1], archs[i]);

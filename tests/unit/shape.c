@@ -84,6 +84,13 @@ static void rope_tables(void)
     CHECK(fabs((double)scale - (0.1 * log(4) + 1)) < 1e-6, "YaRN scales by %g", (double)scale);
     CHECK(f[0] == plain[0] && fabsf(f[31] * 4 / plain[31] - 1) < 1e-6F, "YaRN: %g and %g", (double)f[0],
         (double)f[31]);
+    char text[64];
+    rope_describe(&s, text, sizeof text);
+    CHECK(!strcmp(text, "yarn 4 x 4096"), "%s", text);
+    s.rope.attention = 1.35F, s.rope.beta_slow = 2;
+    rope_describe(&s, text, sizeof text);
+    CHECK(!strcmp(text, "yarn 4 x 4096, beta 32 2, cosines x 1.35"), "%s", text);
+    s.rope.attention = s.rope.beta_slow = 0;
     s.rope.mscale = 1, s.rope.mscale_all_dim = 2;
     scale = rope_frequencies(&s, f);
     CHECK(fabs((double)scale - (0.1 * log(4) + 1) / (0.2 * log(4) + 1)) < 1e-6, "mscale: %g", (double)scale);
