@@ -24,6 +24,15 @@ static void add_scaling(struct gw *w, const char *arch)
     gw_float(w, key, 16);
 }
 
+/* Bytes that are no numbers would be refused at once. */
+static void set_divisors(struct gw *w, uint8_t *data)
+{
+    const struct gw_tensor *t = gw_tensor(w, "rope_freqs.weight");
+    const float one = 1;
+    for (uint64_t i = 0; t && i < t->bytes / sizeof one; i++)
+        memcpy(data + t->offset + i * sizeof one, &one, sizeof one);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const archs[] = { "llama", "qwen2", "qwen3" };
@@ -34,11 +43,12 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < KV_COUNT(archs); i++) {
         struct gw w;
         char path[512];
-        size_t size;
+        size_t size, header;
         gw_model(&w, archs[i]);
         add_scaling(&w, archs[i]);
         w.version = i == 1 ? 2 : 3;
-        uint8_t *data = gw_write(&w, &size, NULL);
+        uint8_t *data = gw_write(&w, &size, &header);
+        set_divisors(&w, data + (header + w.alignment - 1) / w.alignment * w.alignment);
         snprintf(path, sizeof path, "%s/%s.gguf", argv[1], archs[i]);
         FILE *f = fopen(path, "wb");
         if (!f || fwrite(data, 1, size, f) != size || fclose(f)) {
