@@ -274,7 +274,7 @@ const struct command command_table[] = {
         "\"set policy tuned PROFILE\" goes by it.  -apart compresses before the question is read.",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_sensitivity, NULL },
     { "tune", NULL, GROUP_LOOKING,
-        "PROFILE [FILE...] [-ratio LIST | -kl X | -top1 X] [-with SELECTOR | -selectors LIST] [-f] [-o PROFILE] [-rows A:B] "
+        "PROFILE [FILE...] [-ratio LIST | -kl X | -top1 X] [-with LIST | -selectors LIST] [-f] [-o PROFILE] [-rows A:B] "
         "[-question TEXT] [-apart]",
         "Turn measured curves into budgets, and measure what they do",
         "For a total, or the smallest one at which every kind of prompts in FILE... has a mean KL of at most X "

@@ -15,8 +15,9 @@
 
 #define HALVINGS 7 /* of the range of totals */
 
-enum rival { TUNED, UNIFORM, INVERSE, SEED, RIVALS };
-static const char *const rival_name[RIVALS] = { "tuned", "uniform", "inverse", "seed" };
+/* Behind them, tuned with the further selectors of -with. */
+enum rival { TUNED, UNIFORM, INVERSE, SEED, MORE, RIVALS = MORE + KV_PROFILE_SELECTORS };
+static const char *const rival_name[MORE] = { "tuned", "uniform", "inverse", "seed" };
 
 /* Means over one kind's prompts, by total. */
 struct kind {
@@ -79,20 +80,34 @@ static enum kv_status open_prompt(struct tuning *t, size_t i)
     return st;
 }
 
-/* The policy of a rival at a total. All select alike: by -with, else by the profile's choice (by-layer: the others by
- * the first of its selectors). */
+/* Preset of a rival, and the selector that it is told to take; "" = its own. */
+static const char *rival_of(const struct tuning *t, int rival, char with[KV_PROFILE_WORD])
+{
+    int own = t->profile->choice > 0 ? t->profile->choice : 0; /* by-layer: the others take the first */
+    if (!lab_name(t->w->with, rival < MORE ? 0 : rival - MORE + 1, with))
+        snprintf(with, KV_PROFILE_WORD, "%s", rival == TUNED ? "" : t->profile->selector[own]);
+    return rival_name[rival < MORE ? rival : TUNED];
+}
+
+/* How many there are to be shown. */
+static int rivals(const struct tuning *t)
+{
+    char with[KV_PROFILE_WORD];
+    int n = MORE;
+    while (n < RIVALS && lab_name(t->w->with, n - MORE + 1, with)) n++;
+    return n;
+}
+
+/* The policy of a rival at a total. */
 static enum kv_status put_rival(
-    struct tuning *t, struct kv_engine *e, enum rival rival, double total, struct kv_policy_copy **copy)
+    struct tuning *t, struct kv_engine *e, int rival, double total, struct kv_policy_copy **copy)
 {
     struct session *s = t->s;
-    char ratio[32];
-    const char *with =
-        t->w->with ? t->w->with : t->profile->selector[t->profile->choice > 0 ? t->profile->choice : 0];
-    const char *names[] = { "policy.preset", "policy.ratio", "policy.selector", "policy.profile" },
-               *values[] = { rival_name[rival], ratio, with, t->path };
+    char ratio[32], with[KV_PROFILE_WORD];
+    const char *names[] = { "policy.preset", "policy.ratio", "policy.profile", "policy.selector" },
+               *values[] = { rival_of(t, rival, with), ratio, t->path, with };
     snprintf(ratio, sizeof ratio, "%.10g", total);
-    if (rival == TUNED && !t->w->with) values[2] = rival_name[TUNED];
-    enum kv_status st = kv_set(e, names, values, rival == TUNED ? 4 : 3, &s->err);
+    enum kv_status st = kv_set(e, names, values, *with ? 4 : 3, &s->err);
     if (!st) st = judged_settings(s, e);
     *copy = st ? NULL : kv_policy_take(e);
     if (!st && !*copy) st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for a policy.");
@@ -109,8 +124,7 @@ static enum kv_status measure_prompt(struct tuning *t, size_t i, int n)
     int count = t->n_ratio * n;
     enum kv_status st = open_prompt(t, i);
     struct judged *j = &t->judged[i];
-    for (int c = 0; c < count && !st; c++)
-        st = put_rival(t, j->engine, (enum rival)(c % n), t->ratio[c / n], &copy[c]);
+    for (int c = 0; c < count && !st; c++) st = put_rival(t, j->engine, c % n, t->ratio[c / n], &copy[c]);
     if (!st)
         st = kv_score_policies(j->engine, j->reply, j->n_reply, count, (const struct kv_policy_copy *const *)copy,
             verdict, NULL, &s->err);
@@ -227,7 +241,9 @@ static enum kv_status tell_budgets(struct tuning *t, double ratio)
     size_t n = (size_t)p->n_layer, kinds = (size_t)kv_profile_kind(p, NULL);
     double *share = kv_alloc(n + 2 * kinds + 1, sizeof *share);
     int *selector = kv_alloc(n, sizeof *selector);
-    struct kv_profile_plan plan = { .total = ratio, .with = t->w->with, .share = share, .selector = selector };
+    char with[KV_PROFILE_WORD];
+    struct kv_profile_plan plan = { .total = ratio, .share = share, .selector = selector };
+    if (lab_name(t->w->with, 0, with)) plan.with = with;
     if (share) plan.damage = share + n, plan.uniform = share + n + kinds;
     enum kv_status st = share && selector ? kv_profile_spend(p, &plan, &s->err)
                                           : kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu layers.", n);
@@ -251,20 +267,30 @@ static enum kv_status tell_budgets(struct tuning *t, double ratio)
 
 static void tell_run(struct tuning *t, int at)
 {
+    static const int order[MORE] = { SEED, INVERSE, UNIFORM, TUNED };
     struct session *s = t->s;
+    int n = rivals(t);
+    char with[KV_PROFILE_WORD], name[RIVALS][40];
     fprintf(s->out, "%.4g %%, measured over %zu prompt%s (%s)\n%-14s %7s", 100 * t->ratio[at], t->tasks.count,
         t->tasks.count == 1 ? "" : "s", session_mode(s), "kind", "prompts");
-    for (int r = RIVALS - 1; r >= 0; r--) fprintf(s->out, " %8s KL %6s", rival_name[r], "top-1");
+    for (int i = 0; i < n; i++) {
+        int r = i < MORE ? order[i] : i;
+        const char *preset = rival_of(t, r, with);
+        snprintf(name[r], sizeof name[r], r < MORE ? "%.10s" : "%.10s/%.12s", preset, with);
+        fprintf(s->out, " %9.20s KL %6s", name[r], "top-1");
+    }
     fputc('\n', s->out);
     for (int k = 0; k < t->n_kind; k++) {
         const struct kind *kind = &t->kind[k];
         fprintf(s->out, "%-14s %7d", kind->name, kind->count);
-        for (int r = RIVALS - 1; r >= 0; r--) {
-            fprintf(s->out, " %11.4g %5.1f%%", kind->kl[at][r], 100 * kind->top1[at][r]);
+        for (int i = 0; i < n; i++) {
+            int r = i < MORE ? order[i] : i;
+            fprintf(s->out, " %12.4g %5.1f%%", kind->kl[at][r], 100 * kind->top1[at][r]);
             rows_new(s);
             rows_number(s, "ratio", t->ratio[at]);
             rows_text(s, "kind", kind->name);
-            rows_text(s, "policy", rival_name[r]);
+            rows_number(s, "prompts", kind->count);
+            rows_text(s, "policy", name[r]);
             rows_number(s, "KL", kind->kl[at][r]);
             rows_number(s, "top1", kind->top1[at][r]);
         }
@@ -322,7 +348,7 @@ static enum kv_status tune(struct tuning *t, struct target *out)
     if (!st && w->n_file) st = read_prompts(t);
     if (!st && w->list) st = choose(t);
     if (!st && bound) st = bisect(t);
-    if (!st && w->n_file) st = measure(t, RIVALS);
+    if (!st && w->n_file) st = measure(t, rivals(t));
     for (int i = 0; i < t->n_ratio && !st; i++) {
         st = tell_budgets(t, t->ratio[i]);
         if (!st && w->n_file) tell_run(t, i);

@@ -10,9 +10,9 @@ y: the curves add up to 0.4854 nats a token, with equal budgets to 1.423
 x: the curves add up to 0.8589 nats a token, with equal budgets to 1.767
 y: the curves add up to 0.4854 nats a token, with equal budgets to 1.423
 40 %, measured over 2 prompts (f32, synthetic weights: timing only)
-kind           prompts     seed KL  top-1  inverse KL  top-1  uniform KL  top-1    tuned KL  top-1
-x                    1       1.506   0.0%       1.065  14.3%       1.401   0.0%      0.8006  42.9%
-y                    1       1.155  14.3%       1.243   0.0%       1.191  14.3%      0.4567  28.6%
+kind           prompts      seed KL  top-1   inverse KL  top-1   uniform KL  top-1     tuned KL  top-1
+x                    1        1.506   0.0%        1.065  14.3%        1.401   0.0%       0.8006  42.9%
+y                    1        1.155  14.3%        1.243   0.0%        1.191  14.3%       0.4567  28.6%
 $T/p.json: synthetic:tiny (llama, 3 layers, sha256 synthetic:ti...), by kvdbg 0.1
 2 prompts, 2 of them measured, replies of up to 8 tokens; tuned selects by sum
 policy.sinks 2, policy.recent 4, policy.rows all, policy.window 32, policy.pool auto, policy.kernel 5, policy.reduce sum, policy.group shared
@@ -49,16 +49,16 @@ $ p="set policy.sinks 2 policy.recent 4"; k() { kvdbg -q -nx -batch --precision 
 x: the curves add up to 1.027 nats a token, with equal budgets to 1.861
 y: the curves add up to 0.6117 nats a token, with equal budgets to 1.505
 37.5 %, measured over 2 prompts (f32, synthetic weights: timing only)
-kind           prompts     seed KL  top-1  inverse KL  top-1  uniform KL  top-1    tuned KL  top-1
-x                    1       1.608   0.0%        1.23   0.0%       1.117  14.3%      0.9958  57.1%
-y                    1        1.09   0.0%        1.44   0.0%       1.235  14.3%      0.4758  28.6%
+kind           prompts      seed KL  top-1   inverse KL  top-1   uniform KL  top-1     tuned KL  top-1
+x                    1        1.608   0.0%         1.23   0.0%        1.117  14.3%       0.9958  57.1%
+y                    1         1.09   0.0%         1.44   0.0%        1.235  14.3%       0.4758  28.6%
 99.22 % of all tokens: L0 100.0% L1 100.0% L2 97.7%
 x: the curves add up to 0.001688 nats a token, with equal budgets to 0.01979
 y: the curves add up to 0.00281 nats a token, with equal budgets to 0.01504
 99.22 %, measured over 2 prompts (f32, synthetic weights: timing only)
-kind           prompts     seed KL  top-1  inverse KL  top-1  uniform KL  top-1    tuned KL  top-1
-x                    1   0.0002632 100.0%     0.02035  71.4%    0.005871 100.0%   0.0001522 100.0%
-y                    1   8.856e-05 100.0%    0.009577  71.4%    0.002513  85.7%    0.001884 100.0%
+kind           prompts      seed KL  top-1   inverse KL  top-1   uniform KL  top-1     tuned KL  top-1
+x                    1    0.0002632 100.0%      0.02035  71.4%     0.005871 100.0%    0.0001522 100.0%
+y                    1    8.856e-05 100.0%     0.009577  71.4%     0.002513  85.7%     0.001884 100.0%
 
 ## the selector that serves the worst kind best; the profile with the choice is what the policy goes by
 $ p="set policy.sinks 2 policy.recent 4"; k() { kvdbg -q -nx -batch --precision f32 --threads 1 synthetic:tiny -ex "$p" "$@"; }
@@ -74,9 +74,9 @@ by-layer   x              KL 0.7491, top-1 42.9 %
 x: the curves add up to 0.71 nats a token, with equal budgets to 1.724
 y: the curves add up to 0.5443 nats a token, with equal budgets to 1.105
 40 %, measured over 2 prompts (f32, synthetic weights: timing only)
-kind           prompts     seed KL  top-1  inverse KL  top-1  uniform KL  top-1    tuned KL  top-1
-x                    1       1.516   0.0%       1.459   0.0%       1.564   0.0%      0.6194  42.9%
-y                    1      0.8396  28.6%      0.8868  42.9%      0.6888  28.6%      0.4759  57.1%
+kind           prompts      seed KL  top-1   inverse KL  top-1   uniform KL  top-1     tuned KL  top-1
+x                    1        1.516   0.0%        1.459   0.0%        1.564   0.0%       0.6194  42.9%
+y                    1       0.8396  28.6%       0.8868  42.9%       0.6888  28.6%       0.4759  57.1%
 $T/p.json:  "choice": "sum",
 $T/q.json:  "choice": "window",
 Breakpoint 1 at decode
