@@ -75,6 +75,13 @@ static enum kv_status check_yarn(const struct kv_rope_scaling *r, float theta, s
     return status;
 }
 
+/* Qwen's cards add YaRN to a model without touching its context length; what it makes readable is the factor's. */
+static void stretch_context(struct kv_shape *s)
+{
+    double stretched = (double)s->rope.factor * s->rope.original_context;
+    if (stretched > s->n_context && stretched <= 1 << 24) s->n_context = (int)stretched;
+}
+
 enum kv_status rope_settle(struct kv_shape *s, struct kv_error *err)
 {
     struct kv_rope_scaling *r = &s->rope;
@@ -85,7 +92,10 @@ enum kv_status rope_settle(struct kv_shape *s, struct kv_error *err)
     switch (r->kind) {
     case KV_ROPE_PLAIN: break;
     case KV_ROPE_LINEAR: return positive(r->factor, "factor", err);
-    case KV_ROPE_YARN: return check_yarn(r, s->rope_theta, err);
+    case KV_ROPE_YARN:
+        status = check_yarn(r, s->rope_theta, err);
+        if (!status) stretch_context(s);
+        break;
     case KV_ROPE_LLAMA3: return divisors_of_llama3(s, err);
     case KV_ROPE_DIVISORS:
         for (int c = 0; c < s->rope_dim / 2 && !status; c++) status = positive(r->divisor[c], "a divisor of", err);

@@ -8,7 +8,7 @@
 #include "engine/model/model.h"
 
 /* Checks what a file says of the scaling, and works Llama 3's parameters out into divisors, which is how GGUF files
- * store them: both ways to the same model give the same bits. Call once all other parts of the shape are known.
+ * store them: both ways to the same model give the same bits. YaRN makes the context as long as it stretches it. Call once all other parts of the shape are known.
  * KV_BAD_FILE with a sentence that names the parameter. */
 enum kv_status rope_settle(struct kv_shape *shape, struct kv_error *err);
 

@@ -79,7 +79,10 @@ static void rope_tables(void)
     CHECK(!rope_settle(&s, &err) && rope_frequencies(&s, f) == 1, "%s", err.text);
     for (int c = 0; c < 32; c++) CHECK(f[c] == plain[c] / 4, "linear: channel %d", c);
     s.rope = (struct kv_rope_scaling){ .kind = KV_ROPE_YARN, .factor = 4, .original_context = 4096 };
-    CHECK(!rope_settle(&s, &err), "%s", err.text);
+    s.n_context = 4096;
+    CHECK(!rope_settle(&s, &err) && s.n_context == 16384, "%s; context %d", err.text, s.n_context);
+    s.n_context = 40000;
+    CHECK(!rope_settle(&s, &err) && s.n_context == 40000, "%s; context %d", err.text, s.n_context);
     float scale = rope_frequencies(&s, f);
     CHECK(fabs((double)scale - (0.1 * log(4) + 1)) < 1e-6, "YaRN scales by %g", (double)scale);
     CHECK(f[0] == plain[0] && fabsf(f[31] * 4 / plain[31] - 1) < 1e-6F, "YaRN: %g and %g", (double)f[0],
