@@ -6,7 +6,7 @@
  * Three ways, by precision and n:
  *   bf16   fast and int8, n >= KV_GEMM_ROWS, where the processor has it (AVX-512 path): weights of a few outputs
  *          at a time dequantised and rounded to bf16, x rounded to bf16, f32 sums (simd/gemm_bf16.c).
- *   gemv   fast and int8, n < KV_GEMM_ROWS, types that the vector path knows (Q4_0, Q4_1, Q8_0): weights exact,
+ *   gemv   fast and int8, n < KV_GEMM_ROWS, quantized types where there are vectors: weights exact,
  *          straight from their blocks; x in groups of 32 as 15-bit whole numbers times one f32 scale (|error| <=
  *          1.6e-5 of the group's largest; int8: 7-bit, 4e-3), whole-number sums, then f32.
  *   f32    f32 precision, and whatever the others leave: weights dequantised a few rows at a time, f32 products

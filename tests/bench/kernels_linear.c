@@ -1,13 +1,14 @@
 /* Speed of the linear-algebra ops at SmolLM2-135M's shapes, as shares of what this machine can do.
  *
- *     kernels_linear [THREADS [plain|avx2|avx512]]
+ *     kernels_linear [THREADS [plain|avx2|avx512 [types]]]        types: of every type only
  *
  * First the limits, measured here and now: bytes read a second from 256 MiB, and the peak of multiply-adds in f32
  * and bf16. Then prefill (512 rows: all matrices of one layer, dequantisation and packing included), then decode
  * (1, 2 and 4 rows: every matrix of 30 layers and the head, other weights in each layer, so that they come from
- * memory). Each figure is the best and the median of many runs. */
+ * memory), then every type of weights. Each figure is the best and the median of many runs. */
 #include "kernels/cpu/ops.h"
 
+#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,29 +205,39 @@ static void decode(void *ctx, int type, int head_type, const float *x, float *y)
     free((void *)(uintptr_t)head.w.data);
 }
 
-/* A matrix of each type that other models' files use. */
-static void other_types(void *ctx, const float *x, float *y, double full)
+/* Every type: one row against 64 MiB of matrices, from memory, and 512 rows against one. */
+static void each_type(void *ctx, const float *x, float *y, double full)
 {
-    static const int type[] = { KV_TYPE_Q4_0, KV_TYPE_Q4_K, KV_TYPE_Q5_K, KV_TYPE_Q6_K, KV_TYPE_F16, KV_TYPE_BF16 };
-    enum { RUNS = 25 };
+    static const int type[] = {
+#define X(name, number, elements, bytes, half, halves) number,
+        KV_TYPE_LIST(X)
+#undef X
+    };
+    enum { RUNS = 15, MOST = 64 };
     for (size_t t = 0; t < KV_COUNT(type); t++) {
-        struct kv_linear l = linear(type[t], FF, FF, y, false);
-        for (int n = 1; n <= ROWS; n += ROWS - 1) {
-            char what[64];
-            double us[RUNS];
-            for (int i = -2; i < RUNS; i++) {
-                double start = kv_now_us();
-                run(ctx, &l, 1, x, n);
-                if (i >= 0) us[i] = kv_now_us() - start;
-            }
-            snprintf(what, sizeof what, "%d row%s, %d x %d, %s", n, n > 1 ? "s" : "", FF, FF,
-                kv_type_info(type[t])->name);
-            if (n > 1)
-                print(what, us, RUNS, flops(&l, n), "GFLOP/s", full);
-            else
-                print(what, us, RUNS, matrix_bytes(&l), "GB/s from cache", 0);
+        static struct kv_linear l[MOST];
+        double us[RUNS], bytes = 0;
+        char what[64];
+        int count = 0;
+        while (count < MOST && bytes < 64 << 20) {
+            l[count] = linear(type[t], FF, FF, y, false);
+            bytes += matrix_bytes(&l[count++]);
         }
-        free((void *)(uintptr_t)l.w.data);
+        for (int i = -2; i < RUNS; i++) {
+            double start = kv_now_us();
+            for (int k = 0; k < count; k++) run(ctx, &l[k], 1, x, 1);
+            if (i >= 0) us[i] = kv_now_us() - start;
+        }
+        snprintf(what, sizeof what, "1 row, %d x %d x %d, %s", count, FF, FF, kv_type_info(type[t])->name);
+        print(what, us, RUNS, bytes, "GB/s", limit.read);
+        for (int i = -2; i < RUNS; i++) {
+            double start = kv_now_us();
+            run(ctx, &l[0], 1, x, ROWS);
+            if (i >= 0) us[i] = kv_now_us() - start;
+        }
+        snprintf(what, sizeof what, "512 rows, %d x %d, %s", FF, FF, kv_type_info(type[t])->name);
+        print(what, us, RUNS, flops(&l[0], ROWS), "GFLOP/s", full);
+        for (int k = 0; k < count; k++) free((void *)(uintptr_t)l[k].w.data);
     }
 }
 
@@ -275,6 +286,7 @@ int main(int argc, char **argv)
     printf("limits with %d threads: %.1f GB/s read, %.0f GFLOP/s f32, %.0f GFLOP/s bf16\n", threads, limit.read,
         limit.f32, limit.bf16);
     float *x = activations((size_t)2 * ROWS * FF), *y = kv_alloc((size_t)3 * ROWS * FF, sizeof *y);
+    bool only_types = argc > 3 && !strcmp(argv[3], "types");
     for (int precision = KV_PRECISION_FAST; precision <= KV_PRECISION_INT8; precision++) {
         struct kv_error err = { 0 };
         char text[200];
@@ -284,6 +296,12 @@ int main(int argc, char **argv)
             return fprintf(stderr, "%s\n", err.text), 1;
         kv_backend_cpu.describe(ctx, text, sizeof text);
         printf("%s: %s\n", precision_name[precision], text);
+        if (only_types) {
+            each_type(ctx, x, y,
+                ((struct kv_cpu *)ctx)->ops->gemm_bf16 && precision != KV_PRECISION_F32 ? limit.bf16 : limit.f32);
+            kv_backend_cpu.free(ctx);
+            continue;
+        }
         if (precision != KV_PRECISION_INT8) {
             double full =
                 precision == KV_PRECISION_FAST && ((struct kv_cpu *)ctx)->ops->gemm_bf16 ? limit.bf16 : limit.f32;
@@ -293,7 +311,7 @@ int main(int argc, char **argv)
         decode(ctx, KV_TYPE_Q4_1, KV_TYPE_Q8_0, x, y);
         if (precision == KV_PRECISION_FAST) decode(ctx, KV_TYPE_Q8_0, KV_TYPE_Q8_0, x, y);
         if (precision == KV_PRECISION_FAST)
-            other_types(ctx, x, y, ((struct kv_cpu *)ctx)->ops->gemm_bf16 ? limit.bf16 : limit.f32);
+            each_type(ctx, x, y, ((struct kv_cpu *)ctx)->ops->gemm_bf16 ? limit.bf16 : limit.f32);
         if (precision == KV_PRECISION_F32) small_ops(ctx, x, y);
         kv_backend_cpu.free(ctx);
     }

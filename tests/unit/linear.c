@@ -141,7 +141,11 @@ static void f32_plain(void) { f32_of(KV_SIMD_PLAIN); }
 static void f32_avx2(void) { f32_of(KV_SIMD_AVX2); }
 static void f32_avx512(void) { f32_of(KV_SIMD_AVX512); }
 
-static const int gemv_types[] = { KV_TYPE_Q4_0, KV_TYPE_Q4_1, KV_TYPE_Q8_0 };
+static const int gemv_types[] = {
+#define X(name, number, elements, bytes, half, halves) number,
+    KV_QUANTIZED_LIST(X)
+#undef X
+};
 
 /* Activations rounded to steps of max|x| / 32639 (int8: 127) in each group of 32: half a step times sum |w|, with
  * one part in 2^20 for the scale's own rounding; weights exact; then f32 sums of one product per block. */
@@ -154,9 +158,11 @@ static void gemv_of(enum kv_simd simd, enum kv_precision precision)
     double step = precision == KV_PRECISION_INT8 && simd != KV_SIMD_PLAIN ? 127 : 32639;
     for (size_t t = 0; t < KV_COUNT(gemv_types); t++)
         for (size_t s = 0; s < KV_COUNT(shape); s++) {
-            struct product p = product_make(gemv_types[t], shape[s][0], shape[s][1], shape[s][2], s & 1, s & 2);
+            int elements = kv_type_info(gemv_types[t])->elements;
+            int cols = (shape[s][1] + elements - 1) / elements * elements;
+            struct product p = product_make(gemv_types[t], shape[s][0], cols, shape[s][2], s & 1, s & 2);
             product_run(&p, ctx);
-            product_check(&p, 0.5 / step * (1 + 0x1p-20), f32_share(shape[s][1]) + 0x1p-22);
+            product_check(&p, 0.5 / step * (1 + 0x1p-20), f32_share(cols) + 0x1p-22);
             product_free(&p);
         }
     kv_backend_cpu.free(ctx);
@@ -221,7 +227,7 @@ static void bf16_gemm(void)
 static void same_bits(enum kv_simd simd, enum kv_precision precision, int type, int least, int most)
 {
     static const int threads[] = { 1, 2, 3, 5 };
-    int rows = 131, cols = 576 + 160;
+    int rows = 131, cols = kv_type_info(type)->elements == 256 ? 768 : 576 + 160;
     struct product p = product_make(type, rows, cols, most, true, true);
     float *first = kv_alloc((size_t)most * (size_t)rows, sizeof *first);
     for (size_t t = 0; t < KV_COUNT(threads); t++) {

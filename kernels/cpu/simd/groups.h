@@ -13,8 +13,8 @@ VF_INLINE __m128i kv_byte_field(__m128i x, int shift, int mask)
     return _mm_and_si128(_mm_srl_epi16(x, _mm_cvtsi32_si128(shift)), _mm_set1_epi8((char)mask));
 }
 
-/* The whole numbers of group g of a block; type is a constant. */
-VF_INLINE __m128i kv_group_bytes(int type, const uint8_t *b, int g)
+/* The whole numbers of group g of a block, `minus` not yet taken away; type is a constant. */
+VF_INLINE __m128i kv_group_raw(int type, const uint8_t *b, int g)
 {
     struct kv_group_bits at = kv_group_locate(type, b, g);
     if (at.low_mask == 255) return kv_load16(at.low);
@@ -30,7 +30,14 @@ VF_INLINE __m128i kv_group_bytes(int type, const uint8_t *b, int g)
         __m128i top = kv_byte_field(kv_load16(at.top), at.top_shift, at.top_mask);
         q = _mm_or_si128(q, _mm_sll_epi16(top, _mm_cvtsi32_si128(at.top_at)));
     }
-    return at.minus ? _mm_sub_epi8(q, _mm_set1_epi8((char)at.minus)) : q;
+    return q;
+}
+
+VF_INLINE __m128i kv_group_bytes(int type, const uint8_t *b, int g)
+{
+    __m128i q = kv_group_raw(type, b, g);
+    int minus = kv_group_locate(type, b, g).minus;
+    return minus ? _mm_sub_epi8(q, _mm_set1_epi8((char)minus)) : q;
 }
 
 #define KV_GROUP_VECTORS (KV_GROUP / VF_WIDTH)
