@@ -7,17 +7,34 @@
 
 #define TILE_ROWS    4
 #define TILE_OUTPUTS (VF_REGISTERS == 32 ? 6 : 3)
+#define ONE_OUTPUTS  6  /* of a tile of one row of x */
 #define BLOCK_ROWS   32 /* rows of x that stay in the second cache while all outputs of a panel pass over them */
+#define FEW_ROWS     16 /* below, weights that need no unpacking are read where they lie */
 
-VF_INLINE void tile(const struct kv_linear *l, int nr, int nc, const float *x, const float *w, size_t i, size_t r)
+VF_INLINE vf load(int type, const char *w, size_t c)
+{
+    if (type == KV_TYPE_F16) return vf_load_f16((const uint16_t *)w + c);
+    return type == KV_TYPE_BF16 ? vf_load_bf16((const uint16_t *)w + c) : vf_load((const float *)w + c);
+}
+
+VF_INLINE vf load_part(int type, const char *w, size_t c, size_t n)
+{
+    if (type == KV_TYPE_F16) return vf_load_f16_part((const uint16_t *)w + c, n);
+    return type == KV_TYPE_BF16 ? vf_load_bf16_part((const uint16_t *)w + c, n)
+                                : vf_load_part((const float *)w + c, n);
+}
+
+/* nr rows of x by nc outputs; w: their rows of weights of an unpacked type, `bytes` apart. */
+VF_INLINE void tile(const struct kv_linear *l, int type, int nr, int nc, const float *x, const char *w,
+    size_t bytes, size_t i, size_t r)
 {
     size_t cols = (size_t)l->w.cols, c = 0;
-    vf sum[TILE_ROWS][TILE_OUTPUTS];
+    vf sum[TILE_ROWS][ONE_OUTPUTS];
     for (int a = 0; a < nr; a++)
         for (int b = 0; b < nc; b++) sum[a][b] = vf_zero();
     for (; c + VF_WIDTH <= cols; c += VF_WIDTH) {
-        vf v[TILE_OUTPUTS];
-        for (int b = 0; b < nc; b++) v[b] = vf_load(w + (size_t)b * cols + c);
+        vf v[ONE_OUTPUTS];
+        for (int b = 0; b < nc; b++) v[b] = load(type, w + (size_t)b * bytes, c);
         for (int a = 0; a < nr; a++) {
             vf u = vf_load(x + (size_t)a * cols + c);
             for (int b = 0; b < nc; b++) sum[a][b] = vf_fma(u, v[b], sum[a][b]);
@@ -27,35 +44,48 @@ VF_INLINE void tile(const struct kv_linear *l, int nr, int nc, const float *x, c
         for (int a = 0; a < nr; a++)
             for (int b = 0; b < nc; b++)
                 sum[a][b] = vf_fma(vf_load_part(x + (size_t)a * cols + c, cols - c),
-                    vf_load_part(w + (size_t)b * cols + c, cols - c), sum[a][b]);
+                    load_part(type, w + (size_t)b * bytes, c, cols - c), sum[a][b]);
     for (int a = 0; a < nr; a++)
         for (int b = 0; b < nc; b++) kv_finish(l, i + (size_t)a, r + (size_t)b, vf_sum(sum[a][b]));
+}
+
+/* Outputs [row, row + rows) of x[first..last); w: the first of them. type is a constant. */
+VF_INLINE void panel(const struct kv_linear *l, int type, int row, int rows, const float *x, int first, int last,
+    const char *w, size_t bytes)
+{
+    size_t cols = (size_t)l->w.cols;
+    for (int r = 0, wide; r < rows; r += wide) {
+        const char *b = w + (size_t)r * bytes;
+        size_t at = (size_t)(row + r);
+        wide = rows - r >= TILE_OUTPUTS ? TILE_OUTPUTS : 1;
+        if (last - first < TILE_ROWS && rows - r >= ONE_OUTPUTS) wide = ONE_OUTPUTS;
+        for (int i = first; i < last;) {
+            const float *a = x + (size_t)i * cols;
+            int tall = last - i >= TILE_ROWS ? TILE_ROWS : 1;
+            if (wide == 1 && tall == 1)
+                tile(l, type, 1, 1, a, b, bytes, (size_t)i, at);
+            else if (wide == 1)
+                tile(l, type, TILE_ROWS, 1, a, b, bytes, (size_t)i, at);
+            else if (tall == TILE_ROWS)
+                tile(l, type, TILE_ROWS, TILE_OUTPUTS, a, b, bytes, (size_t)i, at);
+            else if (wide == TILE_OUTPUTS)
+                tile(l, type, 1, TILE_OUTPUTS, a, b, bytes, (size_t)i, at);
+            else
+                tile(l, type, 1, ONE_OUTPUTS, a, b, bytes, (size_t)i, at);
+            i += tall;
+        }
+    }
 }
 
 void KV_NAME(kv_gemm_panel)(const struct kv_linear *l, int row, int rows, const float *x, int n, float *w)
 {
     size_t cols = (size_t)l->w.cols, bytes = kv_type_bytes(l->w.type, cols);
-    KV_NAME(kv_dequantize)(l->w.type, (const char *)l->w.data + (size_t)row * bytes, (size_t)rows * cols, w);
-    for (int first = 0; first < n; first += BLOCK_ROWS) {
-        int last = (int)kv_min((size_t)n, (size_t)first + BLOCK_ROWS);
-        for (int r = 0; r < rows;) {
-            bool wide = rows - r >= TILE_OUTPUTS;
-            const float *b = w + (size_t)r * cols;
-            for (int i = first; i < last;) {
-                bool tall = last - i >= TILE_ROWS;
-                const float *a = x + (size_t)i * cols;
-                size_t at = (size_t)(row + r);
-                if (wide && tall)
-                    tile(l, TILE_ROWS, TILE_OUTPUTS, a, b, (size_t)i, at);
-                else if (wide)
-                    tile(l, 1, TILE_OUTPUTS, a, b, (size_t)i, at);
-                else if (tall)
-                    tile(l, TILE_ROWS, 1, a, b, (size_t)i, at);
-                else
-                    tile(l, 1, 1, a, b, (size_t)i, at);
-                i += tall ? TILE_ROWS : 1;
-            }
-            r += wide ? TILE_OUTPUTS : 1;
-        }
-    }
+    const char *data = (const char *)l->w.data + (size_t)row * bytes;
+    if (n < FEW_ROWS && l->w.type == KV_TYPE_F32) return panel(l, KV_TYPE_F32, row, rows, x, 0, n, data, bytes);
+    if (n < FEW_ROWS && l->w.type == KV_TYPE_F16) return panel(l, KV_TYPE_F16, row, rows, x, 0, n, data, bytes);
+    if (n < FEW_ROWS && l->w.type == KV_TYPE_BF16) return panel(l, KV_TYPE_BF16, row, rows, x, 0, n, data, bytes);
+    KV_NAME(kv_dequantize)(l->w.type, data, (size_t)rows * cols, w);
+    for (int first = 0; first < n; first += BLOCK_ROWS)
+        panel(l, KV_TYPE_F32, row, rows, x, first, (int)kv_min((size_t)n, (size_t)first + BLOCK_ROWS),
+            (const char *)w, cols * sizeof *w);
 }
