@@ -103,6 +103,20 @@ requantize() {
     mv "$file.part" "$file"
 }
 
+# Types of weights that other files come in. The default model's rows of 576 are no whole blocks of 256: where the K types
+# and IQ4_XS do not fit, llama-quantize takes Q5_0, Q5_1, Q8_0 or IQ4_NL; kernels_linear times them alone.
+types="F16 Q8_0 Q6_K Q5_K_M Q5_1 Q5_0 Q4_K_M Q4_1 Q4_0 IQ4_NL IQ4_XS Q3_K_M Q2_K"
+each_type() {
+    local type
+    for type in $types; do
+        requantize "$type" || continue
+        ours "decode_$type" 1 decode "$dir/$type.gguf" 1 64 policy.preset=full
+        theirs "decode_$type" 1 -m "$dir/$type.gguf" -p 0 -n 64
+        ours "prefill_$type" 1 prefill "$dir/$type.gguf" 512 1 "${entropy[@]}"
+        theirs "prefill_$type" 1 -m "$dir/$type.gguf" -p 512 -n 0
+    done
+}
+
 files=
 if requantize BF16 && requantize Q8_0; then files=1; fi
 
@@ -134,6 +148,7 @@ for round in $(seq "$long"); do
     [ "${BENCH_QUICK:-}" ] || theirs decode8k "$round" -m "$model" -p 0 -n 64 -d 7900
     ours compress "$round" compress "$model" 8000 32 "${entropy[@]}" policy.ratio=0.25
 done
+[ ! "$files" ] || [ "${BENCH_QUICK:-}" ] || each_type
 record entropy kvdbg 1 "$bin/entropy" "$model" 2048 "$((rounds + 1))" "$threads"
 ours memory 1 memory "$model" 8064 127
 ours twin 1 twin "$model" 2048 32
@@ -151,4 +166,4 @@ cat <<END
 - peer: $(if [ -n "$peer" ]; then echo "llama.cpp, llama-bench with f16 KV, flash attention and batches as its defaults"; else echo "absent (make bench PEER=/path/to/llama-bench): its columns and ratios are empty"; fi)
 END
 [ -z "$peer" ] || [ "$files" ] || echo "- no llama-quantize beside llama-bench, so no BF16 and Q8_0 rows"
-awk -f "$here/table.awk" "$samples"
+awk -v types="$types" -f "$here/table.awk" "$samples"

@@ -94,6 +94,27 @@ function stages(phase, unit,    order_of, names, i, r, total, us, text) {
     printf "- %s, ms %s: %s; together %s\n", phase, unit, text, short(total)
 }
 
+# One type of weights: kvdbg, the peer, their ratio; decode also in bytes a second of what the machine can read.
+function type_cell(row,    mine, theirs) {
+    mine = value[row, "kvdbg", 1, "tps"]; theirs = value[row, "peer", 1, "tps"]
+    return sprintf("%.1f | %s", mine, theirs ? sprintf("%.1f | %.2f", theirs, mine / theirs) : "– | –")
+}
+
+function by_type(    order_of, names, i, row, bytes, gbs) {
+    names = split(types, order_of, " ")
+    for (i = 1; i <= names; i++) {
+        row = "decode_" order_of[i]
+        if (!n[row, "kvdbg"]) continue
+        if (!rows++)
+            print "\nTypes of weights, tokens a second, one process each (the default model requantized; decode at depth 0, " \
+                "prefill of 512):\n\n| file | decode: kvdbg | peer | ratio | GB/s, of the floor | prefill: kvdbg | peer " \
+                "| ratio |\n|---|---|---|---|---|---|---|---|"
+        bytes = value[row, "kvdbg", 1, "bytes"] * value[row, "kvdbg", 1, "tps"] / 1e9
+        printf "| %s | %s | %.1f, %.0f %% | %s |\n", order_of[i], type_cell(row), bytes, 100 * bytes / read,
+            type_cell("prefill_" order_of[i])
+    }
+}
+
 END {
     read = limit("read_gbs"); f32 = limit("f32_gflops"); bf16 = limit("bf16_gflops"); int8 = limit("int8_gops")
     peak = bf16 ? bf16 : f32; kind = bf16 ? "bf16" : "f32"
@@ -178,6 +199,7 @@ END {
             "–", "–")
     }
 
+    by_type()
     print "\nTime by stage, medians over the processes (prefill of 2,048 with the preset seed, then compress, then " \
         "32 tokens; stepped stage by stage):\n"
     stages("prefill", "a prefill")

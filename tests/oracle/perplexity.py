@@ -18,6 +18,7 @@ import tempfile
 
 MODEL = "models/smollm2-135m-instruct-q4_1.gguf"
 KVDBG = os.environ.get("KVDBG", "build/kvdbg")
+THREADS = os.environ.get("THREADS", "2")
 TYPES = ["F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_1", "Q5_0", "Q4_K_M", "Q4_1", "Q4_0", "IQ4_NL", "IQ4_XS", "Q3_K_M",
          "Q2_K"]
 TEXT, WINDOW, WINDOWS = "sessions/tour.txt", 256, 2
@@ -70,27 +71,25 @@ def types_of(path):
     return " ".join(f"{n} {k}" for k, n in sorted(count.items(), key=lambda c: -c[1]))
 
 
-def kvdbg_ppl(path, text, windows, precision):
-    said = run([KVDBG, "-q", "-nx", "-batch", "--threads", "2", "--precision", precision, "-ex",
-                f"perplexity {text} 512 {windows}", path])
+def kvdbg_ppl(path, text, windows):
+    said = run([KVDBG, "-q", "-nx", "-batch", "--threads", THREADS, "-ex", f"perplexity {text} 512 {windows}", path])
     return float(re.search(r": ([\d.]+) \+/-", said)[1])
 
 
 def peer_ppl(path, text, windows, peer):
     said = run([os.path.join(peer, "llama-perplexity"), "-m", path, "-f", text, "-c", "512", "--chunks", str(windows),
-                "-t", "2"])
+                "-t", THREADS])
     return float(re.search(r"PPL = ([\d.]+)", said)[1])
 
 
 def table(text, files, peer, windows="8", *kinds):
-    print("| file | MiB | matrices | kvdbg, fast | kvdbg, f32 | llama-perplexity | fast / theirs | f32 / theirs |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print("| file | MiB | matrices | kvdbg | llama-perplexity | ratio |")
+    print("|---|---|---|---|---|---|", flush=True)
     for kind in kinds or TYPES:
         path = quantized(files, peer, kind)
-        fast, f32 = (kvdbg_ppl(path, text, windows, p) for p in ("fast", "f32"))
-        theirs = peer_ppl(path, text, windows, peer)
-        print(f"| {kind} | {os.path.getsize(path) / 2**20:.1f} | {types_of(path)} | {fast:.4f} | {f32:.4f} | "
-              f"{theirs:.4f} | {fast / theirs:.4f} | {f32 / theirs:.4f} |", flush=True)
+        ours, theirs = kvdbg_ppl(path, text, windows), peer_ppl(path, text, windows, peer)
+        print(f"| {kind} | {os.path.getsize(path) / 2**20:.1f} | {types_of(path)} | {ours:.4f} | {theirs:.4f} | "
+              f"{ours / theirs:.4f} |", flush=True)
 
 
 def logits(files, *kinds):
