@@ -4,7 +4,8 @@
         writes tests/golden/perplexity.txt: what transformers, in f32, says of sessions/tour.txt.
     python tests/oracle/perplexity.py table TEXT FILES PEER [WINDOWS [TYPE...]]
         requantizes the default model to every type with PEER/llama-quantize (once, into FILES), reads TEXT with
-        build/kvdbg and PEER/llama-perplexity, and prints a Markdown table.
+        build/kvdbg and PEER/llama-perplexity, and prints a Markdown table. llama.cpp rounds activations to 8 bits where
+        weights are quantized and kvdbg does not; so it also reads the same weights, which llama-quantize writes as F32.
     python tests/oracle/perplexity.py logits FILES TYPE...
         logits of the last token of three prompts, kvdbg in f32 against transformers on the same file.
 
@@ -20,7 +21,7 @@ MODEL = "models/smollm2-135m-instruct-q4_1.gguf"
 KVDBG = os.environ.get("KVDBG", "build/kvdbg")
 THREADS = os.environ.get("THREADS", "2")
 TYPES = ["F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_1", "Q5_0", "Q4_K_M", "Q4_1", "Q4_0", "IQ4_NL", "IQ4_XS", "Q3_K_M",
-         "Q2_K"]
+         "Q2_K", "Q3_K-pure", "Q2_K-pure"]
 TEXT, WINDOW, WINDOWS = "sessions/tour.txt", 256, 2
 
 
@@ -52,11 +53,14 @@ def golden():
 
 
 def quantized(files, peer, kind):
-    """Path of the default model in a type; F16 comes first, for it is what the others are made of."""
+    """Path of the default model in a type; F16 comes first, for it is what the others are made of. Its rows of 576 are no
+    whole blocks of 256: only -pure puts Q2_K and Q3_K where they fit."""
     path = os.path.join(files, kind + ".gguf")
     if not os.path.exists(path):
         source = MODEL if kind == "F16" else quantized(files, peer, "F16")
-        run([os.path.join(peer, "llama-quantize"), "--allow-requantize", source, path, kind, "2"])
+        pure = ["--pure"] if kind.endswith("-pure") else []
+        run([os.path.join(peer, "llama-quantize"), "--allow-requantize", *pure, source, path, kind.removesuffix("-pure"),
+             "2"])
     return path
 
 
@@ -83,13 +87,16 @@ def peer_ppl(path, text, windows, peer):
 
 
 def table(text, files, peer, windows="8", *kinds):
-    print("| file | MiB | matrices | kvdbg | llama-perplexity | ratio |")
-    print("|---|---|---|---|---|---|", flush=True)
+    print("| file | MiB | matrices | kvdbg | llama-perplexity | ratio | the same weights as F32 | ratio |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     for kind in kinds or TYPES:
-        path = quantized(files, peer, kind)
+        path, exact = quantized(files, peer, kind), os.path.join(files, kind + ".F32.gguf")
         ours, theirs = kvdbg_ppl(path, text, windows), peer_ppl(path, text, windows, peer)
+        run([os.path.join(peer, "llama-quantize"), "--allow-requantize", path, exact, "F32", "2"])
+        same = peer_ppl(exact, text, windows, peer)
+        os.remove(exact)
         print(f"| {kind} | {os.path.getsize(path) / 2**20:.1f} | {types_of(path)} | {ours:.4f} | {theirs:.4f} | "
-              f"{ours / theirs:.4f} |", flush=True)
+              f"{ours / theirs:.4f} | {same:.4f} | {ours / same:.4f} |", flush=True)
 
 
 def logits(files, *kinds):

@@ -68,6 +68,10 @@ VF_INLINE __m512i row_columns(int type, size_t elements, size_t block, const uin
         if (left >= COLUMNS) return _mm512_loadu_si512(b);
         return _mm512_maskz_loadu_epi16((__mmask32)((1u << left) - 1), b);
     }
+    if (type == KV_TYPE_F32 && left >= COLUMNS)
+        return narrow(vf_load((const float *)b), vf_load((const float *)b + VF_WIDTH));
+    if (type == KV_TYPE_F16 && left >= COLUMNS)
+        return narrow(vf_load_f16((const uint16_t *)b), vf_load_f16((const uint16_t *)b + VF_WIDTH));
     if (type == KV_TYPE_F32 || type == KV_TYPE_F16) {
         float values[COLUMNS] = { 0 };
         KV_NAME(kv_dequantize)(type, b, left < COLUMNS ? left : COLUMNS, values);
