@@ -112,8 +112,8 @@ def logits(files, *kinds):
                 prompt = document[:characters].rstrip()
                 open(d + "/prompt", "w").write(prompt)
                 run([KVDBG, "-q", "-nx", "-batch", "--precision", "f32", "--threads", "2", "--chat", "off", "-p",
-                     d + "/prompt", "-ex", "set policy full", "-ex", "break phase compress", "-ex", "run", "-ex",
-                     f"export npy logit {d}/logit.npy", path])
+                     d + "/prompt", "-ex", "set policy full", "-ex", "break compress", "-ex", "run", "-ex",
+                     f"export npy {d}/logit.npy logit", path])
                 ours = np.load(d + "/logit.npy")
             ids = text.encode(prompt)
             theirs = oracle.prefill(ids)[0][-1].numpy()
