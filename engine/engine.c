@@ -51,12 +51,16 @@ enum kv_status kv_engine_open(const struct kv_model *model, struct kv_engine **o
 
 static void end_request(struct kv_engine *e)
 {
+    runs_forget(e);
     run_drop_caches(&e->run);
     cache_free(&e->resident);
     record_free(&e->record);
     selection_free(&e->sel);
     twin_free(&e->twin);
     score_forget(&e->base);
+    mass_forget(&e->mass);
+    free(e->full_reply.token);
+    e->full_reply = (struct full_reply){ 0 };
     free(e->run.reply);
     free(e->row_id);
     free(e->row_pos);

@@ -63,6 +63,20 @@ struct score_base {
     size_t bytes;  /* of input and logits */
 };
 
+/* Attention that the rows reading a reply give the prompt over the full cache (engine/regret.h). */
+struct mass {
+    int32_t *reply; /* [n_reply] */
+    int n_reply;
+    float *mean; /* [n_layer][n_head][n] */
+};
+
+/* The full cache's greedy reply, as far as it was decoded. */
+struct full_reply {
+    int32_t *token; /* [n] */
+    int n;
+    bool ended; /* by a stop token, or the context's end */
+};
+
 /* What was decided on the way to the frontier, so that replays decide the same. */
 struct past {
     uint64_t highest;        /* the frontier */
@@ -124,7 +138,13 @@ struct kv_engine {
     struct past past;
     struct twin_result twin;
     struct score_base base;
+    struct mass mass;
+    struct full_reply full_reply;
     void *value; /* what the last kv_value worked out, owned */
+
+    struct other_run *others; /* [n_others] runs that are not selected, engine/run/runs.c */
+    int n_others;
+    int number, last_number; /* of the selected run, 0 = 1; highest that any run of this request has had, 0 = 2 */
 
     struct core *core; /* the file that stands in for a machine (engine/core.h); NULL: a live request */
 };
@@ -170,9 +190,17 @@ enum kv_status compress_gather(struct kv_engine *e, int layer, struct kv_error *
 /* Puts pins in force (taken over); a change behind the frontier is noted. */
 void edit_take(struct kv_engine *e, struct pins *next);
 
+/* --- engine/run/runs.c --- */
+/* Run 1 alone is left, the selected one. */
+void runs_forget(struct kv_engine *e);
+/* The spans [n_layer] that a run's decode reads before its tail; the full one's are the resident prefill. KV_NOT_FOUND,
+ * KV_NOT_NOW where it is not compressed. */
+enum kv_status runs_prefix(const struct kv_engine *e, int number, const struct kv_span **out, struct kv_error *err);
+
 /* --- engine/run/twin.c, score.c --- */
 void twin_free(struct twin_result *t);
 void score_forget(struct score_base *b);
+void mass_forget(struct mass *m);
 
 /* --- engine/settings.c --- */
 bool settings_policy_same(const struct kv_policy *a, const struct kv_policy *b);

@@ -9,7 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum since { SINCE_PROMPT, SINCE_START, SINCE_PREFILL, SINCE_ALLOCATE, SINCE_SELECT, SINCE_LOGITS, SINCE_TWIN };
+enum since {
+    SINCE_PROMPT,
+    SINCE_START,
+    SINCE_PREFILL,
+    SINCE_ALLOCATE,
+    SINCE_SELECT,
+    SINCE_LOGITS,
+    SINCE_TWIN,
+    SINCE_MASS
+};
 
 struct value {
     const char *name;
@@ -300,6 +309,33 @@ static enum kv_status get_other(struct kv_engine *e, struct kv_array *out, struc
     return KV_OK;
 }
 
+static struct kv_array by_head(const struct kv_engine *e, const float *data)
+{
+    return (struct kv_array){ KV_F32, 3, { n_layer(e), n_head(e), (size_t)e->n }, data, "attention",
+        { "layer", "head", "position" } };
+}
+
+static enum kv_status get_mass(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    (void)err;
+    *out = by_head(e, e->mass.mean);
+    return KV_OK;
+}
+
+/* The part of mass that went to evicted tokens. */
+static enum kv_status get_regret(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    size_t n = (size_t)e->n, heads = n_head(e), count = n_layer(e) * heads * n;
+    float *regret = own(e, count, sizeof *regret, err);
+    *out = by_head(e, regret);
+    for (size_t i = 0; regret && i < count; i++) {
+        size_t l = i / (heads * n), j = i % n;
+        bool kept = e->sel.n_kept[l] < 0 || e->sel.reason[l * n + j] != POLICY_EVICTED;
+        regret[i] = kept ? 0 : e->mass.mean[i];
+    }
+    return regret ? KV_OK : KV_NO_MEMORY;
+}
+
 static const struct value table[] = {
     { "entropy", SINCE_START, get_entropy },
     { "E", SINCE_START, get_layer_entropy },
@@ -326,6 +362,8 @@ static const struct value table[] = {
     { "kl", SINCE_TWIN, get_kl },
     { "full", SINCE_TWIN, get_full },
     { "other", SINCE_TWIN, get_other },
+    { "mass", SINCE_MASS, get_mass },
+    { "regret", SINCE_MASS, get_regret },
 };
 
 const char *kv_value_name(int index)
@@ -355,6 +393,9 @@ static enum kv_status check_since(const struct kv_engine *e, const struct value 
         break;
     case SINCE_LOGITS:
         if (!e->started || !e->run.n_reply) before = "the first token is sampled";
+        break;
+    case SINCE_MASS:
+        if (!e->mass.mean) before = "the full cache's attention is read: use regret";
         break;
     case SINCE_TWIN:
         if (!e->twin.n) before = "the runs are compared: use diff";

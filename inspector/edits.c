@@ -1,6 +1,8 @@
 /* Edits of budgets and tokens, and the log of every change of policy. */
 #include "inspector/edits.h"
 
+#include "engine/runs.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +55,7 @@ void edits_forget(struct session *s)
 struct edits_watch edits_before(struct session *s)
 {
     return (struct edits_watch){ s->engine ? kv_policy_take(s->engine) : NULL, s->prompts,
-        s->edits ? s->edits->last : 0 };
+        s->edits ? s->edits->last : 0, s->engine ? kv_run_selected(s->engine) : 0 };
 }
 
 /* The edit that undo takes back, or redo does again: an index, -1 = none. */
@@ -124,8 +126,9 @@ static void pass_over(struct edit_log *log, int number, const struct kv_policy_c
 void edits_after(struct session *s, struct edits_watch *watch, const char *path, const char *args)
 {
     struct kv_policy_copy *after = watch->before && watch->prompts == s->prompts ? kv_policy_take(s->engine) : NULL;
-    bool changed = after && !kv_policy_same(watch->before, after);
-    if (after) pass_over(s->edits, watch->last, after);
+    bool same_run = after && watch->run == kv_run_selected(s->engine);
+    bool changed = same_run && !kv_policy_same(watch->before, after);
+    if (same_run) pass_over(s->edits, watch->last, after);
     int last = find_undo(s->edits);
     /* a line within has logged it, or it is what undo and redo do */
     if (changed && last >= 0 && kv_policy_same(s->edits->list[last].after, after)) changed = false;

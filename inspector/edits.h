@@ -20,6 +20,7 @@ struct edits_watch {
     struct kv_policy_copy *before; /* NULL = not watched */
     unsigned prompts;
     int last; /* number of the latest edit */
+    int run;  /* whose policy it is: another run's is no change of it */
 };
 struct edits_watch edits_before(struct session *s);
 void edits_after(struct session *s, struct edits_watch *watch, const char *path, const char *args);

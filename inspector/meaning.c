@@ -33,6 +33,8 @@ static const struct {
     { "kl", "KL(full || other) of each step of diff" },
     { "full", "token that the full cache would take at each step of diff" },
     { "other", "token that this run would take at each step of diff" },
+    { "mass", "attention that the full cache's reply gives a position, mean over its tokens" },
+    { "regret", "the part of mass that goes to tokens which this run has evicted" },
     { "k",
         "keys as attention reads them, rotated at their positions; from the cache, evicted ones from the prefill" },
     { "v", "values as attention reads them; from the cache, evicted ones from the prefill" },

@@ -1,6 +1,8 @@
 /* Values of the engine, bytes and times, settings, history and convenience variables, by name. */
 #include "inspector/names.h"
 
+#include "engine/runs.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -230,14 +232,53 @@ static enum kv_status twin(struct session *s, const char *name, struct named *ou
     return st;
 }
 
+/* The array as a value of its own, which stays when another run is selected. */
+static enum kv_status own_copy(struct named *out, struct kv_error *err)
+{
+    const struct kv_array a = out->array;
+    struct value v;
+    enum kv_status st = value_array(&v, a.n_dim, a.dim, err);
+    if (st) return st;
+    for (size_t i = 0; i < v.count; i++) v.number[i] = array_number(&a, i);
+    for (int d = 0; d < a.n_dim; d++) v.axis[d] = a.axis[d];
+    v.integral = a.type == KV_I32 || a.type == KV_U8;
+    v.names = out->names;
+    snprintf(v.unit, sizeof v.unit, "%s", a.unit ? a.unit : "");
+    out->kind = NAMED_VALUE;
+    out->value = v;
+    return KV_OK;
+}
+
+/* A value of a run that is not selected: it is, for as long as that takes. */
+static enum kv_status elsewhere(
+    struct session *s, int run, const char *name, struct named *out, struct kv_error *err)
+{
+    int back = kv_run_selected(s->engine);
+    struct kv_error ignored;
+    enum kv_status st = kv_run_select(s->engine, run, err);
+    if (st) return st;
+    st = names_find(s, name, out, err);
+    if (!st && out->kind == NAMED_ARRAY) st = own_copy(out, err);
+    if (!st && out->kind == NAMED_ROWS)
+        st = kv_fail(err, KV_NOT_NOW, "%.60s is worked out for the selected run alone: see inferior.", name);
+    enum kv_status again = kv_run_select(s->engine, back, st ? &ignored : err);
+    if (again && !st && out->kind == NAMED_VALUE) value_free(&out->value);
+    return st ? st : again;
+}
+
 /* run(N).NAME */
 static enum kv_status of_run(struct session *s, const char *name, struct named *out, struct kv_error *err)
 {
     char *rest;
     long run = strtol(name + 4, &rest, 10);
-    if (run == 1) return names_find(s, rest + 2, out, err);
-    if (run == 2) return twin(s, rest + 2, out, err);
-    return kv_fail(err, KV_NOT_FOUND, "No run number %ld; 1 is the run, 2 its twin on the full cache.", run);
+    int selected = kv_run_selected(s->engine);
+    struct kv_run_facts facts;
+    struct kv_error ignored;
+    if (run == selected) return names_find(s, rest + 2, out, err);
+    if (run == KV_RUN_FULL) return twin(s, rest + 2, out, err);
+    if (!kv_run_look(s->engine, (int)run, &facts, &ignored)) return elsewhere(s, (int)run, rest + 2, out, err);
+    return kv_fail(err, KV_NOT_FOUND,
+        "No run number %ld; %d is the run, 2 its twin on the full cache: see info inferiors.", run, selected);
 }
 
 enum kv_status names_find(struct session *s, const char *name, struct named *out, struct kv_error *err)

@@ -453,7 +453,7 @@ bool run_begin(struct session *s)
     }
     s->pref.backward = false;
     s->streamed = 0;
-    s->kl_mean = NAN;
+    s->kl_mean = s->noise_mean = NAN;
     say_memory(s);
     if (kv_start(s->engine, &s->err)) return false;
     stops_moved(s);

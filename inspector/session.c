@@ -21,6 +21,7 @@
 #include "inspector/hash.h"
 #include "inspector/help.h"
 #include "inspector/jsonl.h"
+#include "inspector/lab/runs.h"
 #include "inspector/line.h"
 #include "inspector/logging.h"
 #include "inspector/lookup.h"
@@ -96,6 +97,7 @@ void session_take(struct session *s, struct kv_model *model, struct kv_engine *e
     interruptible = engine;
     marks_forget(s);
     edits_forget(s);
+    runs_forget_notes(s);
     kv_engine_close(s->engine);
     kv_model_close(s->model);
     s->model = model;
@@ -105,7 +107,7 @@ void session_take(struct session *s, struct kv_model *model, struct kv_engine *e
     s->layer = s->head = s->token = 0;
     s->streamed = 0;
     s->list_next = -1;
-    s->kl_mean = NAN;
+    s->kl_mean = s->noise_mean = NAN;
     s->model_sha[0] = s->stop_reason[0] = s->policy_title[0] = '\0';
     free(s->policy);
     s->policy = NULL;
@@ -321,6 +323,7 @@ enum kv_status session_again(struct session *s, int *exit_status)
 void session_close(struct session *s)
 {
     edits_forget(s);
+    runs_forget_notes(s);
     interruptible = NULL;
     for (struct variable *v = s->variables, *next; v; v = next) {
         next = v->next;

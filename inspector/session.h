@@ -33,6 +33,7 @@ struct line_source;
 struct block_line;
 struct user_commands;
 struct tui;
+struct run_note;
 struct jsonl;
 struct logging;
 
@@ -83,12 +84,14 @@ struct session {
     unsigned events_stop, events_print; /* bits: which events (events.c) `handle` has changed */
     char stop_reason[32];               /* of the last stop, for expect-stop: "breakpoint 2", "step", "done", ... */
     double kl_mean;                     /* of the last diff, nats a token; NaN = none yet */
+    double noise_mean, noise_max;       /* the floor under all KL of this prompt (diff -noise); NaN = not measured */
     size_t streamed;                    /* reply tokens already printed */
     bool mid_line;                      /* the reply's last line is open */
 
     struct value *history; /* $1 is history[0] */
     size_t n_history;
     struct variable *variables;
+    struct run_note *runs;              /* what is known of runs that are not selected (lab/runs.c) */
     struct edit_log *edits;             /* every change of policy; NULL = none yet */
     unsigned prompts;                   /* how many there were */
     char *policy;                       /* settings that compress ran with, as JSON; NULL before it */

@@ -6,9 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include "inspector/define.h"
+#include "inspector/lookup.h"
 #include "inspector/names.h"
 #include "inspector/printf.h"
+#include "inspector/rows.h"
+#include "inspector/run.h"
 
 /* --- shell and pipe ------------------------------------------------------------------------------------------------------ */
 
@@ -193,6 +198,42 @@ static enum kv_status put_back(
 }
 
 /* GDB's with SETTING [VALUE] [-- COMMAND]; without a command, the last one again. */
+/* --- the folder ------------------------------------------------------------------------------------------------------- */
+
+struct reaction cmd_pwd(struct session *s, const char *args)
+{
+    char *folder = getcwd(NULL, 0);
+    (void)args;
+    if (!folder) return refuse(s, KV_IO, "The working directory cannot be told: %s.", strerror(errno));
+    rows_fact_text(s, "folder", folder);
+    fprintf(s->out, "Working directory %s.\n", folder);
+    free(folder);
+    return DONE;
+}
+
+struct reaction cmd_cd(struct session *s, const char *args)
+{
+    const char *home = getenv("HOME");
+    char path[sizeof s->command + 64];
+    if (!*args || *args == '~')
+        snprintf(path, sizeof path, "%.60s%s", home ? home : "/", *args ? args + 1 : "");
+    else
+        snprintf(path, sizeof path, "%s", args);
+    if (chdir(path)) return refuse(s, KV_IO, "%.300s: %s.", path, strerror(errno));
+    return cmd_pwd(s, "");
+}
+
+/* Whether the line is recompress, by whatever prefix. */
+static bool only_rewinds(struct session *s, const char *line)
+{
+    const struct command *row;
+    const char *rest;
+    char path[96];
+    struct kv_error ignored;
+    return !lookup_line(session_table(s), command_pins, line, &row, &rest, path, sizeof path, &ignored) &&
+           row->run == cmd_recompress;
+}
+
 struct reaction cmd_with(struct session *s, const char *args)
 {
     char set[sizeof s->command + 8], command[sizeof s->command];
@@ -204,6 +245,10 @@ struct reaction cmd_with(struct session *s, const char *args)
     snprintf(command, sizeof command, "%s", *after ? after : s->repeat);
     snprintf(set, sizeof set, "set %.*s", (int)(dashes ? (size_t)(dashes - args) : strlen(args)), args);
     if (!*command) return refuse(s, KV_BAD_ARG, "No previous command to relaunch");
+    if (only_rewinds(s, command) && !strncmp(args, "policy", 6))
+        return refuse(s, KV_BAD_ARG,
+            "recompress only goes back to compress, which runs when with has put the policy back: use whatif, or "
+            "set.");
     struct reaction r = keep(s, &kept) ? failed(s) : session_line(s, set);
     if (!r.status && keep(s, &now)) r = failed(s);
     if (!r.status) {

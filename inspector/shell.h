@@ -7,6 +7,8 @@
 struct reaction cmd_shell(struct session *s, const char *args);
 struct reaction cmd_pipe(struct session *s, const char *args);
 struct reaction cmd_eval(struct session *s, const char *args);
+struct reaction cmd_pwd(struct session *s, const char *args);
+struct reaction cmd_cd(struct session *s, const char *args);
 struct reaction cmd_with(struct session *s, const char *args);
 
 #endif

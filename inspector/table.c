@@ -20,6 +20,10 @@
 #include "inspector/lab/perplexity.h"
 #include "inspector/lab/sensitivity.h"
 #include "inspector/lab/tune.h"
+#include "inspector/lab/regret.h"
+#include "inspector/lab/runs.h"
+#include "inspector/lab/sweep.h"
+#include "inspector/lab/whatif.h"
 #include "inspector/list.h"
 #include "inspector/marks.h"
 #include "inspector/picture.h"
@@ -100,6 +104,25 @@ const struct command command_table[] = {
     { "recompress", NULL, GROUP_RUNNING, "", "Go back to the start of compress:0 with the policy as it is now",
         "The prefill is not repeated, and what was decoded is dropped: a new branch of history.", REPEAT_NEVER,
         NEEDS_PREFILL, COMPLETE_NONE, cmd_recompress, NULL },
+    { "whatif", NULL, GROUP_RUNNING, "NAME=V... [-n TOKENS] [-keep] [-time] [-- COMMANDS]",
+        "Try other settings on a fork of this run, from the same prefill",
+        "The fork is compressed, then compared with the full cache and with this run over TOKENS steps "
+        "(judge.tokens), "
+        "and\nit says its own text; then it is forgotten and this run is as it was, or -keep keeps it as a run of "
+        "its "
+        "own.\n-time decodes it alone, too, as -keep does.  COMMANDS are kv pin, evict and unpin, set, policy and\n"
+        "recompress, between semicolons.",
+        REPEAT_NEVER, NEEDS_PREFILL, COMPLETE_SETTING, cmd_whatif, NULL },
+    { "inferior", NULL, GROUP_RUNNING, "[N]", "Switch to another run of the same prefill, or print which it is",
+        "Run 1 is the first one, 2 its twin on the full cache, which is compared with and not switched to; 3 and "
+        "on are\n"
+        "clones.  Settings, edits, history and reply are each run's own.",
+        REPEAT_NEVER, NEEDS_RUN, COMPLETE_NONE, cmd_inferior, NULL },
+    { "clone-inferior", NULL, GROUP_RUNNING, "", "Make a copy of this run where it stands, and switch to it",
+        "The copy borrows the prefill's keys and values.", REPEAT_NEVER, NEEDS_PREFILL, COMPLETE_NONE,
+        cmd_clone_inferior, NULL },
+    { "remove-inferiors", NULL, GROUP_RUNNING, "N...", "Forget runs", NULL, REPEAT_NEVER, NEEDS_RUN, COMPLETE_NONE,
+        cmd_remove_inferiors, NULL },
     { "reverse-step", "rs", GROUP_RUNNING, "[N]", "Go back to where this layer began, or the one before",
         "Argument N means step back N times (or until the request stops for another reason).", REPEAT_SAME,
         NEEDS_RUN, COMPLETE_NONE, cmd_reverse_step, NULL },
@@ -235,10 +258,12 @@ const struct command command_table[] = {
         "Say why tokens were kept or evicted, or how layers got their budgets",
         TOKENS "\nOne token in one layer is told in full.  The margin is (score - cut-off) / cut-off.", REPEAT_SAME,
         NEEDS_PREFILL, COMPLETE_TOKENS, cmd_why, NULL },
-    { "diff", NULL, GROUP_LOOKING, "[steps N]", "Decode over the full cache beside this run, and compare",
-        "Both are fed the leader's tokens (judge.leader); KL is in nats a reply token.  The values kl, full and "
-        "other\n"
-        "then hold the steps.",
+    { "diff", NULL, GROUP_LOOKING, "[run A|full] [run B] [steps N] [-layers] [-noise]",
+        "Decode over the full cache beside this run, or over any two runs, and compare",
+        "Both are fed the leader's tokens (judge.leader: full = the first of them); KL is in nats a reply token.  "
+        "The "
+        "values\nkl, full and other then hold the steps of the full cache against this run.  -layers adds the "
+        "attention that\neach layer keeps, -noise what a second prefill in other segments would differ by.",
         REPEAT_NEVER, NEEDS_COMPRESSED, COMPLETE_NONE, cmd_diff, NULL },
     { "evaluate", NULL, GROUP_LOOKING, "FILE.jsonl... [OPTION]...",
         "Compare policies over rows of data: ROUGE, answers, KL, bytes, time",
@@ -275,6 +300,8 @@ const struct command command_table[] = {
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_sensitivity, NULL },
     { "tune", NULL, GROUP_LOOKING,
         "PROFILE [FILE...] [-ratio LIST | -kl X | -top1 X] [-with LIST | -selectors LIST] [-f] [-o PROFILE] [-rows A:B] "
+        "PROFILE [FILE...] [-ratio LIST | -kl X | -top1 X] [-with SELECTOR | -selectors LIST] [-f] [-o PROFILE] "
+        "[-rows A:B] "
         "[-question TEXT] [-apart]",
         "Turn measured curves into budgets, and measure what they do",
         "For a total, or the smallest one at which every kind of prompts in FILE... has a mean KL of at most X "
@@ -283,9 +310,34 @@ const struct command command_table[] = {
         "with the\n"
         "one that serves the worst kind best; \"set policy tuned PROFILE\" goes by it.",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_tune, NULL },
-    { "profile", NULL, GROUP_LOOKING, "FILE [-f] [-png FILE] | diff A B [-ratio LIST] | average [-f] A B... -o FILE",
+    { "profile", NULL, GROUP_LOOKING,
+        "FILE [-f] [-png FILE] | diff A B [-ratio LIST] | average [-f] A B... -o FILE",
         "Print a profile's curves; compare profiles, or put them together", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_FILE, cmd_profile, profile_table },
+    { "sweep", NULL, GROUP_LOOKING,
+        "NAME=A,B,...|LOW:HIGH:STEP... [-metric M,...] [-n TOKENS] [-prompts FILE.jsonl]",
+        "Measure all combinations of settings, from one prefill a prompt",
+        "M is kl, top1, mass (attention to the prompt that is kept), rouge, kept, bytes, ms.  KL and top-1 are of "
+        "the "
+        "full\ncache's reply of TOKENS (judge.tokens); ROUGE-L is against a row's reference, or that reply.  -csv "
+        "FILE, "
+        "-jsonl FILE\nand -png FILE write rows and a picture of the first metric; rows of -prompts are those of "
+        "evaluate.",
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_SETTING, cmd_sweep, NULL },
+    { "regret", NULL, GROUP_LOOKING, "[steps N] [layer L] [head H] [-by token|head|cell] [-n ROWS] [-csv FILE]",
+        "Say what attention the full cache gives tokens that this run has evicted",
+        "Mean over the rows that read the full cache's reply; the largest first.  The values mass and regret then "
+        "hold "
+        "it\nby layer, head and position.",
+        REPEAT_NEVER, NEEDS_COMPRESSED, COMPLETE_LAYER, cmd_regret, NULL },
+    { "blame", NULL, GROUP_LOOKING, "[steps N] [-kl BOUND] [-max N]",
+        "Find the fewest evictions whose return restores the full cache's output",
+        "Restored: every step chooses the full cache's token, or with -kl, the mean KL is at most BOUND.  The "
+        "search\n"
+        "bisects layers, then tokens by regret, then drops one by one; it scores at most N kept sets (1000), each "
+        "in "
+        "one\npass from the same prefill, and Ctrl-C ends it with the best so far.",
+        REPEAT_NEVER, NEEDS_COMPRESSED, COMPLETE_NONE, cmd_blame, NULL },
     { "export", NULL, GROUP_LOOKING, "png|npy|csv", "Write a picture, an array or a table", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, NULL, export_table },
 
@@ -361,6 +413,10 @@ const struct command command_table[] = {
         NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_COMMAND, cmd_pipe, NULL },
     { "shell", "!", GROUP_SESSION, "[COMMAND]", "Run a command of the shell, or a shell",
         "$_shell_exitcode is its exit status.", REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_shell, NULL },
+    { "pwd", NULL, GROUP_SESSION, "", "Print the working directory", NULL, REPEAT_SAME, NEEDS_NOTHING,
+        COMPLETE_NONE, cmd_pwd, NULL },
+    { "cd", NULL, GROUP_SESSION, "[FOLDER]", "Change the working directory; without FOLDER, to the home folder",
+        NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_cd, NULL },
     { "add-auto-load-safe-path", NULL, GROUP_SESSION, "FOLDER",
         "Let the .kvdbginit of a folder run when kvdbg starts there", NULL, REPEAT_NEVER, NEEDS_NOTHING,
         COMPLETE_FILE, cmd_add_safe_path, NULL },

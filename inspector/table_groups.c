@@ -16,6 +16,7 @@
 #include "inspector/judge.h"
 #include "inspector/lab/tune.h"
 #include "inspector/lab/bounds.h"
+#include "inspector/lab/runs.h"
 #include "inspector/logging.h"
 #include "inspector/marks.h"
 #include "inspector/picture.h"
@@ -50,6 +51,8 @@ const struct command info_table[] = {
         COMPLETE_NONE, cmd_info_budget, NULL },
     { "kept", NULL, GROUP_LOOKING, "[layer N]", "Which positions each layer keeps", NULL, REPEAT_SAME,
         NEEDS_PREFILL, COMPLETE_NONE, cmd_info_kept, NULL },
+    { "policy", NULL, GROUP_LOOKING, "", "The policy in force, setting by setting, and its edits", NULL,
+        REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_show_policy, NULL },
     { "tokens", NULL, GROUP_LOOKING, "[TOKENS]", "Position, id, text and survival of prompt tokens", TOKENS,
         REPEAT_SAME, NEEDS_PROMPT, COMPLETE_NONE, cmd_info_tokens, NULL },
     { "mem", NULL, GROUP_LOOKING, "", "Bytes as allocated, beside the formula", NULL, REPEAT_SAME, NEEDS_NOTHING,
@@ -63,6 +66,8 @@ const struct command info_table[] = {
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_bounds, NULL },
     { "reply", NULL, GROUP_LOOKING, "", "The reply so far", NULL, REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE,
         cmd_info_reply, NULL },
+    { "inferiors", NULL, GROUP_LOOKING, "", "The runs of this prefill: policy, bytes and where they stand", NULL,
+        REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE, cmd_info_inferiors, NULL },
     { "breakpoints", "b br", GROUP_STOPS, "[N]", "Breakpoints, watchpoints, catchpoints and their hit counts", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_breakpoints, NULL },
     { "signals", NULL, GROUP_STOPS, "[EVENT]", "Events of the engine, and which of them stop or are told", NULL,

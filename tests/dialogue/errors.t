@@ -32,7 +32,7 @@ Undefined show command: "nosuch".  Try "help show".
 
 ## ambiguous command
 $ kvdbg -batch --precision f32 --threads 1 -ex 're' synthetic:tiny
-Ambiguous command "re": recompress, reverse-step, reverse-next, reverse-stepi, reverse-nexti, reverse-continue, reverse-finish, record, restart, refresh.
+Ambiguous command "re": recompress, remove-inferiors, reverse-step, reverse-next, reverse-stepi, reverse-nexti, reverse-continue, reverse-finish, record, restart, regret, refresh.
 [1]
 
 ## ambiguous word of a group
