@@ -181,8 +181,6 @@ enum kv_status kv_profile_merge(
     for (int s = 0; s < a->n_selector; s++)
         if (selector_index(b, a->selector[s]) >= 0)
             memcpy(c->selector[c->n_selector++], a->selector[s], KV_PROFILE_WORD);
-    c->choice = a->choice >= 0 ? selector_index(c, a->selector[a->choice]) : KV_PROFILE_BY_LAYER;
-    if (a->choice >= 0 && c->choice < 0) c->choice = 0;
     if (!c->n_selector) status = kv_fail(err, KV_BAD_ARG, "The profiles have no selector in common.");
     for (int i = 0; i < a->n_prompt && !status; i++) status = take_prompt(c, a, i, err);
     for (int i = 0; i < b->n_prompt && !status; i++) status = take_prompt(c, b, i, err);
@@ -192,6 +190,10 @@ enum kv_status kv_profile_merge(
         *out = c;
     return status;
 }
+
+const char *kv_profile_choice(const struct kv_profile *p) { return *p->choice ? p->choice : p->selector[0]; }
+
+bool kv_profile_by_layer(const struct kv_profile *p) { return !strcmp(p->choice, KV_PROFILE_BY_LAYER); }
 
 /* --- budgets ------------------------------------------------------------------------------------------------------ */
 
@@ -207,9 +209,10 @@ enum kv_status kv_profile_fits(const struct kv_profile *p, const struct kv_model
 
 enum kv_status kv_profile_spend(const struct kv_profile *p, struct kv_profile_plan *plan, struct kv_error *err)
 {
-    int kinds = kv_profile_kind(p, NULL), one = plan->with ? selector_index(p, plan->with) : p->choice;
-    if (one < 0) one = p->choice;
-    int first = one < 0 ? 0 : one, n = one < 0 ? p->n_selector : 1;
+    int kinds = kv_profile_kind(p, NULL), one = selector_index(p, plan->with ? plan->with : kv_profile_choice(p));
+    if (one < 0) one = selector_index(p, kv_profile_choice(p));
+    bool all = !plan->with && kv_profile_by_layer(p);
+    int first = one < 0 ? 0 : one, n = all ? p->n_selector : 1;
     size_t layers = (size_t)p->n_layer, shares = (size_t)p->n_share, block = (size_t)n * layers * shares;
     double *kl = kv_alloc(kv_max(1, (size_t)kinds * block), sizeof *kl);
     struct curves *kind = kv_alloc(kv_max(1, (size_t)kinds), sizeof *kind);

@@ -14,7 +14,7 @@
 #define KV_PROFILE_SELECTORS 8
 #define KV_PROFILE_FACTS     12
 #define KV_PROFILE_WORD      80 /* bytes of a name */
-#define KV_PROFILE_BY_LAYER  (-1)
+#define KV_PROFILE_BY_LAYER  "by-layer"
 
 struct kv_profile_prompt {
     char kind[KV_PROFILE_WORD], name[KV_PROFILE_WORD];
@@ -35,7 +35,8 @@ struct kv_profile {
     int n_share, n_selector, n_prompt;
     double share[KV_PROFILE_SHARES]; /* ascending, in (0, 1) */
     char selector[KV_PROFILE_SELECTORS][KV_PROFILE_WORD];
-    int choice; /* the selector that `tuned` means, or KV_PROFILE_BY_LAYER: the best of each layer */
+    char choice[KV_PROFILE_WORD];     /* the selector that `tuned` means, measured here or not, "" = the first; or
+                                     KV_PROFILE_BY_LAYER: the best of those measured, layer by layer */
     struct kv_profile_prompt *prompt; /* [n_prompt] */
 };
 
@@ -63,15 +64,21 @@ enum kv_status kv_profile_mean(
 enum kv_status kv_profile_merge(
     const struct kv_profile *a, const struct kv_profile *b, struct kv_profile **out, struct kv_error *err);
 
+/* The choice's name, of one selector or KV_PROFILE_BY_LAYER. */
+const char *kv_profile_choice(const struct kv_profile *p);
+bool kv_profile_by_layer(const struct kv_profile *p);
+
 /* Whether it is of this model: shape and name (the caller compares hashes). KV_BAD_ARG with the sentence. */
 enum kv_status kv_profile_fits(const struct kv_profile *p, const struct kv_model *model, struct kv_error *err);
 
 struct kv_profile_plan {
-    double total;     /* mean share kept, in (0, 1] */
-    double least;     /* share that every layer keeps */
-    const char *with; /* a selector's name; NULL = the profile's choice; one without curves: that of the choice */
-    double *share;    /* [n_layer] out */
-    int *selector;    /* [n_layer] out, index into p->selector; or NULL */
+    double total; /* mean share kept, in (0, 1] */
+    double least; /* share that every layer keeps */
+    const char
+        *with;     /* a selector's name; NULL = the profile's choice. One without curves goes by the choice's, or by
+                         the first */
+    double *share; /* [n_layer] out */
+    int *selector; /* [n_layer] out, index into p->selector; or NULL */
     double *damage, *uniform; /* [kinds] out, nats: of this plan, and of equal shares; or NULL */
 };
 /* Shares of the layers that do least damage (engine/judge/curves.h). */

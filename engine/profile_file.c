@@ -129,7 +129,7 @@ static enum kv_status put_profile(FILE *f, const struct kv_profile *p, struct kv
         put_text(f, p->selector[s]);
     }
     fputs("],\n", f);
-    put_member(f, "  ", "choice", p->choice < 0 ? "by-layer" : p->selector[p->choice]);
+    put_member(f, "  ", "choice", kv_profile_choice(p));
     enum kv_status status = put_kinds(f, p, err);
     return status ? status : put_prompts(f, p, err);
 }
@@ -215,7 +215,6 @@ static enum kv_status read_grid(const struct reader *r, const cJSON *root)
 {
     struct kv_profile *p = r->p;
     const cJSON *shares = member(root, "shares"), *selectors = member(root, "selectors"), *item;
-    char choice[KV_PROFILE_WORD];
     if (!cJSON_IsArray(shares) || cJSON_GetArraySize(shares) < 1 || cJSON_GetArraySize(shares) > KV_PROFILE_SHARES)
         return bad(r, "\"shares\" must be 1 to 32 numbers");
     cJSON_ArrayForEach(item, shares)
@@ -234,14 +233,7 @@ static enum kv_status read_grid(const struct reader *r, const cJSON *root)
             return bad(r, "\"selectors\" must be names");
         strcpy(p->selector[p->n_selector++], item->valuestring);
     }
-    enum kv_status status = text_of(r, root, "choice", choice, sizeof choice);
-    if (status) return status;
-    p->choice = KV_PROFILE_BY_LAYER;
-    for (int s = 0; s < p->n_selector; s++)
-        if (!strcmp(choice, p->selector[s])) p->choice = s;
-    if (p->choice < 0 && strcmp(choice, "by-layer"))
-        return bad(r, "\"choice\" is neither a selector of it nor by-layer");
-    return KV_OK;
+    return text_of(r, root, "choice", p->choice, sizeof p->choice);
 }
 
 /* Curves of one prompt; null = not measured. */

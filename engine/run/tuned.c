@@ -48,7 +48,10 @@ enum kv_status tuned_layers(const struct kv_engine *e, const struct kv_policy *p
     if (!status) status = kv_profile_spend(profile, &plan, err);
     for (int l = 0; l < n_layer && !status; l++) {
         if (!allocate) share[l] = 1;
-        if (select) status = selector_row(profile->selector[chosen[l]], &selector[l], err);
+        bool own = kv_profile_by_layer(profile);
+        if (select)
+            status =
+                selector_row(own ? profile->selector[chosen[l]] : kv_profile_choice(profile), &selector[l], err);
     }
     free(chosen);
     return status;

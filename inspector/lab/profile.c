@@ -37,7 +37,8 @@ static void tell_origin(struct session *s, const char *path, const struct kv_pro
     fprintf(s->out, "%s: %s (%s, %d layers, sha256 %.*s...), by %s\n", path, p->model, p->arch, p->n_layer,
         SHA_SHOWN, p->model_sha, p->program);
     fprintf(s->out, "%d prompts, %d of them measured, replies of up to %d tokens; tuned selects by %s\n",
-        p->n_prompt, measured, p->reply, p->choice < 0 ? "what is best for each layer" : p->selector[p->choice]);
+        p->n_prompt, measured, p->reply,
+        kv_profile_by_layer(p) ? "what is best for each layer" : kv_profile_choice(p));
     for (int i = 0; i < p->n_policy; i++)
         fprintf(s->out, "%s%s %s", i ? ", " : "", p->policy[i][0], p->policy[i][1]);
     fputc('\n', s->out);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/profile.h"
 #include "engine/tune.h"
@@ -83,9 +84,10 @@ static enum kv_status open_prompt(struct tuning *t, size_t i)
 /* Preset of a rival, and the selector that it is told to take; "" = its own. */
 static const char *rival_of(const struct tuning *t, int rival, char with[KV_PROFILE_WORD])
 {
-    int own = t->profile->choice > 0 ? t->profile->choice : 0; /* by-layer: the others take the first */
+    const struct kv_profile *p = t->profile;
+    const char *own = kv_profile_by_layer(p) ? p->selector[0] : kv_profile_choice(p); /* of the others */
     if (!lab_name(t->w->with, rival < MORE ? 0 : rival - MORE + 1, with))
-        snprintf(with, KV_PROFILE_WORD, "%s", rival == TUNED ? "" : t->profile->selector[own]);
+        snprintf(with, KV_PROFILE_WORD, "%s", rival == TUNED ? "" : own);
     return rival_name[rival < MORE ? rival : TUNED];
 }
 
@@ -182,13 +184,20 @@ static enum kv_status bisect(struct tuning *t)
 
 /* --- choices ------------------------------------------------------------------------------------------------------ */
 
-static enum kv_status find_choice(struct tuning *t, const char *name, int *choice)
+/* Whether every name of -selectors is one. */
+static enum kv_status check_choices(struct tuning *t)
 {
-    for (*choice = 0; *choice < t->profile->n_selector; ++*choice)
-        if (!strcmp(t->profile->selector[*choice], name)) return KV_OK;
-    *choice = KV_PROFILE_BY_LAYER;
-    if (!strcmp(name, "by-layer")) return KV_OK;
-    return kv_fail(&t->s->err, KV_BAD_ARG, "The profile has no curves of the selector \"%.40s\".", name);
+    char name[KV_PROFILE_WORD], listed[KV_PROFILE_WORD + 4], legal[400] = "";
+    const struct kv_setting *row;
+    for (int i = 0; (row = kv_setting_at(i)); i++)
+        if (!strcmp(row->name, "policy.selector")) snprintf(legal, sizeof legal, "%s,", row->legal);
+    for (int i = 0; lab_name(t->w->list, i, name); i++) {
+        snprintf(listed, sizeof listed, " %s,", name);
+        if (!strcmp(name, KV_PROFILE_BY_LAYER) || (strstr(legal, listed) && strcmp(name, "tuned"))) continue;
+        return kv_fail(
+            &t->s->err, KV_BAD_ARG, "-selectors takes selectors and by-layer, and \"%.40s\" is neither.", name);
+    }
+    return KV_OK;
 }
 
 /* The worst kind's KL as a share of what equal budgets do to it, with the first selector of the list. */
@@ -215,20 +224,19 @@ static void tell_kinds(const struct tuning *t, const char *label)
 static enum kv_status choose(struct tuning *t)
 {
     char name[KV_PROFILE_WORD];
-    int best = 0, choice;
+    char best[KV_PROFILE_WORD] = "";
     double least = INFINITY;
     enum kv_status st = KV_OK;
     for (int i = 0; !st && lab_name(t->w->list, i, name); i++) {
-        st = find_choice(t, name, &choice);
-        t->profile->choice = st ? 0 : choice;
-        if (!st) st = kv_profile_write(t->profile, t->path, &t->s->err);
+        snprintf(t->profile->choice, sizeof t->profile->choice, "%s", name);
+        st = kv_profile_write(t->profile, t->path, &t->s->err);
         if (!st) st = measure(t, 2);
         if (st) break;
         tell_kinds(t, name);
         double ratio = worst(t, !i);
-        if (ratio < least) least = ratio, best = choice;
+        if (ratio < least) least = ratio, memcpy(best, name, sizeof best);
     }
-    t->profile->choice = best;
+    memcpy(t->profile->choice, best, sizeof best);
     return st ? st : kv_profile_write(t->profile, t->path, &t->s->err);
 }
 
@@ -254,7 +262,7 @@ static enum kv_status tell_budgets(struct tuning *t, double ratio)
         rows_number(s, "share", share[l]);
         rows_text(s, "selector", p->selector[selector[l]]);
         fprintf(s->out, "%s L%zu %.1f%%", l % 8 || !l ? "" : "\n  ", l, 100 * share[l]);
-        if (p->choice < 0) fprintf(s->out, " %s", p->selector[selector[l]]);
+        if (kv_profile_by_layer(p)) fprintf(s->out, " %s", p->selector[selector[l]]);
     }
     if (!st) fputc('\n', s->out);
     for (size_t k = 0; k < kinds && !st; k++)
@@ -315,7 +323,7 @@ static enum kv_status check(struct tuning *t)
         return kv_fail(&s->err, KV_BAD_ARG, "Bounds and selectors are measured: name prompts behind the profile.");
     if (w->list && !w->out)
         return kv_fail(&s->err, KV_BAD_ARG, "-selectors needs -o, for the profile with the choice.");
-    return KV_OK;
+    return check_choices(t);
 }
 
 static enum kv_status session_ratio(struct session *s, double *ratio)
@@ -367,6 +375,7 @@ struct reaction cmd_tune(struct session *s, const char *args)
     struct tuning t = { .s = s, .w = &w };
     enum kv_status st = tune(&t, &out);
     for (size_t i = 0; t.judged && i < t.tasks.count; i++) judged_close(&t.judged[i]);
+    if (st && w.out && t.path == out.fresh && out.compare) unlink(out.fresh);
     tasks_free(&t.tasks);
     kv_profile_free(t.profile);
     free(t.judged);

@@ -147,7 +147,7 @@ Bounds and selectors are measured: name prompts behind the profile.
 [1]
 -ratio takes shares in (0, 1], not "2".
 [1]
-The profile has no curves of the selector "best".
+-selectors takes selectors and by-layer, and "best" is neither.
 [1]
 -selectors needs -o, for the profile with the choice.
 [1]

@@ -49,14 +49,15 @@ static void comes_back(void)
 {
     struct kv_profile *p = made(3, "aba"), *q = NULL;
     p->prompt[1].kl[5] = NAN;
-    p->choice = KV_PROFILE_BY_LAYER;
+    strcpy(p->choice, KV_PROFILE_BY_LAYER);
     REQUIRE(!kv_profile_write(p, path, &err), "%s", err.text);
     REQUIRE(!kv_profile_read(path, &q, &err), "%s", err.text);
     CHECK(isnan(q->prompt[1].kl[5]) && !kv_profile_measured(q, 1) && kv_profile_measured(q, 2),
         "what is not measured");
     p->prompt[1].kl[5] = q->prompt[1].kl[5] = 0;
     CHECK(same_curves(p, q), "curves differ");
-    CHECK(!strcmp(q->prompt[0].kind, "a \"k\"") && !strcmp(q->model, p->model) && q->choice < 0, "texts differ");
+    CHECK(!strcmp(q->prompt[0].kind, "a \"k\"") && !strcmp(q->model, p->model) && kv_profile_by_layer(q),
+        "texts differ");
     CHECK(q->share[2] == .6 && !strcmp(q->selector[1], "window") && !strcmp(q->policy[0][1], "4"), "grid differs");
     CHECK(kv_profile_kind(q, NULL) == 2 && kv_profile_kind(q, "b \"k\"") == 1 && kv_profile_kind(q, "c") < 0,
         "kinds");
