@@ -6,16 +6,18 @@ CC     := gcc
 OPT    ?= -O2 -g
 
 # Libraries: the inspector and the renderer need theirs; the engine takes PCRE2 where it is (without it prompts are
-# token ids only) and cJSON (without it there are no core files), so that it builds beside nothing but gcc.
+# token ids only), cJSON (without it no core files and no Hugging Face folders) and utf8proc (without it no Unicode
+# normalization), so that it builds beside nothing but gcc.
 PKGS   := libpng freetype2 libedit ncursesw libcrypto libcjson
 have    = $(shell pkg-config --exists $(1) 2>/dev/null && echo 1)
 HAVE_PCRE2 ?= $(call have,libpcre2-8)
 HAVE_CJSON ?= $(call have,libcjson)
-MISSING    := $(foreach p,$(PKGS) libpcre2-8,$(if $(call have,$(p)),,$(p)))
+HAVE_UTF8PROC ?= $(call have,libutf8proc)
+MISSING    := $(foreach p,$(PKGS) libpcre2-8 libutf8proc,$(if $(call have,$(p)),,$(p)))
 
-CPPFLAGS += -I. -D_GNU_SOURCE $(if $(HAVE_PCRE2),-DKV_HAVE_PCRE2) $(if $(HAVE_CJSON),-DKV_HAVE_CJSON)
+CPPFLAGS += -I. -D_GNU_SOURCE $(if $(HAVE_PCRE2),-DKV_HAVE_PCRE2) $(if $(HAVE_CJSON),-DKV_HAVE_CJSON) $(if $(HAVE_UTF8PROC),-DKV_HAVE_UTF8PROC)
 CFLAGS   += -std=c11 $(OPT) -fopenmp -ffp-contract=off -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
-ENGLIBS  := -lm -ldl $(if $(HAVE_PCRE2),-lpcre2-8) $(if $(HAVE_CJSON),-lcjson)
+ENGLIBS  := -lm -ldl $(if $(HAVE_PCRE2),-lpcre2-8) $(if $(HAVE_CJSON),-lcjson) $(if $(HAVE_UTF8PROC),-lutf8proc)
 TOPLIBS   = $(shell pkg-config --libs $(PKGS))
 TOPFLAGS  = $(shell pkg-config --cflags $(PKGS))
 Q := $(if $(V),,@)

@@ -3,7 +3,7 @@
 # usage: deps.sh            exit 0: nothing is missing
 set -eu
 want="gcc make pkg-config python3 perl fonts-dejavu-core libpng-dev libfreetype-dev libedit-dev libncurses-dev
-      libssl-dev libcjson-dev libpcre2-dev"
+      libssl-dev libcjson-dev libpcre2-dev libutf8proc-dev"
 command -v dpkg-query >/dev/null || exit 0 # not Debian: make names the libraries it misses
 
 missing=

@@ -28,7 +28,7 @@ make -j"$cores" --no-print-directory BUILD="$build" CC=clang \
 prepare() { # target: its program and its first corpus
     # shellcheck disable=SC2086
     clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -fsanitize=fuzzer,$sanitize -o "$build/$1" "tests/fuzz/$1.c" $objects \
-        build/libengine.a -lm -ldl -lgomp $(pkg-config --libs libpng freetype2 libedit ncursesw libcrypto libcjson libpcre2-8) || return 1
+        build/libengine.a -lm -ldl -lgomp $(pkg-config --libs libpng freetype2 libedit ncursesw libcrypto libcjson libpcre2-8 libutf8proc) || return 1
     corpus=$build/$1.corpus
     mkdir -p "$corpus"
     [ ! -f "tests/fuzz/$1.lines" ] || awk -v to="$corpus" '{ printf "%s", $0 >(to "/line" NR) }' "tests/fuzz/$1.lines"

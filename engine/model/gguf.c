@@ -560,16 +560,17 @@ enum kv_status gguf_strings(
     return KV_OK;
 }
 
-enum kv_status gguf_i32s(
-    const struct gguf *file, const char *key, int32_t **out, size_t *count, struct kv_error *err)
+/* Numbers of four bytes. */
+static enum kv_status numbers(const struct gguf *file, const char *key, enum gguf_value_type one,
+    enum gguf_value_type other, void **out, size_t *count, struct kv_error *err)
 {
     struct cursor c;
     size_t n;
-    enum kv_status status = find_array(file, key, GGUF_I32, GGUF_U32, &c, &n, err);
+    enum kv_status status = find_array(file, key, one, other, &c, &n, err);
     if (status) return status;
-    int32_t *list = kv_alloc(n, sizeof *list);
+    void *list = kv_alloc(n, sizeof(int32_t));
     if (!list) return kv_fail(err, KV_NO_MEMORY, "No memory for the %zu numbers of key '%s'.", n, key);
-    if (!take(&c, list, n * sizeof *list)) {
+    if (!take(&c, list, n * sizeof(int32_t))) {
         free(list);
         return truncated_value(file, view(key), err);
     }
@@ -597,4 +598,21 @@ enum kv_status gguf_bools(const struct gguf *file, const char *key, bool **out, 
     *out = list;
     *count = n;
     return KV_OK;
+}
+
+enum kv_status gguf_i32s(
+    const struct gguf *file, const char *key, int32_t **out, size_t *count, struct kv_error *err)
+{
+    void *list;
+    enum kv_status status = numbers(file, key, GGUF_I32, GGUF_U32, &list, count, err);
+    if (!status) *out = list;
+    return status;
+}
+
+enum kv_status gguf_f32s(const struct gguf *file, const char *key, float **out, size_t *count, struct kv_error *err)
+{
+    void *list;
+    enum kv_status status = numbers(file, key, GGUF_F32, GGUF_F32, &list, count, err);
+    if (!status) *out = list;
+    return status;
 }

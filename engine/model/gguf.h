@@ -84,6 +84,8 @@ enum kv_status gguf_i32s(
     const struct gguf *file, const char *key, int32_t **out, size_t *count, struct kv_error *err);
 enum kv_status gguf_bools(
     const struct gguf *file, const char *key, bool **out, size_t *count, struct kv_error *err);
+enum kv_status gguf_f32s(
+    const struct gguf *file, const char *key, float **out, size_t *count, struct kv_error *err);
 
 /* A name for a sentence: in quotes, other than printable ASCII as '?', cut to 64 characters. */
 struct gguf_quoted {

@@ -5,6 +5,7 @@
 #include "engine/model/gguf.h"
 #include "engine/model/hf.h"
 #include "engine/model/synthetic.h"
+#include "engine/text/vocabulary.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -101,14 +102,36 @@ static enum kv_status read_shape(
 
 /* ---- vocabulary ---- */
 
-/* Pre-tokenizers whose files, when they are silent about it, mean a beginning-of-sequence token (llama.cpp's
- * rule). */
-static bool adds_bos_by_default(struct kv_string pre)
+/* Pre-tokenizers whose files, when they are silent about it, mean a beginning-of-sequence token and words that are
+ * tokens whatever the merges say (llama.cpp's rules). */
+static bool is_like_llama3(struct kv_string pre)
 {
-    static const char *const names[] = { "llama-bpe", "llama3", "llama-v3" };
+    static const char *const names[] = { "llama-bpe", "llama3", "llama-v3", "tekken" };
     for (size_t i = 0; i < KV_COUNT(names); i++)
         if (pre.length == strlen(names[i]) && !memcmp(pre.text, names[i], pre.length)) return true;
     return false;
+}
+
+/* What silence means, by the vocabulary's kind; the keys that follow may say otherwise. */
+static void set_defaults(struct kv_vocabulary *v)
+{
+    bool sentencepiece = v->kind.length == 5 && !memcmp(v->kind.text, "llama", 5);
+    v->ignore_merges = is_like_llama3(v->pre);
+    v->add_bos = sentencepiece || v->ignore_merges;
+    v->add_space_prefix = v->byte_fallback = sentencepiece;
+}
+
+static enum kv_status read_scores(struct kv_vocabulary *v, const struct gguf *file, struct kv_error *err)
+{
+    static const char key[] = "tokenizer.ggml.scores";
+    float *scores = NULL;
+    size_t n = 0;
+    enum kv_status status = gguf_f32s(file, key, &scores, &n, err);
+    if (status) return status == KV_NOT_FOUND ? KV_OK : status;
+    v->score = scores;
+    if (n != (size_t)v->n_token)
+        return kv_fail(err, KV_BAD_FILE, "Key '%s' has %zu elements for %d tokens.", key, n, v->n_token);
+    return KV_OK;
 }
 
 static enum kv_status read_token_id(
@@ -148,6 +171,18 @@ static enum kv_status read_token_types(struct kv_vocabulary *v, const struct ggu
     return KV_OK;
 }
 
+static enum kv_status read_ends(struct kv_vocabulary *v, const struct gguf *file, struct kv_error *err)
+{
+    static const char *const keys[] = { "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id" };
+    for (size_t i = 0; i < KV_COUNT(keys); i++) {
+        int id = -1;
+        enum kv_status status = read_token_id(file, keys[i], v->n_token, &id, err);
+        if (status) return status;
+        if (id >= 0) v->end[v->n_end++] = id;
+    }
+    return KV_OK;
+}
+
 /* A file without tokens is fine: its prompts are token ids. */
 static enum kv_status read_vocabulary(struct kv_model *model, const struct gguf *file, struct kv_error *err)
 {
@@ -177,8 +212,12 @@ static enum kv_status read_vocabulary(struct kv_model *model, const struct gguf 
     if ((status = read_token_types(v, file, err))) return status;
     for (size_t i = 0; i < KV_COUNT(ids); i++)
         if ((status = read_token_id(file, ids[i].key, model->shape.n_vocab, ids[i].id, err))) return status;
-    v->add_bos = adds_bos_by_default(v->pre);
+    if ((status = read_scores(v, file, err))) return status;
+    if ((status = read_ends(v, file, err))) return status;
+    set_defaults(v);
     status = gguf_bool(file, "tokenizer.ggml.add_bos_token", &v->add_bos, err);
+    if (!status || status == KV_NOT_FOUND)
+        status = gguf_bool(file, "tokenizer.ggml.add_space_prefix", &v->add_space_prefix, err);
     return status == KV_NOT_FOUND ? KV_OK : status;
 }
 
@@ -265,9 +304,7 @@ void kv_model_close(struct kv_model *model)
     if (!model) return;
     if (model->close) model->close(model);
     free(model->layer);
-    free(model->vocabulary.token);
-    free((void *)model->vocabulary.token_type);
-    free(model->vocabulary.merge);
+    kv_vocabulary_close(&model->vocabulary);
     for (int i = 0; i < model->n_file; i++) free(model->file[i]);
     free(model->file);
     free(model->end);

@@ -85,16 +85,54 @@ struct kv_string {
     size_t length;
 };
 
+/* What happens to text before its words become tokens, one step after the other. */
+enum kv_text_step_kind {
+    KV_STEP_NORMALIZE, /* to = "NFC", "NFD", "NFKC" or "NFKD" */
+    KV_STEP_PREPEND,   /* to stands in front of every piece of text between added tokens */
+    KV_STEP_REPLACE,   /* every from becomes to */
+    KV_STEP_ADDED,     /* added tokens whose text is normalized are looked for: at most one such step */
+    KV_STEP_SPLIT      /* into matches of the expression from, and what lies between them */
+};
+
+struct kv_text_step {
+    enum kv_text_step_kind kind;
+    struct kv_string from, to;
+    bool unless; /* KV_STEP_PREPEND: not where the text begins with it, or with a space */
+    bool first;  /* KV_STEP_PREPEND: only at the beginning of the whole text */
+};
+
+/* How an added token is found in text; bits of kv_vocabulary.added. */
+enum kv_added {
+    KV_ADDED = 1,
+    KV_ADDED_LSTRIP = 2,
+    KV_ADDED_RSTRIP = 4,
+    KV_ADDED_WORD = 8,
+    KV_ADDED_NORMALIZED = 16
+};
+
+enum { KV_END_MAX = 16 };
+
 struct kv_vocabulary {
-    struct kv_string kind;     /* tokenizer.ggml.model: "gpt2" = byte-level BPE */
-    struct kv_string pre;      /* tokenizer.ggml.pre: "smollm", ... */
-    struct kv_string *token;   /* [n_token] in the byte-level alphabet, UTF-8 */
-    const int32_t *token_type; /* [n_token] 1 normal, 3 control, 4 user-defined, 6 byte; NULL = all normal */
-    struct kv_string *merge;   /* [n_merge] "left right", best first */
-    int n_token, n_merge;
-    int bos, eos, unknown; /* token ids, -1 = none */
+    struct kv_string kind;   /* "gpt2" = byte-level BPE, "llama" = SentencePiece BPE */
+    struct kv_string pre;    /* name of the steps (tokenizer.ggml.pre: "smollm", ...); unused where step is set */
+    struct kv_string *token; /* [n_token] gpt2: in the byte-level alphabet; llama: U+2581 for a space */
+    const int32_t
+        *token_type;    /* [n_token] 1 normal, 2 unknown, 3 control, 4 user-defined, 6 byte; NULL = all normal */
+    const float *score; /* [n_token] llama: merges by it, the highest first; NULL = by merge */
+    struct kv_string *merge;   /* [n_merge] "left right", best first; a NUL between them where they hold spaces */
+    struct kv_text_step *step; /* [n_step] NULL = the steps that pre names */
+    uint8_t *added;            /* [n_token] KV_ADDED bits; NULL = every control and user-defined token, exactly */
+    int n_token, n_merge, n_step;
+    int bos, eos, unknown;   /* token ids, -1 = none */
+    int32_t end[KV_END_MAX]; /* [n_end] more tokens that end a reply */
+    int n_end;
     bool add_bos;
+    bool add_space_prefix; /* llama without steps: a space in front of text at the beginning and behind controls */
+    bool ignore_merges;    /* a word that is a token is that token, whatever the merges say */
+    bool byte_fallback;    /* llama: a character without a token becomes its bytes' tokens <0x00> to <0xFF> */
+    bool fuse_unknown;     /* llama: neighboring characters without tokens are one unknown token */
     struct kv_string chat_template; /* Jinja text, length 0 = none */
+    void *owner;                    /* memory that the strings stand in; NULL = the model's file */
 };
 
 struct kv_model {

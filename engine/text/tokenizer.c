@@ -1,29 +1,23 @@
-/* Opening a tokenizer: pieces, byte tokens, special tokens and the merge table out of a vocabulary that may be
+/* Opening a tokenizer: steps, pieces, byte tokens, added tokens and the merge table out of a vocabulary that may be
  * hostile; and the questions about single tokens.
  *
- * The file writes a token's bytes in the byte-level alphabet of GPT-2: each byte is one visible character. Only
- * normal tokens take part in bytes and merges; control, user-defined, unused and unknown ones are literal text.
- * That is what makes it impossible for text to be merged into a control token. */
+ * A byte-level file writes a token's bytes in the alphabet of GPT-2: each byte is one visible character; a
+ * SentencePiece file writes a space as U+2581 and single bytes as <0x0A>. Only normal tokens take part in bytes and
+ * merges; control, user-defined, unused and unknown ones are literal text. That is what makes it impossible for text
+ * to be merged into a control token. */
 #include "engine/text/tables.h"
 
+#include "engine/text/normalize.h"
 #include "engine/text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { TYPE_NORMAL = 1, TYPE_CONTROL = 3, TYPE_USER = 4 }; /* tokenizer.ggml.token_type */
-
-#define ALPHABET_END 324 /* one past the last code point of the byte-level alphabet */
+#define SPACE_MARK   "\xE2\x96\x81" /* U+2581 */
+#define ALPHABET_END 324            /* one past the last code point of the byte-level alphabet */
 
 struct alphabet {
     int16_t byte[ALPHABET_END]; /* byte that a code point stands for, -1 = none */
-};
-
-/* Text of a token -> id, open addressing, only while opening. */
-struct name_table {
-    int32_t *id; /* [mask + 1], -1 = empty slot */
-    size_t mask;
-    const struct kv_string *token;
 };
 
 static const struct kv_string no_string = { "", 0 };
@@ -61,18 +55,34 @@ static uint64_t hash_more(uint64_t h, struct kv_string s)
     return h;
 }
 
-/* Slot of the token whose text is head followed by tail, or the empty slot where it belongs. */
-static size_t name_slot(const struct name_table *names, struct kv_string head, struct kv_string tail)
+enum kv_status named_open(struct name_table *names, const struct kv_string *token, int n, struct kv_error *err)
+{
+    size_t slots = 16;
+    while (slots / 2 < (size_t)n) slots *= 2;
+    names->id = kv_alloc(slots, sizeof *names->id);
+    if (!names->id) return kv_fail(err, KV_NO_MEMORY, "No memory for the %d tokens of the vocabulary.", n);
+    names->mask = slots - 1;
+    names->token = token;
+    memset(names->id, 0xFF, slots * sizeof *names->id);
+    return KV_OK;
+}
+
+size_t named_slot(const struct name_table *names, struct kv_string head, struct kv_string tail)
 {
     uint64_t h = hash_more(hash_more(0xCBF29CE484222325u, head), tail);
     for (size_t i = (size_t)(h ^ h >> 32) & names->mask;; i = (i + 1) & names->mask) {
         if (names->id[i] < 0) return i;
         const struct kv_string *s = &names->token[names->id[i]];
-        if (s->length == head.length + tail.length && !memcmp(s->text, head.text, head.length) &&
-            !memcmp(s->text + head.length, tail.text, tail.length)) {
+        if (s->length == head.length + tail.length && (!head.length || !memcmp(s->text, head.text, head.length)) &&
+            (!tail.length || !memcmp(s->text + head.length, tail.text, tail.length))) {
             return i;
         }
     }
+}
+
+int32_t named_find(const struct name_table *names, struct kv_string head, struct kv_string tail)
+{
+    return names->id[named_slot(names, head, tail)];
 }
 
 static int token_type(const struct kv_vocabulary *v, int id)
@@ -82,9 +92,14 @@ static int token_type(const struct kv_vocabulary *v, int id)
 
 static unsigned char flags_of(const struct kv_vocabulary *v, int id)
 {
-    unsigned char flag = token_type(v, id) == TYPE_CONTROL ? TOKEN_CONTROL : 0;
+    int type = token_type(v, id);
+    unsigned char flag = type == TYPE_CONTROL   ? TOKEN_CONTROL | TOKEN_GUARDED
+                         : type == TYPE_UNKNOWN ? TOKEN_GUARDED
+                                                : 0;
     if (id == v->eos) return flag | TOKEN_END;
-    if (token_type(v, id) == TYPE_NORMAL) return flag;
+    for (int i = 0; i < v->n_end; i++)
+        if (id == v->end[i]) return flag | TOKEN_END;
+    if (type == TYPE_NORMAL) return flag;
     for (const char *const *name = end_names; *name; name++) {
         if (strlen(*name) == v->token[id].length && !memcmp(*name, v->token[id].text, v->token[id].length)) {
             return flag | TOKEN_END;
@@ -93,114 +108,140 @@ static unsigned char flags_of(const struct kv_vocabulary *v, int id)
     return flag;
 }
 
-/* Fills pieces, flags, byte tokens and the table of names. Of tokens with the same text a normal one counts
- * before the others, and the first before the later ones. */
+static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
+
+/* The piece of a SentencePiece token; text: whether characters may become it. */
+static bool piece_of_characters(struct kv_string s, int type, char *piece, size_t *n)
+{
+    const char *p = s.text;
+    *n = 0;
+    if (type == TYPE_BYTE && s.length == 6 && !memcmp(p, "<0x", 3) && hex(p[3]) >= 0 && hex(p[4]) >= 0) {
+        piece[(*n)++] = (char)(hex(p[3]) << 4 | hex(p[4]));
+        return false;
+    }
+    for (size_t i = 0; i < s.length; (*n)++) {
+        bool space = type == TYPE_NORMAL && s.length - i >= 3 && !memcmp(p + i, SPACE_MARK, 3);
+        piece[*n] = space ? ' ' : p[i];
+        i += space ? 3 : 1;
+    }
+    return type == TYPE_NORMAL;
+}
+
+/* Fills pieces, flags, byte tokens and the table of names. */
 static enum kv_status read_tokens(
     struct kv_tokenizer *t, const struct kv_vocabulary *v, struct name_table *names, struct kv_error *err)
 {
     struct alphabet alphabet;
-    size_t total = 0, slots = 16, count = (size_t)v->n_token;
+    size_t total = 0, count = (size_t)v->n_token;
+    enum kv_status status = named_open(names, v->token, v->n_token, err);
+    if (status) return status;
     for (size_t i = 0; i < count; i++) total += v->token[i].length;
-    while (slots / 2 < count) slots *= 2;
     t->bytes = kv_alloc(total, 1);
     t->start = kv_alloc(count + 1, sizeof *t->start);
     t->flag = kv_alloc(count, 1);
-    names->id = kv_alloc(slots, sizeof *names->id);
-    if (!t->bytes || !t->start || !t->flag || !names->id) {
+    if (!t->bytes || !t->start || !t->flag) {
         return kv_fail(err, KV_NO_MEMORY, "No memory for the %d tokens of the vocabulary.", v->n_token);
     }
-    names->mask = slots - 1;
-    names->token = v->token;
-    memset(names->id, 0xFF, slots * sizeof *names->id);
     memset(t->byte_id, 0xFF, sizeof t->byte_id);
     alphabet_make(&alphabet);
     for (int32_t id = 0; id < v->n_token; id++) {
         struct kv_string s = v->token[id];
+        int type = token_type(v, id);
         char *piece = t->bytes + t->start[id];
         size_t length = 0;
-        bool text = token_type(v, id) == TYPE_NORMAL && alphabet_read(&alphabet, s, piece, &length);
-        if (!text) length = s.length;
-        if (!text && length) memcpy(piece, s.text, length);
+        bool text = t->characters ? piece_of_characters(s, type, piece, &length)
+                                  : type == TYPE_NORMAL && alphabet_read(&alphabet, s, piece, &length);
+        if (!text && !t->characters) length = s.length;
+        if (!text && !t->characters && length) memcpy(piece, s.text, length);
         t->flag[id] = flags_of(v, id) | (text ? TOKEN_TEXT : 0);
         t->start[id + 1] = t->start[id] + length;
         if (!s.length) continue;
-        int32_t *named = &names->id[name_slot(names, s, no_string)];
+        int32_t *named = &names->id[named_slot(names, s, no_string)];
         if (*named < 0 || (text && !(t->flag[*named] & TOKEN_TEXT))) *named = id;
         int32_t *byte_id = &t->byte_id[(unsigned char)piece[0]];
-        if (text && length == 1 && *byte_id < 0) *byte_id = id;
+        if ((t->characters ? type == TYPE_BYTE : text) && length == 1 && *byte_id < 0) *byte_id = id;
     }
     t->n_token = v->n_token;
     return KV_OK;
 }
 
-static enum kv_status bad_merge(const struct kv_vocabulary *v, int rank, const char *why, struct kv_error *err)
+/* Words are compared with what the text holds when words are made: bytes, or characters with U+2581 for a space. */
+static enum kv_status read_words(struct kv_tokenizer *t, const struct kv_vocabulary *v, struct kv_error *err)
 {
-    const struct kv_string *m = &v->merge[rank];
-    return kv_fail(err, KV_BAD_FILE, "Merge %d of %d in the vocabulary, \"%.*s\", %s.", rank, v->n_merge,
-        (int)kv_min(m->length, 60), m->length ? m->text : "", why);
+    if (!t->characters && !t->ignore_merges) return KV_OK;
+    t->key = kv_alloc((size_t)t->n_token, sizeof *t->key);
+    if (!t->key) return kv_fail(err, KV_NO_MEMORY, "No memory for the %d tokens of the vocabulary.", t->n_token);
+    enum kv_status status = named_open(&t->word, t->key, t->n_token, err);
+    for (int32_t id = 0; id < t->n_token && !status; id++) {
+        if (!(t->flag[id] & TOKEN_TEXT) || !v->token[id].length) continue;
+        t->key[id].text = tok_piece(t, id, &t->key[id].length);
+        if (t->characters)
+            t->key[id] = (struct kv_string){ arena_copy(&t->strings, v->token[id].text, v->token[id].length),
+                v->token[id].length };
+        if (!t->key[id].text) return kv_fail(err, KV_NO_MEMORY, "No memory for the tokens of the vocabulary.");
+        int32_t *named = &t->word.id[named_slot(&t->word, t->key[id], no_string)];
+        if (*named < 0) *named = id;
+    }
+    return status;
 }
 
-/* A merge of or into a token that is not plain text can never apply, or must not: it is left out. */
-static enum kv_status read_merges(
-    struct kv_tokenizer *t, const struct kv_vocabulary *v, const struct name_table *names, struct kv_error *err)
+static const struct kv_text_step sentencepiece[] = {
+    { .kind = KV_STEP_PREPEND, .to = { " ", 1 } },
+    { .kind = KV_STEP_REPLACE, .from = { " ", 1 }, .to = { SPACE_MARK, 3 } },
+};
+
+static enum kv_status find_steps(
+    const struct kv_vocabulary *v, bool characters, const struct kv_text_step **step, int *n, struct kv_error *err)
 {
-    int n_merge = v->n_merge > 0 ? v->n_merge : 0;
-    enum kv_status status = bpe_table_open(&t->merges, (size_t)n_merge, err);
+    *step = v->step;
+    *n = v->n_step;
+    if (v->step) return KV_OK;
+    if (characters) {
+        *step = sentencepiece + !v->add_space_prefix;
+        *n = (int)KV_COUNT(sentencepiece) - !v->add_space_prefix;
+        return KV_OK;
+    }
+    if ((*step = pre_steps(v->pre, n))) return KV_OK;
+    int shown = (int)kv_min(v->pre.length, 40);
+    return kv_fail(err, KV_UNSUPPORTED,
+        "The pre-tokenizer \"%.*s\" of this vocabulary is not known; give the prompt as token ids.", shown,
+        shown ? v->pre.text : "");
+}
+
+static bool copy_string(struct arena *a, struct kv_string *s)
+{
+    s->text = arena_copy(a, s->length ? s->text : "", s->length);
+    return s->text != NULL;
+}
+
+static enum kv_status read_steps(struct kv_tokenizer *t, const struct kv_vocabulary *v, struct kv_error *err)
+{
+    const struct kv_text_step *step;
+    int n;
+    enum kv_status status = find_steps(v, t->characters, &step, &n, err);
+    if (!status) status = pre_open(step, n, &t->pre, err);
     if (status) return status;
-    for (int rank = 0; rank < n_merge; rank++) {
-        struct kv_string m = v->merge[rank];
-        const char *space = m.length ? memchr(m.text, ' ', m.length) : NULL;
-        if (!space || space == m.text || space + 1 == m.text + m.length) {
-            return bad_merge(v, rank, "is not two tokens with a space between them", err);
+    t->step = arena_take(&t->strings, (size_t)n + 1, sizeof *t->step);
+    if (!t->step) return kv_fail(err, KV_NO_MEMORY, "No memory for a tokenizer.");
+    for (int i = 0; i < n; i++) {
+        struct kv_text_step *to = &t->step[t->n_step];
+        if (step[i].kind == KV_STEP_SPLIT) {
+            t->n_split++;
+            continue;
         }
-        struct kv_string left = { m.text, (size_t)(space - m.text) };
-        struct kv_string right = { space + 1, m.length - left.length - 1 };
-        int32_t a = names->id[name_slot(names, left, no_string)];
-        int32_t b = names->id[name_slot(names, right, no_string)];
-        int32_t both = names->id[name_slot(names, left, right)];
-        if (a < 0 || b < 0 || both < 0) {
-            return bad_merge(v, rank, "needs a token that the vocabulary does not have", err);
-        }
-        if (t->flag[a] & t->flag[b] & t->flag[both] & TOKEN_TEXT) {
-            bpe_table_add(&t->merges, a, b, (uint32_t)rank, both);
-        }
+        *to = step[i];
+        if (to->kind == KV_STEP_NORMALIZE && !normalize_knows(to->to))
+            return kv_fail(err, KV_UNSUPPORTED, "The vocabulary asks for a normal form that is not known.");
+        if (!copy_string(&t->strings, &to->from) || !copy_string(&t->strings, &to->to))
+            return kv_fail(err, KV_NO_MEMORY, "No memory for a tokenizer.");
+        t->n_step++;
     }
     return KV_OK;
 }
 
-static int compare_special(const void *left, const void *right, void *tokenizer)
+static bool is_kind(const struct kv_vocabulary *v, const char *name)
 {
-    const struct kv_tokenizer *t = tokenizer;
-    int32_t a = *(const int32_t *)left, b = *(const int32_t *)right;
-    size_t length_a, length_b;
-    unsigned char first_a = (unsigned char)*tok_piece(t, a, &length_a);
-    unsigned char first_b = (unsigned char)*tok_piece(t, b, &length_b);
-    if (first_a != first_b) return first_a < first_b ? -1 : 1;
-    if (length_a != length_b) return length_a > length_b ? -1 : 1;
-    return a < b ? -1 : a > b;
-}
-
-static bool is_special(const struct kv_vocabulary *v, int id)
-{
-    int type = token_type(v, id);
-    return v->token[id].length && (type == TYPE_CONTROL || type == TYPE_USER);
-}
-
-static enum kv_status read_specials(struct kv_tokenizer *t, const struct kv_vocabulary *v, struct kv_error *err)
-{
-    size_t n = 0;
-    for (int id = 0; id < v->n_token; id++) n += is_special(v, id);
-    t->special = kv_alloc(n, sizeof *t->special);
-    if (!t->special) return kv_fail(err, KV_NO_MEMORY, "No memory for the %zu special tokens.", n);
-    n = 0;
-    for (int32_t id = 0; id < v->n_token; id++) {
-        if (!is_special(v, id)) continue;
-        t->special[n++] = id;
-        t->special_start[(unsigned char)v->token[id].text[0] + 1]++;
-    }
-    for (size_t b = 0; b < 256; b++) t->special_start[b + 1] += t->special_start[b];
-    qsort_r(t->special, n, sizeof *t->special, compare_special, t);
-    return KV_OK;
+    return v->kind.length == strlen(name) && !memcmp(v->kind.text, name, v->kind.length);
 }
 
 enum kv_status tok_open(const struct kv_vocabulary *v, struct kv_tokenizer **out, struct kv_error *err)
@@ -208,18 +249,25 @@ enum kv_status tok_open(const struct kv_vocabulary *v, struct kv_tokenizer **out
     struct name_table names = { 0 };
     enum kv_status status;
     *out = NULL;
-    if (v->kind.length != 4 || memcmp(v->kind.text, "gpt2", 4)) {
+    if (!is_kind(v, "gpt2") && !is_kind(v, "llama")) {
         return kv_fail(err, KV_UNSUPPORTED,
-            "The vocabulary is of the kind \"%.*s\"; only byte-level BPE (\"gpt2\") is read.",
+            "The vocabulary is of the kind \"%.*s\"; byte-level BPE (\"gpt2\") and SentencePiece BPE (\"llama\") "
+            "are read.",
             (int)kv_min(v->kind.length, 40), v->kind.length ? v->kind.text : "");
     }
     if (v->n_token <= 0) return kv_fail(err, KV_BAD_FILE, "The vocabulary has no tokens.");
     struct kv_tokenizer *t = kv_alloc(1, sizeof *t);
     if (!t) return kv_fail(err, KV_NO_MEMORY, "No memory for a tokenizer.");
-    if ((status = pre_open(v->pre, &t->pre, err))) goto out;
+    t->characters = is_kind(v, "llama");
+    t->ignore_merges = v->ignore_merges;
+    t->byte_fallback = v->byte_fallback;
+    t->fuse_unknown = v->fuse_unknown;
+    t->unknown = v->unknown < v->n_token ? v->unknown : -1;
+    if ((status = read_steps(t, v, err))) goto out;
     if ((status = read_tokens(t, v, &names, err))) goto out;
-    if ((status = read_merges(t, v, &names, err))) goto out;
-    if ((status = read_specials(t, v, err))) goto out;
+    if ((status = merges_open(t, v, &names, err))) goto out;
+    if ((status = read_words(t, v, err))) goto out;
+    if ((status = added_open(t, v, err))) goto out;
     *out = t;
     t = NULL;
 out:
@@ -236,7 +284,11 @@ void tok_close(struct kv_tokenizer *t)
     free(t->bytes);
     free(t->start);
     free(t->flag);
-    free(t->special);
+    free(t->raw.token);
+    free(t->normal.token);
+    free(t->key);
+    free(t->word.id);
+    arena_close(&t->strings);
     free(t->id);
     free(t);
 }
@@ -268,4 +320,5 @@ bool tok_is_end(const struct kv_tokenizer *t, int32_t id)
     return t->flag && id >= 0 && id < t->n_token && t->flag[id] & TOKEN_END;
 }
 
-static const char *const end_names[] = { "<|im_end|>", "<|endoftext|>", NULL };
+static const char *const end_names[] = { "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>",
+    "<|end_of_text|>", NULL };

@@ -1,17 +1,23 @@
-/* Text to token ids and back: byte-level byte-pair encoding from the vocabulary and merges of the model's file.
+/* Text to token ids and back: byte-level and SentencePiece byte-pair encoding from the vocabulary of the model's file.
  *
  * A tokenizer is immutable once open, borrows nothing from the vocabulary, and may be shared by threads; each
- * stream belongs to one. Decoding gives back every byte that was encoded, whatever the text:
- * - well-formed UTF-8 falls into words by the vocabulary's pre-tokenizer, and words into tokens by its merges;
- *   the ids are those of the `tokenizers` library;
- * - a byte that starts no well-formed character is a token by itself and ends the word before it; so are the
- *   bytes of surrogates and overlong forms. NUL is a character like any other;
- * - a byte without a token is refused with its place, where the library drops it without a word (SmolLM2 lacks
- *   21 of the 256: 04 06 13 14 16 1D, F1 and F2, and those that no UTF-8 has);
- * - where special tokens are parsed, the text of control and user-defined tokens becomes that token, leftmost
- *   first and the longest of those that start there. Where they are not, no text can produce one.
- * Which characters are letters and digits is decided by the Unicode version of the PCRE2 library in use; texts
- * of characters that its version does not have yet may fall into other, equally valid tokens. */
+ * stream belongs to one.
+ * - Added tokens are taken out first, leftmost first and the longest of those that start there, with the white space
+ *   that their rules say. User-defined ones always; control tokens and the unknown one only where special tokens are
+ *   parsed: elsewhere no text can produce one. Control tokens are looked for in the text as it is, whatever their
+ *   rule says about normalized text.
+ * - What lies between goes through the vocabulary's steps and falls into words, and words into tokens by merges; the
+ *   ids are those of the `tokenizers` library, and for SentencePiece GGUF files those of llama.cpp.
+ * - Decoding gives back every byte that was encoded where no step changes text: normal forms, prepended spaces and
+ *   white space taken by added tokens show. No expression drops text: what it does not match is a word.
+ * - A byte that starts no well-formed character is a token by itself and ends the word before it; so are the
+ *   bytes of surrogates and overlong forms. NUL is a character like any other.
+ * - A byte without a token is the unknown token in SentencePiece vocabularies that have one; elsewhere it is refused
+ *   with its place, where the library drops it without a word (SmolLM2 lacks 21 of the 256: 04 06 13 14 16 1D, F1
+ *   and F2, and those that no UTF-8 has).
+ * Which characters are letters and digits is decided by the Unicode version of the PCRE2 library in use, and normal
+ * forms by that of utf8proc; texts of characters that they do not have yet may fall into other, equally valid
+ * tokens. */
 #ifndef KV_TOKENIZER_H
 #define KV_TOKENIZER_H
 
@@ -19,8 +25,8 @@
 
 struct kv_tokenizer;
 
-/* KV_UNSUPPORTED: not byte-level BPE, an unknown pre-tokenizer, or a build without PCRE2. KV_BAD_FILE: no
- * tokens, or a merge that is not two tokens of the vocabulary whose union is one. KV_NO_MEMORY. */
+/* KV_UNSUPPORTED: another kind of vocabulary, an unknown pre-tokenizer, or a build without PCRE2 where words are
+ * split. KV_BAD_FILE: no tokens, or a merge that is not two tokens of the vocabulary whose union is one. KV_NO_MEMORY. */
 enum kv_status tok_open(const struct kv_vocabulary *v, struct kv_tokenizer **out, struct kv_error *err);
 void tok_close(struct kv_tokenizer *t); /* NULL is fine */
 
@@ -29,9 +35,18 @@ void tok_close(struct kv_tokenizer *t); /* NULL is fine */
 enum kv_status tok_from_pieces(int n_token, const int32_t *id, const int32_t *start, int n, const char *bytes,
     struct kv_tokenizer **out, struct kv_error *err);
 
+/* How a text is encoded. */
+struct tok_part {
+    bool special;              /* special tokens are parsed */
+    bool continues;            /* another part stands in front of it: nothing is prepended to its beginning */
+    const unsigned char *mark; /* [bytes] 1 = no part of a control token; NULL = none is marked */
+};
+
 /* Encodes `bytes` bytes of text, at most 1 GiB. *ids [*n] i32 is released by the caller with free(). No begin
  * or end token is added: vocabulary.add_bos is for the caller to honor. KV_BAD_ARG: too long. KV_UNSUPPORTED: a
- * byte for which the vocabulary has no token. */
+ * byte for which the vocabulary has no token, or text that an expression of the file cannot be run on. */
+enum kv_status tok_encode_part(const struct kv_tokenizer *t, const char *text, size_t bytes,
+    const struct tok_part *part, int32_t **ids, size_t *n, struct kv_error *err);
 enum kv_status tok_encode(const struct kv_tokenizer *t, const char *text, size_t bytes, bool parse_special,
     int32_t **ids, size_t *n, struct kv_error *err);
 
@@ -46,7 +61,7 @@ enum kv_status tok_decode(
 
 bool tok_is_control(const struct kv_tokenizer *t, int32_t id);
 
-/* Whether a reply ends here: the file's end-of-sequence token, <|im_end|> and <|endoftext|>. */
+/* Whether a reply ends here: the file's end tokens, and special ones of well-known names (<|im_end|>, <|eot_id|>). */
 bool tok_is_end(const struct kv_tokenizer *t, int32_t id);
 
 /* Decodes token by token. What it has given out is always well-formed UTF-8: the beginning of a character waits
