@@ -1,162 +1,141 @@
-/* ChatML prompts, encoded piece by piece: control tokens by id, the text between them as plain text. */
+/* Chat prompts: the template is rendered with every byte marked by where it came from, and encoded with control tokens
+ * taken from the template's bytes alone. */
 #include "engine/text/chat.h"
+
+#include "engine/text/jinja.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define START "<|im_start|>"
-#define END   "<|im_end|>"
+enum { OF_CONTEXT = 1, OF_QUESTION = 2, OF_SYSTEM = 3 };
 
-struct chat_writer {
-    const struct kv_tokenizer *t;
-    struct chat_ids *out;
-    struct kv_error *err;
+struct marked {
+    char *text;
+    unsigned char *mark;
+    size_t n, room;
 };
 
-static const struct kv_string no_text = { NULL, 0 };
-
-bool chat_is_known(const struct kv_vocabulary *v)
+static bool add(struct marked *to, struct kv_string s, unsigned char mark)
 {
-    const struct kv_string *s = &v->chat_template;
-    return s->length && memmem(s->text, s->length, START, strlen(START));
+    if (s.length > to->room - to->n) return false;
+    if (s.length) memcpy(to->text + to->n, s.text, s.length);
+    memset(to->mark + to->n, mark, s.length);
+    to->n += s.length;
+    return true;
 }
 
-/* A character of a Jinja string literal; *length: how many it takes there. */
-static char literal_char(const char *p, const char *end, size_t *length)
+static void drop(struct marked *m)
 {
-    *length = *p == '\\' && p + 1 < end ? 2 : 1;
-    if (*length == 1) return *p;
-    return p[1] == 'n' ? '\n' : p[1] == 't' ? '\t' : p[1] == 'r' ? '\r' : p[1];
+    free(m->text);
+    free(m->mark);
+    *m = (struct marked){ 0 };
 }
 
-/* The literal that starts at p up to <|im_end|>, unescaped into `text`; false when the string ends before. */
-static bool read_literal(const char *p, const char *end, char quote, char *text)
+/* System message and user's message, one behind the other; *n_system bytes are the first. */
+static enum kv_status collect(
+    const struct chat_prompt *prompt, struct marked *all, size_t *n_system, struct kv_error *err)
 {
-    size_t length;
-    for (; p < end && *p != quote; p += length) {
-        if ((size_t)(end - p) >= strlen(END) && !memcmp(p, END, strlen(END))) {
-            *text = 0;
-            return true;
-        }
-        *text++ = literal_char(p, end, &length);
-    }
-    return false;
+    static const struct kv_string line = { "\n\n", 2 };
+    size_t bytes = prompt->system.length + prompt->context.length + prompt->question.length + line.length;
+    bool fits = prompt->system.length < SIZE_MAX / 4 && prompt->context.length < SIZE_MAX / 4 &&
+                prompt->question.length < SIZE_MAX / 4;
+    *all = (struct marked){ fits ? kv_alloc(bytes, 1) : NULL, fits ? kv_alloc(bytes, 1) : NULL, 0, bytes };
+    *n_system = prompt->system.length;
+    bool good =
+        all->text && all->mark && add(all, prompt->system, OF_SYSTEM) && add(all, prompt->context, OF_CONTEXT);
+    if (good && prompt->question.text)
+        good = add(all, line, OF_QUESTION) && add(all, prompt->question, OF_QUESTION);
+    return good ? KV_OK
+                : kv_fail(err, KV_NO_MEMORY, "No memory for a message of %zu bytes.", prompt->context.length);
 }
 
-/* Templates state their default as one literal, '<|im_start|>system\nYou are ...<|im_end|>\n'; where the system
- * message is an expression, the literal ends before <|im_end|>. */
-enum kv_status chat_default_system(const struct kv_vocabulary *v, char **text, struct kv_error *err)
+static struct kv_string token_text(const struct kv_vocabulary *v, int id)
 {
-    static const char head[] = START "system";
-    struct kv_string s = v->chat_template;
-    *text = NULL;
-    if (!s.length) return KV_OK;
-    char *found = kv_alloc(s.length + 1, 1);
-    if (!found) return kv_fail(err, KV_NO_MEMORY, "No memory for the chat template.");
-    const char *p = s.text, *end = s.text + s.length;
-    while ((p = memmem(p, (size_t)(end - p), head, strlen(head)))) {
-        char quote = p > s.text ? p[-1] : 0;
-        size_t length;
-        p += strlen(head);
-        if (p == end) break;
-        if ((quote != '\'' && quote != '"') || literal_char(p, end, &length) != '\n') continue;
-        if (read_literal(p + length, end, quote, found)) {
-            *text = found;
-            return KV_OK;
-        }
-    }
-    free(found);
-    return KV_OK;
+    return id >= 0 && id < v->n_token ? v->token[id] : (struct kv_string){ "", 0 };
 }
 
-static enum kv_status append(struct chat_writer *w, const int32_t *ids, size_t n)
+static enum kv_status render(
+    const struct kv_vocabulary *v, const struct chat_prompt *prompt, struct marked *out, struct kv_error *err)
 {
-    struct chat_ids *out = w->out;
-    int32_t *grown = realloc(out->ids, (out->n + n) * sizeof *grown + 1);
-    if (!grown) return kv_fail(w->err, KV_NO_MEMORY, "No memory for the %zu tokens of the prompt.", out->n + n);
-    out->ids = grown;
-    if (n) memcpy(grown + out->n, ids, n * sizeof *ids);
-    out->n += n;
-    return KV_OK;
-}
-
-static enum kv_status put_control(struct chat_writer *w, const char *name)
-{
-    int32_t *ids;
-    size_t n;
-    enum kv_status status = tok_encode(w->t, name, strlen(name), true, &ids, &n, w->err);
-    if (status) return status;
-    if (n == 1 && tok_is_control(w->t, ids[0])) {
-        status = append(w, ids, n);
-    } else {
-        status = kv_fail(w->err, KV_UNSUPPORTED,
-            "The chat template uses %s, which is no control token of this vocabulary; use --chat off.", name);
-    }
-    free(ids);
+    struct marked all;
+    size_t n_system;
+    enum kv_status status = collect(prompt, &all, &n_system, err);
+    const struct jinja_message message[] = {
+        { "system", { all.text, all.mark, n_system } },
+        { "user", { all.text + n_system, all.mark + n_system, all.n - n_system } },
+    };
+    int skip = !prompt->system.text;
+    const struct jinja_request request = { .template = v->chat_template,
+        .message = message + skip,
+        .n_message = 2 - skip,
+        .bos = token_text(v, v->bos),
+        .eos = token_text(v, v->eos),
+        .unknown = token_text(v, v->unknown),
+        .add_generation_prompt = true,
+        .now = time(NULL) };
+    if (!status) status = jinja_render(&request, &out->text, &out->mark, &out->n, err);
+    drop(&all);
     return status;
 }
 
-/* Head and body are one text, as in the rendered template: their characters may share a token. */
-static enum kv_status put_text(struct chat_writer *w, const char *head, struct kv_string body)
+/* Where the context ends: before the first byte of the question, or behind its own last one. */
+static size_t context_end(const struct marked *out)
 {
-    size_t head_bytes = strlen(head), n = 0;
-    int32_t *ids = NULL;
-    char *text = body.length < SIZE_MAX / 2 ? kv_alloc(head_bytes + body.length, 1) : NULL;
-    if (!text) return kv_fail(w->err, KV_NO_MEMORY, "No memory for a message of %zu bytes.", body.length);
-    memcpy(text, head, head_bytes);
-    if (body.length) memcpy(text + head_bytes, body.text, body.length);
-    enum kv_status status = tok_encode(w->t, text, head_bytes + body.length, false, &ids, &n, w->err);
-    if (!status) status = append(w, ids, n);
-    free(ids);
-    free(text);
-    return status;
+    size_t end = 0;
+    for (size_t i = 0; i < out->n; i++) {
+        if (out->mark[i] == OF_QUESTION) return i;
+        if (out->mark[i] == OF_CONTEXT) end = i + 1;
+    }
+    return end;
 }
 
-static enum kv_status put_system(struct chat_writer *w, struct kv_string system)
+static enum kv_status encode(
+    const struct kv_tokenizer *t, const struct marked *text, size_t cut, struct chat_ids *out, struct kv_error *err)
 {
-    enum kv_status status = put_control(w, START);
-    if (!status) status = put_text(w, "system\n", system);
-    if (!status) status = put_control(w, END);
-    if (!status) status = put_text(w, "\n", no_text);
-    return status;
-}
-
-static enum kv_status put_user(struct chat_writer *w, const struct chat_prompt *prompt)
-{
-    enum kv_status status = put_control(w, START);
-    if (!status) status = put_text(w, "user\n", prompt->context);
-    w->out->n_context = w->out->n;
-    if (!status && prompt->question.text) status = put_text(w, "\n\n", prompt->question);
-    if (!status) status = put_control(w, END);
-    if (!status) status = put_text(w, "\n", no_text);
-    if (!status) status = put_control(w, START);
-    if (!status) status = put_text(w, "assistant\n", no_text);
+    const struct tok_part first = { .special = true, .mark = text->mark };
+    const struct tok_part rest = { .special = true, .mark = text->mark + cut, .continues = true };
+    int32_t *tail = NULL, *all = NULL;
+    size_t n_tail = 0;
+    enum kv_status status = tok_encode_part(t, text->text, cut, &first, &out->ids, &out->n_context, err);
+    if (!status && cut < text->n)
+        status = tok_encode_part(t, text->text + cut, text->n - cut, &rest, &tail, &n_tail, err);
+    out->n = out->n_context + n_tail;
+    if (!status && n_tail) {
+        all = realloc(out->ids, (out->n + 1) * sizeof *all);
+        if (all) memcpy(all + out->n_context, tail, n_tail * sizeof *all);
+        if (all)
+            out->ids = all;
+        else
+            status = kv_fail(err, KV_NO_MEMORY, "No memory for the %zu tokens of the prompt.", out->n);
+    }
+    free(tail);
     return status;
 }
 
 enum kv_status chat_encode(const struct kv_tokenizer *t, const struct kv_vocabulary *v,
     const struct chat_prompt *prompt, struct chat_ids *out, struct kv_error *err)
 {
-    struct chat_writer w = { t, out, err };
-    struct kv_string system = prompt->system;
-    enum kv_status status = KV_OK;
-    char *standard = NULL;
+    struct marked text = { 0 };
     *out = (struct chat_ids){ 0 };
-    if (!chat_is_known(v)) {
-        return kv_fail(err, KV_UNSUPPORTED,
-            "The model's chat template is %s; only ChatML is spoken: use --chat off and write the prompt in full.",
-            v->chat_template.length ? "not ChatML" : "missing");
+    if (!v->chat_template.length) {
+        return kv_fail(
+            err, KV_UNSUPPORTED, "The model has no chat template: use --chat off and write the prompt in full.");
     }
-    if (!system.text) {
-        if ((status = chat_default_system(v, &standard, err))) return status;
-        if (standard) system = (struct kv_string){ standard, strlen(standard) };
+    enum kv_status status = render(v, prompt, &text, err);
+    if (!status && prompt->context.length && !memchr(text.mark, OF_CONTEXT, text.n) &&
+        !memchr(text.mark, OF_QUESTION, text.n)) {
+        status = kv_fail(err, KV_UNSUPPORTED,
+            "The model's chat template leaves the message out: use --chat off and write the prompt in full.");
     }
-    if (system.text) status = put_system(&w, system);
-    if (!status) status = put_user(&w, prompt);
+    if (!status) {
+        size_t cut = prompt->question.text ? context_end(&text) : text.n;
+        for (size_t i = 0; i < text.n; i++) text.mark[i] = text.mark[i] != 0;
+        status = encode(t, &text, cut, out, err);
+    }
     if (status) {
         free(out->ids);
         *out = (struct chat_ids){ 0 };
     }
-    free(standard);
+    drop(&text);
     return status;
 }

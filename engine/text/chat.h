@@ -1,8 +1,8 @@
 /* Chat prompts: one user message, and the beginning of the assistant's reply, as token ids.
  *
- * Only ChatML is spoken ("<|im_start|>role\n ... <|im_end|>\n"), recognized by "<|im_start|>" in the file's
- * template. Control tokens come from here alone: "<|im_end|>" in a user's text is plain text, so no text can
- * leave its message. Apart from that the ids are those of the rendered template. */
+ * The vocabulary's own Jinja template is rendered (jinja.h says which part of Jinja). Control tokens come from the
+ * template alone: "<|im_end|>" in a user's text is plain text, so no text can leave its message. Apart from that the
+ * ids are those of the rendered template. Begin tokens are the template's own business. */
 #ifndef KV_CHAT_H
 #define KV_CHAT_H
 
@@ -18,20 +18,14 @@ struct chat_prompt {
 struct chat_ids {
     int32_t *ids;     /* [n] released by the caller with free() */
     size_t n;         /* tokens of the whole prompt */
-    size_t n_context; /* tokens up to the end of the context; the question and the reply's header follow */
+    size_t n_context; /* tokens up to the end of the context, behind which the question begins; without one all */
 };
 
-/* Whether chat_encode can serve this vocabulary's template. */
-bool chat_is_known(const struct kv_vocabulary *v);
-
-/* The system message that the template gives when none is asked for, with a NUL behind it and released by the
- * caller; *text is NULL when the template has none. */
-enum kv_status chat_default_system(const struct kv_vocabulary *v, char **text, struct kv_error *err);
-
-/* Encodes a prompt; t was opened on v. The two parts are encoded apart, the empty line with the question. The
- * ids are those of the whole message wherever a token ends at the end of the context; with the pre-tokenizers
- * known here that is always so unless the context is empty or ends in white space. KV_UNSUPPORTED: no ChatML
- * template, or no tokens for it. Otherwise the errors of tok_encode. */
+/* Encodes a prompt; t was opened on v. With a question, the two parts are encoded apart, the empty line with the
+ * question. The ids are those of the whole message wherever a token ends at the end of the context; with byte-level
+ * pre-tokenizers that is always so unless the context is empty or ends in white space. KV_UNSUPPORTED: no template, one
+ * that leaves the message out, or one that uses what is not read here. KV_BAD_ARG: it refuses the messages. Otherwise
+ * the errors of jinja_render and tok_encode. */
 enum kv_status chat_encode(const struct kv_tokenizer *t, const struct kv_vocabulary *v,
     const struct chat_prompt *prompt, struct chat_ids *out, struct kv_error *err);
 

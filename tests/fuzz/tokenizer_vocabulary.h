@@ -35,7 +35,10 @@ static inline struct kv_string small_string(const char *s) { return (struct kv_s
 static inline void small_vocabulary_make(struct small_vocabulary *s)
 {
     static const char template[] =
-        "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nBe brief.<|im_end|>\\n' }}{% endif %}";
+        "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nBe brief.<|im_end|>\\n' }}{% endif %}"
+        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + "
+        "'<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif "
+        "%}";
     unsigned hidden = 256;
     size_t n = 256;
     memset(s, 0, sizeof *s);

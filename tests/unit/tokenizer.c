@@ -6,6 +6,7 @@
 #include "tests/fuzz/tokenizer_vocabulary.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #define MODEL "models/smollm2-135m-instruct-q4_1.gguf"
 
@@ -184,7 +185,8 @@ static void golden_chats(void)
         CHECK(chat_encode(golden.t, &golden.model->vocabulary, &prompt, &got, &error) == KV_OK, "%s", error.text);
         CHECK(same_ids(got.ids, got.n, golden.want, n_want), "line %d: %zu ids, want %zu", golden.number, got.n,
             n_want);
-        CHECK(got.n_context > 0 && got.n_context < got.n, "%zu of %zu tokens are context", got.n_context, got.n);
+        CHECK(got.n_context > 0 && (got.n_context < got.n) == (prompt.question.text != NULL),
+            "%zu of %zu tokens are context", got.n_context, got.n);
         equal += !tap_state.failed;
         free(got.ids);
     }
@@ -452,32 +454,6 @@ static void chat_renders(void)
     tok_close(t);
 }
 
-static void default_systems(void)
-{
-    static const struct {
-        const char *template, *want;
-    } row[] = {
-        { "{{ '<|im_start|>system\nYou are A.<|im_end|>\n' }}", "You are A." },
-        { "{{- \"<|im_start|>system\\nIt's\\t\\\"B\\\".<|im_end|>\\n\" }}", "It's\t\"B\"." },
-        { "{{ '<|im_start|>system\\n' + m['content'] + '<|im_end|>\\n' }}{{ '<|im_start|>system\\nC<|im_end|>' }}",
-            "C" },
-        { "{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' }}", NULL },
-        { "<|im_start|>system\\nD<|im_end|>", NULL },
-        { "'<|im_start|>system\\nE", NULL },
-        { "'<|im_start|>system", NULL },
-        { "'<|im_start|>system\\", NULL },
-        { "", NULL },
-    };
-    small_vocabulary_make(&small);
-    for (size_t i = 0; i < KV_COUNT(row); i++) {
-        char *text;
-        small.v.chat_template = small_string(row[i].template);
-        CHECK(chat_default_system(&small.v, &text, &error) == KV_OK, "%s", error.text);
-        CHECK(row[i].want ? text && !strcmp(text, row[i].want) : !text, "row %zu: %s", i, text ? text : "none");
-        free(text);
-    }
-}
-
 static void long_words(void)
 {
     static const char *const unit[] = { "a", " ", "\n", "1", ".", "he", "\xF0\x9F\x98\x80", "\xFF", "<|im_end|>" };
@@ -487,9 +463,9 @@ static void long_words(void)
         size_t length = strlen(unit[i]), bytes = (1 << 20) / length * length, n;
         int32_t *ids;
         for (size_t k = 0; k < bytes; k++) text[k] = unit[i][k % length];
-        double start = kv_now_us();
+        clock_t start = clock(); /* of this process: the machine may be busy */
         REQUIRE(tok_encode(t, text, bytes, true, &ids, &n, &error) == KV_OK, "%s", error.text);
-        double seconds = 1e-6 * (kv_now_us() - start);
+        double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
         CHECK(seconds < 2, "1 MB of \"%s\" took %.1f s", unit[i], seconds);
         if (i == 0) CHECK(n == (1 << 20) / 8 && ids[0] == small_id("aaaaaaaa"), "%zu tokens", n);
         free(ids);
@@ -595,7 +571,6 @@ static const struct tap_case cases[] = {
     { "special tokens, longest first", specials },
     { "no text injects a control token", no_injection },
     { "chat prompts render the template", chat_renders },
-    { "default system messages", default_systems },
     { "long words take no quadratic time", long_words },
     { "bad requests are refused", bad_requests },
     { "odd and hostile vocabularies", odd_vocabularies },

@@ -1,0 +1,200 @@
+/* Tokenizers of every family against the ids of the `tokenizers` and `sentencepiece` libraries: small vocabularies in
+ * tests/golden/tokenizer, the texts of tests/golden/tokenizer.txt, and texts with each family's own added tokens. */
+#include "tests/tap.h"
+
+#include "engine/text/tokenizer.h"
+#include "engine/text/vocabulary.h"
+
+#include <stdlib.h>
+
+enum { TEXTS_MAX = 8192, TOKENS_MAX = 2048 };
+
+static struct kv_error error;
+
+/* ---- golden files ---- */
+
+struct text {
+    char mode;
+    char *bytes;
+    size_t n;
+};
+
+static struct text texts[TEXTS_MAX]; /* of tokenizer.txt */
+static size_t n_texts;
+
+static int hex_digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
+
+/* A field with its escapes undone; released by the caller. */
+static struct text unescape(char mode, const char *field, size_t length)
+{
+    struct text t = { mode, malloc(length + 1), 0 };
+    for (size_t i = 0; i < length; i++) {
+        if (field[i] != '\\') {
+            t.bytes[t.n++] = field[i];
+        } else if (field[i + 1] == 'x') {
+            t.bytes[t.n++] = (char)(hex_digit(field[i + 2]) << 4 | hex_digit(field[i + 3]));
+            i += 3;
+        } else {
+            t.bytes[t.n++] = field[++i];
+        }
+    }
+    return t;
+}
+
+static bool load_texts(void)
+{
+    FILE *file = fopen("tests/golden/tokenizer.txt", "r");
+    char *line = NULL;
+    size_t room = 0;
+    if (!file) return false;
+    while (getline(&line, &room, file) > 0 && n_texts < TEXTS_MAX) {
+        char *tab = line[1] == '\t' ? strchr(line + 2, '\t') : NULL;
+        if (*line == '#' || *line == 'g' || !tab) continue;
+        texts[n_texts++] = unescape(*line, line + 2, (size_t)(tab - line - 2));
+    }
+    free(line);
+    fclose(file);
+    return true;
+}
+
+static uint32_t hash(const int32_t *ids, size_t n)
+{
+    uint32_t h = 0x811C9DC5;
+    for (size_t i = 0; i < 4 * n; i++) h = (h ^ (uint32_t)(ids[i / 4] >> (i % 4 * 8) & 0xFF)) * 0x01000193;
+    return h;
+}
+
+/* ---- comparing ---- */
+
+struct family {
+    const char *name;
+    const struct kv_tokenizer *t;
+    int equal;
+};
+
+static void compare(struct family *f, const struct text *text, uint32_t want, const char *where, size_t number)
+{
+    int32_t *ids;
+    size_t n, bytes;
+    char *back;
+    enum kv_status status = tok_encode(f->t, text->bytes, text->n, text->mode == 's', &ids, &n, &error);
+    if (status) {
+        CHECK(!status, "%s, %s %zu: %s", f->name, where, number, error.text);
+        return;
+    }
+    bool same = hash(ids, n) == want;
+    CHECK(same, "%s, %s %zu: %zu other ids for \"%.*s\"", f->name, where, number, n, (int)kv_min(text->n, 60),
+        text->bytes);
+    CHECK(tok_decode(f->t, ids, n, &back, &bytes, &error) == KV_OK, "%s", error.text);
+    f->equal += same;
+    free(back);
+    free(ids);
+}
+
+/* The hashes of all texts, then lines with their own texts. */
+static void compare_all(struct family *f, bool without_nul)
+{
+    char path[128], *line = NULL;
+    size_t room = 0, next = 0;
+    snprintf(path, sizeof path, "tests/golden/tokenizer/%s/ids.txt", f->name);
+    FILE *file = fopen(path, "r");
+    REQUIRE(file, "cannot open %s", path);
+    for (size_t number = 1; getline(&line, &room, file) > 0; number++) {
+        char *tab = line[1] == '\t' ? strchr(line + 2, '\t') : NULL;
+        if (tab) {
+            struct text own = unescape(*line, line + 2, (size_t)(tab - line - 2));
+            compare(f, &own, (uint32_t)strtoul(tab + 1, NULL, 16), "line", number);
+            free(own.bytes);
+            continue;
+        }
+        for (char *p = line, *end; *line != '#'; p = end) {
+            uint32_t want = (uint32_t)strtoul(p, &end, 16);
+            if (end == p) break;
+            while (without_nul && next < n_texts && memchr(texts[next].bytes, 0, texts[next].n)) next++;
+            if (next == n_texts) break;
+            struct text text = texts[next++];
+            if (without_nul) text.mode = 't';
+            if (want) compare(f, &text, want, "text", next);
+        }
+    }
+    free(line);
+    fclose(file);
+    CHECK(f->equal >= 3200, "%s: only %d strings are equal", f->name, f->equal);
+}
+
+static void compare_folder(const char *name)
+{
+    char path[128];
+    struct kv_vocabulary v;
+    struct kv_tokenizer *t;
+    if (!n_texts && !load_texts()) SKIP("tests/golden/tokenizer.txt is not there");
+    snprintf(path, sizeof path, "tests/golden/tokenizer/%s", name);
+    REQUIRE(kv_vocabulary_from_folder(path, 0, &v, &error) == KV_OK, "%s: %s", name, error.text);
+    REQUIRE(tok_open(&v, &t, &error) == KV_OK, "%s: %s", name, error.text);
+    kv_vocabulary_close(&v); /* a tokenizer borrows nothing */
+    struct family f = { name, t, 0 };
+    compare_all(&f, false);
+    tok_close(t);
+}
+
+static void gpt2(void) { compare_folder("gpt2"); }
+static void smollm(void) { compare_folder("smollm"); }
+static void llama3(void) { compare_folder("llama3"); }
+static void qwen2(void) { compare_folder("qwen2"); }
+static void tekken(void) { compare_folder("tekken"); }
+static void rules(void) { compare_folder("rules"); }
+static void mistral(void) { compare_folder("mistral"); }
+static void metaspace(void) { compare_folder("metaspace"); }
+static void pieces(void) { compare_folder("pieces"); }
+
+/* A vocabulary as GGUF files of SentencePiece models state it: scores, no merges. */
+static void sentencepiece(void)
+{
+    static struct kv_string token[TOKENS_MAX];
+    static int32_t type[TOKENS_MAX];
+    static float score[TOKENS_MAX];
+    struct kv_vocabulary v = { .kind = { "llama", 5 },
+        .token = token,
+        .token_type = type,
+        .score = score,
+        .bos = 1,
+        .eos = 2,
+        .unknown = 0,
+        .add_space_prefix = true,
+        .byte_fallback = true };
+    struct kv_tokenizer *t;
+    char *line = NULL;
+    size_t room = 0;
+    FILE *file = fopen("tests/golden/tokenizer/sentencepiece/vocabulary.txt", "r");
+    if (!n_texts && !load_texts()) SKIP("tests/golden/tokenizer.txt is not there");
+    REQUIRE(file, "no vocabulary");
+    for (; getline(&line, &room, file) > 0 && v.n_token < TOKENS_MAX; v.n_token++) {
+        char *tab;
+        type[v.n_token] = (int32_t)strtol(line, &tab, 10);
+        score[v.n_token] = strtof(tab, &tab);
+        struct text piece = unescape(0, tab + 1, strcspn(tab + 1, "\n"));
+        token[v.n_token] = (struct kv_string){ piece.bytes, piece.n };
+    }
+    free(line);
+    fclose(file);
+    REQUIRE(tok_open(&v, &t, &error) == KV_OK, "%s", error.text);
+    for (int i = 0; i < v.n_token; i++) free((void *)token[i].text);
+    struct family f = { "sentencepiece", t, 0 };
+    compare_all(&f, true);
+    tok_close(t);
+}
+
+static const struct tap_case cases[] = {
+    { "GPT-2's byte-level BPE", gpt2 },
+    { "SmolLM's single digits", smollm },
+    { "Llama 3's expression, and words that are tokens", llama3 },
+    { "Qwen 2's expression and normal form", qwen2 },
+    { "Tekken's expression (Mistral Nemo)", tekken },
+    { "added tokens with rules, two normalizers, a space in front", rules },
+    { "Mistral's and Llama 2's tokenizer.json: Prepend, Replace, byte fallback", mistral },
+    { "Metaspace in front of the first word, merges as pairs", metaspace },
+    { "Metaspace that splits, unknown tokens", pieces },
+    { "SentencePiece by scores", sentencepiece },
+};
+
+int main(int argc, char **argv) { return tap_main(argc, argv, cases, KV_COUNT(cases)); }
