@@ -279,6 +279,13 @@ static void read_ends(struct kv_vocabulary *v, const cJSON *generation)
     cJSON_ArrayForEach(item, value) { add_end(v, item); }
 }
 
+static enum kv_status parse(struct kv_string text, const char *name, cJSON **out, struct kv_error *err)
+{
+    *out = cJSON_ParseWithLength(text.text, text.length);
+    if (*out) return KV_OK;
+    return kv_fail(err, KV_BAD_FILE, "%s is no JSON file that can be read.", name);
+}
+
 /* *out NULL where the folder has no such file. */
 static enum kv_status read_json(const char *folder, const char *name, cJSON **out, struct kv_error *err)
 {
@@ -287,10 +294,9 @@ static enum kv_status read_json(const char *folder, const char *name, cJSON **ou
     *out = NULL;
     enum kv_status status = file_read(folder, name, &text, &n, err);
     if (status) return status == KV_NOT_FOUND ? KV_OK : status;
-    *out = cJSON_ParseWithLength(text, n);
+    status = parse((struct kv_string){ text, n }, name, out, err);
     free(text);
-    if (*out) return KV_OK;
-    return kv_fail(err, KV_BAD_FILE, "%s is no JSON file that can be read.", name);
+    return status;
 }
 
 static enum kv_status read_template(struct vocabulary_reader *r, const char *folder)
@@ -305,19 +311,6 @@ static enum kv_status read_template(struct vocabulary_reader *r, const char *fol
     return kv_fail(r->err, KV_NO_MEMORY, "No memory for a chat template of %zu bytes.", n);
 }
 
-static enum kv_status read_others(struct vocabulary_reader *r, const char *folder)
-{
-    cJSON *config = NULL, *generation = NULL;
-    enum kv_status status = read_json(folder, "tokenizer_config.json", &config, r->err);
-    if (!status && config) status = read_config(r, config);
-    if (!status) status = read_template(r, folder);
-    if (!status) status = read_json(folder, "generation_config.json", &generation, r->err);
-    if (!status && generation) read_ends(r->v, generation);
-    cJSON_Delete(config);
-    cJSON_Delete(generation);
-    return status;
-}
-
 static enum kv_status absent(const char *folder, struct kv_error *err)
 {
     if (!file_exists(folder, "tokenizer.model")) return KV_OK;
@@ -326,19 +319,48 @@ static enum kv_status absent(const char *folder, struct kv_error *err)
         "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER), or convert the model to GGUF.");
 }
 
+/* Fills the vocabulary from what was parsed; config and generation may be NULL. */
+static enum kv_status fill(
+    struct vocabulary_reader *r, const cJSON *root, const cJSON *config, const cJSON *generation, int n_vocab)
+{
+    r->v->owner = r->arena = kv_alloc(1, sizeof *r->arena);
+    if (!r->arena) return kv_fail(r->err, KV_NO_MEMORY, "No memory for a vocabulary.");
+    enum kv_status status = read_tokenizer(r, root, n_vocab);
+    if (!status && config) status = read_config(r, config);
+    if (!status && generation) read_ends(r->v, generation);
+    return status;
+}
+
 enum kv_status kv_vocabulary_from_folder(
     const char *folder, int n_vocab, struct kv_vocabulary *out, struct kv_error *err)
 {
     struct vocabulary_reader r = { .v = out, .err = err };
-    cJSON *root = NULL;
+    cJSON *root = NULL, *config = NULL, *generation = NULL;
     *out = (struct kv_vocabulary){ .bos = -1, .eos = -1, .unknown = -1 };
     enum kv_status status = read_json(folder, file_name, &root, err);
     if (status || !root) return status ? status : absent(folder, err);
-    out->owner = r.arena = kv_alloc(1, sizeof *r.arena);
-    status = r.arena ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for a vocabulary.");
-    if (!status) status = read_tokenizer(&r, root, n_vocab);
+    status = read_json(folder, "tokenizer_config.json", &config, err);
+    if (!status) status = read_json(folder, "generation_config.json", &generation, err);
+    if (!status) status = fill(&r, root, config, generation, n_vocab);
+    if (!status) status = read_template(&r, folder);
     cJSON_Delete(root);
-    if (!status) status = read_others(&r, folder);
+    cJSON_Delete(config);
+    cJSON_Delete(generation);
+    if (status) kv_vocabulary_close(out);
+    return status;
+}
+
+enum kv_status kv_vocabulary_from_memory(struct kv_string tokenizer, struct kv_string config, int n_vocab,
+    struct kv_vocabulary *out, struct kv_error *err)
+{
+    struct vocabulary_reader r = { .v = out, .err = err };
+    cJSON *root = NULL, *parsed = NULL;
+    *out = (struct kv_vocabulary){ .bos = -1, .eos = -1, .unknown = -1 };
+    enum kv_status status = parse(tokenizer, file_name, &root, err);
+    if (!status && config.length) status = parse(config, "tokenizer_config.json", &parsed, err);
+    if (!status) status = fill(&r, root, parsed, NULL, n_vocab);
+    cJSON_Delete(root);
+    cJSON_Delete(parsed);
     if (status) kv_vocabulary_close(out);
     return status;
 }
@@ -352,6 +374,13 @@ enum kv_status kv_vocabulary_from_folder(
     *out = (struct kv_vocabulary){ .bos = -1, .eos = -1, .unknown = -1 };
     return kv_fail(err, KV_UNSUPPORTED,
         "This build has no cJSON, so it cannot read tokenizer.json; install libcjson-dev and build again.");
+}
+
+enum kv_status kv_vocabulary_from_memory(struct kv_string tokenizer, struct kv_string config, int n_vocab,
+    struct kv_vocabulary *out, struct kv_error *err)
+{
+    (void)tokenizer, (void)config;
+    return kv_vocabulary_from_folder("", n_vocab, out, err);
 }
 
 #endif

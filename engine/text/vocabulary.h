@@ -15,6 +15,10 @@
 enum kv_status kv_vocabulary_from_folder(
     const char *folder, int n_vocab, struct kv_vocabulary *out, struct kv_error *err);
 
+/* The same from the bytes of tokenizer.json and tokenizer_config.json (length 0 = there is none). */
+enum kv_status kv_vocabulary_from_memory(struct kv_string tokenizer, struct kv_string config, int n_vocab,
+    struct kv_vocabulary *out, struct kv_error *err);
+
 /* Releases what a vocabulary of any origin owns, and empties it. */
 void kv_vocabulary_close(struct kv_vocabulary *v);
 
