@@ -55,12 +55,3 @@ enum kv_status file_read(const char *folder, const char *name, char **out, size_
     *out = NULL;
     return status;
 }
-
-bool file_exists(const char *folder, const char *name)
-{
-    char *path = NULL;
-    if (asprintf(&path, "%s/%s", folder, name) < 0) return false;
-    bool there = !access(path, F_OK);
-    free(path);
-    return there;
-}

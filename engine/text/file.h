@@ -8,6 +8,4 @@
  * no regular file, or is larger than 256 MiB. */
 enum kv_status file_read(const char *folder, const char *name, char **out, size_t *n, struct kv_error *err);
 
-bool file_exists(const char *folder, const char *name);
-
 #endif

@@ -104,7 +104,8 @@ static enum kv_status read_vocab(struct vocabulary_reader *r, const cJSON *vocab
     return KV_OK;
 }
 
-static enum kv_status read_added(struct vocabulary_reader *r, const cJSON *list, int32_t *type)
+/* One added token: an object with its content and rules. */
+static enum kv_status add_token(struct vocabulary_reader *r, const cJSON *item, int id, int32_t *type)
 {
     static const struct {
         const char *key;
@@ -112,19 +113,26 @@ static enum kv_status read_added(struct vocabulary_reader *r, const cJSON *list,
     } rules[] = { { "lstrip", KV_ADDED_LSTRIP }, { "rstrip", KV_ADDED_RSTRIP }, { "single_word", KV_ADDED_WORD },
         { "normalized", KV_ADDED_NORMALIZED } };
     struct kv_vocabulary *v = r->v;
+    const char *text = vocabulary_text(item, "content");
+    if (!text) return bad(r, "an added token has no content");
+    if (id < 0) return no_such_id(r, text);
+    v->token[id] = vocabulary_keep(r, text);
+    if (!v->token[id].text) return r->err->code;
+    type[id] = vocabulary_flag(item, "special", false) ? 3 : 4;
+    v->added[id] = KV_ADDED;
+    for (size_t i = 0; i < KV_COUNT(rules); i++)
+        if (vocabulary_flag(item, rules[i].key, false)) v->added[id] |= rules[i].bit;
+    return KV_OK;
+}
+
+static enum kv_status read_added(struct vocabulary_reader *r, const cJSON *list, int32_t *type)
+{
     const cJSON *item;
     cJSON_ArrayForEach(item, list)
     {
-        const char *text = vocabulary_text(item, "content");
-        if (!text) return bad(r, "an added token has no content");
-        int id = id_of(cJSON_GetObjectItemCaseSensitive(item, "id"), v->n_token);
-        if (id < 0) return no_such_id(r, text);
-        v->token[id] = vocabulary_keep(r, text);
-        if (!v->token[id].text) return r->err->code;
-        type[id] = vocabulary_flag(item, "special", false) ? 3 : 4;
-        v->added[id] = KV_ADDED;
-        for (size_t i = 0; i < KV_COUNT(rules); i++)
-            if (vocabulary_flag(item, rules[i].key, false)) v->added[id] |= rules[i].bit;
+        int id = id_of(cJSON_GetObjectItemCaseSensitive(item, "id"), r->v->n_token);
+        enum kv_status status = add_token(r, item, id, type);
+        if (status) return status;
     }
     return KV_OK;
 }
@@ -256,7 +264,8 @@ static enum kv_status read_config(struct vocabulary_reader *r, const cJSON *conf
     const char *template = template_of(config);
     if (bos >= 0 && !v->add_bos) v->bos = bos;
     if (v->unknown < 0 && v->kind.length == 5) v->unknown = unknown;
-    v->eos = named_token(v, config, "eos_token");
+    int eos = named_token(v, config, "eos_token");
+    if (eos >= 0) v->eos = eos;
     v->add_bos = vocabulary_flag(config, "add_bos_token", v->add_bos) && v->bos >= 0;
     if (!template) return KV_OK;
     v->chat_template = vocabulary_keep(r, template);
@@ -311,21 +320,56 @@ static enum kv_status read_template(struct vocabulary_reader *r, const char *fol
     return kv_fail(r->err, KV_NO_MEMORY, "No memory for a chat template of %zu bytes.", n);
 }
 
-static enum kv_status absent(const char *folder, struct kv_error *err)
+static enum kv_status open_arena(struct vocabulary_reader *r)
 {
-    if (!file_exists(folder, "tokenizer.model")) return KV_OK;
-    return kv_fail(err, KV_UNSUPPORTED,
-        "The folder has tokenizer.model but no tokenizer.json: save the tokenizer with transformers' "
-        "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER), or convert the model to GGUF.");
+    r->v->owner = r->arena = kv_alloc(1, sizeof *r->arena);
+    return r->arena ? KV_OK : kv_fail(r->err, KV_NO_MEMORY, "No memory for a vocabulary.");
 }
 
 /* Fills the vocabulary from what was parsed; config and generation may be NULL. */
 static enum kv_status fill(
     struct vocabulary_reader *r, const cJSON *root, const cJSON *config, const cJSON *generation, int n_vocab)
 {
-    r->v->owner = r->arena = kv_alloc(1, sizeof *r->arena);
-    if (!r->arena) return kv_fail(r->err, KV_NO_MEMORY, "No memory for a vocabulary.");
-    enum kv_status status = read_tokenizer(r, root, n_vocab);
+    enum kv_status status = open_arena(r);
+    if (!status) status = read_tokenizer(r, root, n_vocab);
+    if (!status && config) status = read_config(r, config);
+    if (!status && generation) read_ends(r->v, generation);
+    return status;
+}
+
+/* Where tokenizer.model is all there is, tokenizer_config.json lists the added tokens, by their ids. */
+static enum kv_status read_decoder(struct vocabulary_reader *r, const cJSON *config)
+{
+    struct kv_vocabulary *v = r->v;
+    const cJSON *item;
+    v->added = kv_alloc((size_t)v->n_token, 1);
+    if (!v->added) return kv_fail(r->err, KV_NO_MEMORY, "No memory for the added tokens of the vocabulary.");
+    for (int id = 0; id < v->n_token; id++) {
+        int type = v->token_type[id];
+        v->added[id] = type >= 2 && type <= 4 ? KV_ADDED : 0; /* unknown, control, user-defined */
+    }
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(config, "added_tokens_decoder"))
+    {
+        char *end;
+        long id = strtol(item->string ? item->string : "", &end, 10);
+        bool good = item->string && end != item->string && !*end && id >= 0 && id < v->n_token;
+        enum kv_status status = add_token(r, item, good ? (int)id : -1, (int32_t *)v->token_type);
+        if (status) return status;
+    }
+    return KV_OK;
+}
+
+static enum kv_status fill_from_model(
+    struct vocabulary_reader *r, const char *folder, const cJSON *config, const cJSON *generation, int n_vocab)
+{
+    char *bytes;
+    size_t n;
+    enum kv_status status = file_read(folder, "tokenizer.model", &bytes, &n, r->err);
+    if (status) return status == KV_NOT_FOUND ? KV_OK : status;
+    status = open_arena(r);
+    if (!status) status = vocabulary_read_model((struct kv_string){ bytes, n }, n_vocab, r->v, r->arena, r->err);
+    free(bytes);
+    if (!status) status = read_decoder(r, config);
     if (!status && config) status = read_config(r, config);
     if (!status && generation) read_ends(r->v, generation);
     return status;
@@ -338,11 +382,12 @@ enum kv_status kv_vocabulary_from_folder(
     cJSON *root = NULL, *config = NULL, *generation = NULL;
     *out = (struct kv_vocabulary){ .bos = -1, .eos = -1, .unknown = -1 };
     enum kv_status status = read_json(folder, file_name, &root, err);
-    if (status || !root) return status ? status : absent(folder, err);
-    status = read_json(folder, "tokenizer_config.json", &config, err);
+    if (!status) status = read_json(folder, "tokenizer_config.json", &config, err);
     if (!status) status = read_json(folder, "generation_config.json", &generation, err);
-    if (!status) status = fill(&r, root, config, generation, n_vocab);
-    if (!status) status = read_template(&r, folder);
+    if (!status)
+        status = root ? fill(&r, root, config, generation, n_vocab)
+                      : fill_from_model(&r, folder, config, generation, n_vocab);
+    if (!status && out->n_token) status = read_template(&r, folder);
     cJSON_Delete(root);
     cJSON_Delete(config);
     cJSON_Delete(generation);

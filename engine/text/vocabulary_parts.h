@@ -5,6 +5,11 @@
 #include "engine/text/arena.h"
 #include "engine/text/vocabulary.h"
 
+/* Fills tokens, scores, types and ids from the bytes of tokenizer.model; the strings stand in the arena. KV_BAD_FILE,
+ * KV_UNSUPPORTED (no BPE, a normalizer that changes text), KV_NO_MEMORY. */
+enum kv_status vocabulary_read_model(
+    struct kv_string file, int n_vocab, struct kv_vocabulary *v, struct arena *arena, struct kv_error *err);
+
 #ifdef KV_HAVE_CJSON
 #include <cjson/cJSON.h>
 

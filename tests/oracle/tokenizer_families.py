@@ -3,13 +3,13 @@
 Trains one tokenizer a family with `tokenizers` under that family's normalizer and pre-tokenizer, and one with
 `sentencepiece`, and writes into FOLDER for each:
 
-NAME/tokenizer.json, NAME/tokenizer_config.json   as transformers would (sentencepiece: NAME/vocabulary.txt, a line a
-                      token: TYPE TAB SCORE TAB TEXT, as a GGUF file states them)
+NAME/tokenizer.json, NAME/tokenizer_config.json   as transformers would (sentencepiece: NAME/tokenizer.model)
 NAME/ids.txt          hashes of the ids of every text of tokenizer.txt, in its order; then lines MODE TAB TEXT TAB HASH
                       of texts with the family's own added tokens. MODE t = plain text, s = special tokens are parsed
 
 HASH is FNV-1a of 32 bits over the ids, four bytes each, little-endian; 00000000 = not compared, for `tokenizers`
-has an older Unicode than kvdbg for the normal form of a character there.
+has an older Unicode than kvdbg for the normal form of a character there. Training breaks ties by chance where the
+alphabet is limited: another run may write other, equally good vocabularies.
 """
 
 import argparse
@@ -187,10 +187,8 @@ def sentence_pieces(folder, corpus, size):
             vocab_size=size, model_type="bpe", byte_fallback=True, normalization_rule_name="identity",
             remove_extra_whitespaces=False, character_coverage=0.98, max_sentence_length=400, minloglevel=2)
         sp = sentencepiece.SentencePieceProcessor(model_file=model + ".model")
-    with open(os.path.join(folder, "vocabulary.txt"), "w", encoding="utf-8", newline="\n") as f:
-        for i in range(sp.get_piece_size()):
-            kind = 2 if sp.is_unknown(i) else 3 if sp.is_control(i) else 6 if sp.is_byte(i) else 1
-            f.write(f"{kind}\t{sp.get_score(i):g}\t{golden.escape(sp.id_to_piece(i))}\n")
+    with open(os.path.join(folder, "tokenizer.model"), "wb") as f:
+        f.write(sp.serialized_model_proto())
     return sp
 
 

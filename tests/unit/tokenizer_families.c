@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { TEXTS_MAX = 8192, TOKENS_MAX = 2048 };
+enum { TEXTS_MAX = 8192 };
 
 static struct kv_error error;
 
@@ -122,7 +122,7 @@ static void compare_all(struct family *f, bool without_nul)
     CHECK(f->equal >= 3200, "%s: only %d strings are equal", f->name, f->equal);
 }
 
-static void compare_folder(const char *name)
+static void compare_folder(const char *name, bool without_nul)
 {
     char path[128];
     struct kv_vocabulary v;
@@ -133,56 +133,22 @@ static void compare_folder(const char *name)
     REQUIRE(tok_open(&v, &t, &error) == KV_OK, "%s: %s", name, error.text);
     kv_vocabulary_close(&v); /* a tokenizer borrows nothing */
     struct family f = { name, t, 0 };
-    compare_all(&f, false);
+    compare_all(&f, without_nul);
     tok_close(t);
 }
 
-static void gpt2(void) { compare_folder("gpt2"); }
-static void smollm(void) { compare_folder("smollm"); }
-static void llama3(void) { compare_folder("llama3"); }
-static void qwen2(void) { compare_folder("qwen2"); }
-static void tekken(void) { compare_folder("tekken"); }
-static void rules(void) { compare_folder("rules"); }
-static void mistral(void) { compare_folder("mistral"); }
-static void metaspace(void) { compare_folder("metaspace"); }
-static void pieces(void) { compare_folder("pieces"); }
+static void gpt2(void) { compare_folder("gpt2", false); }
+static void smollm(void) { compare_folder("smollm", false); }
+static void llama3(void) { compare_folder("llama3", false); }
+static void qwen2(void) { compare_folder("qwen2", false); }
+static void tekken(void) { compare_folder("tekken", false); }
+static void rules(void) { compare_folder("rules", false); }
+static void mistral(void) { compare_folder("mistral", false); }
+static void metaspace(void) { compare_folder("metaspace", false); }
+static void pieces(void) { compare_folder("pieces", false); }
 
-/* A vocabulary as GGUF files of SentencePiece models state it: scores, no merges. */
-static void sentencepiece(void)
-{
-    static struct kv_string token[TOKENS_MAX];
-    static int32_t type[TOKENS_MAX];
-    static float score[TOKENS_MAX];
-    struct kv_vocabulary v = { .kind = { "llama", 5 },
-        .token = token,
-        .token_type = type,
-        .score = score,
-        .bos = 1,
-        .eos = 2,
-        .unknown = 0,
-        .add_space_prefix = true,
-        .byte_fallback = true };
-    struct kv_tokenizer *t;
-    char *line = NULL;
-    size_t room = 0;
-    FILE *file = fopen("tests/golden/tokenizer/sentencepiece/vocabulary.txt", "r");
-    if (!n_texts && !load_texts()) SKIP("tests/golden/tokenizer.txt is not there");
-    REQUIRE(file, "no vocabulary");
-    for (; getline(&line, &room, file) > 0 && v.n_token < TOKENS_MAX; v.n_token++) {
-        char *tab;
-        type[v.n_token] = (int32_t)strtol(line, &tab, 10);
-        score[v.n_token] = strtof(tab, &tab);
-        struct text piece = unescape(0, tab + 1, strcspn(tab + 1, "\n"));
-        token[v.n_token] = (struct kv_string){ piece.bytes, piece.n };
-    }
-    free(line);
-    fclose(file);
-    REQUIRE(tok_open(&v, &t, &error) == KV_OK, "%s", error.text);
-    for (int i = 0; i < v.n_token; i++) free((void *)token[i].text);
-    struct family f = { "sentencepiece", t, 0 };
-    compare_all(&f, true);
-    tok_close(t);
-}
+/* tokenizer.model: scores and no merges, as GGUF files of such models have them. */
+static void sentencepiece(void) { compare_folder("sentencepiece", true); }
 
 static const struct tap_case cases[] = {
     { "GPT-2's byte-level BPE", gpt2 },
