@@ -30,8 +30,13 @@ struct encoder {
     size_t seen_mask;
     int32_t *ids;
     size_t n, capacity;
+    size_t edited; /* bytes that steps have written */
     struct kv_error *err;
 };
+
+/* What steps may write, all together: a file could replace each letter by a thousand, again and again. */
+#define EDITED_BASE ((size_t)4 << 20)
+#define EDITED_EACH 64
 
 static enum kv_status reserve(struct encoder *e, size_t more)
 {
@@ -281,6 +286,10 @@ static enum kv_status put_steps(struct encoder *e, int i, const char *text, size
     if (step->kind == KV_STEP_ADDED) return put_added(e, &e->t->normal, i + 1, text, bytes, place);
     if (step->kind == KV_STEP_PREPEND && place == CONTINUES) return put_steps(e, i + 1, text, bytes, place);
     enum kv_status status = normalize_step(step, text, bytes, place == AT_START, &edited, &n, e->err);
+    e->edited += n;
+    if (!status && e->edited > EDITED_BASE + EDITED_EACH * e->bytes)
+        status =
+            kv_fail(e->err, KV_UNSUPPORTED, "The tokenizer's steps make more than %d bytes of one.", EDITED_EACH);
     if (!status) status = put_steps(e, i + 1, edited, n, place);
     free(edited);
     return status;

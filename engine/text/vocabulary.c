@@ -24,7 +24,7 @@ void kv_vocabulary_close(struct kv_vocabulary *v)
 
 #ifdef KV_HAVE_CJSON
 
-enum { TOKENS_MAX = 1 << 24 };
+enum { TOKENS_MAX = 1 << 20 }; /* where the embedding does not say how many there are */
 
 static const char file_name[] = "tokenizer.json";
 
@@ -67,7 +67,6 @@ static enum kv_status no_such_id(struct vocabulary_reader *r, const char *token)
         token, r->v->n_token - 1);
 }
 
-/* How many tokens there are, where the embedding does not say it. */
 static int count_tokens(const cJSON *vocab, const cJSON *added)
 {
     const cJSON *item;

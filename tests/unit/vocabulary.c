@@ -134,6 +134,30 @@ static void cut_files(void)
     }
 }
 
+/* Three steps that make a thousand bytes of one each. */
+static void growing_steps(void)
+{
+    char steps[8192], many[1001], *text;
+    size_t n = 0;
+    struct kv_vocabulary v;
+    struct kv_tokenizer *t;
+    int32_t *ids;
+    memset(many, 'a', 1000);
+    many[1000] = 0;
+    n += (size_t)sprintf(steps, "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[");
+    for (int i = 0; i < 3; i++)
+        n += (size_t)sprintf(steps + n,
+            "%s{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"%s\"}", i ? "," : "", many);
+    strcpy(steps + n, "]}");
+    text = with("\"normalizer\":null", steps);
+    REQUIRE(kv_vocabulary_from_memory(string(text), string(""), 0, &v, &error) == KV_OK, "%s", error.text);
+    REQUIRE(tok_open(&v, &t, &error) == KV_OK, "%s", error.text);
+    CHECK(tok_encode(t, "aaaa", 4, false, &ids, &n, &error) != KV_OK && !ids, "a text of 4 GB is made");
+    tok_close(t);
+    kv_vocabulary_close(&v);
+    free(text);
+}
+
 /* ---- folders ---- */
 
 static char folder[64];
@@ -290,6 +314,7 @@ static void models(void)
 static const struct tap_case cases[] = {
     { "what is not read is refused by its name", changed_files },
     { "files cut anywhere", cut_files },
+    { "steps that make text grow without end", growing_steps },
     { "what each file of a folder says", what_files_say },
     { "files that are none", odd_files },
     { "models cut or changed anywhere", cut_models },
