@@ -343,5 +343,8 @@ $ head -c 5000 sessions/tour.txt >$T/p
 > status=$?
 > sed -n '1s/,.*//p; /SIGINT/p; $p' $T/out
 > exit $status
+Starting request: $T/p
+Program received signal SIGINT, Interrupt.
+Interrupted.
 [130]
 
