@@ -14,7 +14,8 @@ os.environ["TQDM_DISABLE"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 import numpy as np
 import torch
 import transformers
-from transformers import LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, MistralConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen3Config
 
 OUT = "tests/golden/hf"
 TOKENS = 48
@@ -47,6 +48,19 @@ def entropy(attention):
     return -(p * torch.where(p > 0, p.log(), 0)).sum(-1).mean(-1)
 
 
+def save_tokenizer(folder):
+    """A token a character, but for two rare ones that there is no room for."""
+    space = "\u0120"
+    characters = [chr(c) for c in range(33, 127) if chr(c) not in "`~"] + [space]
+    vocabulary = {text: i for i, text in enumerate(["<unk>", "<s>", "</s>"] + characters)}
+    assert len(vocabulary) == BASE["vocab_size"]
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>",
+                            eos_token="</s>").save_pretrained(folder)
+
+
 def convert(llama_cpp, folder, kind, out):
     sys.path.insert(0, llama_cpp)
     import convert_hf_to_gguf as converter
@@ -67,6 +81,8 @@ def main(llama_cpp):
         folder = f"{OUT}/{name}"
         shutil.rmtree(folder, ignore_errors=True)
         random_model(config, seed).to(getattr(torch, kind)).save_pretrained(folder, max_shard_size=most)
+        if name == "llama-f32":
+            save_tokenizer(folder)
         for file in os.listdir(folder):
             os.chmod(f"{folder}/{file}", 0o644)
         model = transformers.AutoModelForCausalLM.from_pretrained(
