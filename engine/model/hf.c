@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "engine/model/hf_weights.h"
+#include "engine/text/vocabulary.h"
 
 #define CONFIG_LIMIT ((size_t)1 << 20)
 
@@ -116,6 +117,28 @@ static enum kv_status list_files(const struct folder *f, struct kv_model *model,
     return status;
 }
 
+/* A tokenizer of a kind that is not read leaves the model to token ids, with the reason; a damaged one is refused. */
+static enum kv_status read_vocabulary(const struct folder *f, struct kv_model *model, struct kv_error *err)
+{
+    static const char *const files[] = { "tokenizer.json", "tokenizer.model", "tokenizer_config.json",
+        "chat_template.jinja" };
+    struct kv_vocabulary *v = &model->vocabulary;
+    enum kv_status status = kv_vocabulary_from_folder(f->path, model->shape.n_vocab, v, err);
+    if (status == KV_UNSUPPORTED) {
+        model->no_text = *err;
+        status = KV_OK;
+    } else if (!status && !v->n_token) {
+        kv_fail(&model->no_text, KV_UNSUPPORTED, "The folder has no tokenizer, so prompts can only be token ids.");
+    }
+    for (size_t i = 0; i < KV_COUNT(files) && !status; i++) {
+        char *path = hf_path(f->path, files[i]);
+        bool there = path && !access(path, F_OK);
+        if (there) status = model_add_file(model, NULL, path, err);
+        free(path);
+    }
+    return status;
+}
+
 static enum kv_status fill(struct folder *f, struct kv_model *model, struct kv_error *err)
 {
     struct hf_weights *weights = NULL;
@@ -130,10 +153,7 @@ static enum kv_status fill(struct folder *f, struct kv_model *model, struct kv_e
         return kv_fail(err, KV_NO_MEMORY, "No memory for the table of %d layers.", model->shape.n_layer);
     status = hf_weights_bind(weights, &f->read, model, err);
     if (!status) status = list_files(f, model, err);
-    struct kv_vocabulary *v = &model->vocabulary;
-    v->bos = v->eos = v->unknown = -1;
-    kv_fail(
-        &model->no_text, KV_UNSUPPORTED, "The folder's tokenizer is not read, so prompts can only be token ids.");
+    if (!status) status = read_vocabulary(f, model, err);
     if (!status)
         status = hf_config_ends(&f->config, &f->generation, model->shape.n_vocab, &model->end, &model->n_end, err);
     return status;

@@ -85,3 +85,51 @@ $ cp tests/golden/hf/qwen2-f16-0000[13]* $T; cd $T; kvdbg -batch qwen2-f16-00001
 Part 2 of 3: Model file 'qwen2-f16-00002-of-00003.gguf' cannot be opened: No such file or directory.
 [4]
 
+## text in and out, its end from generation_config.json
+$ kvdbg -q -batch --precision f32 --threads 1 --text 'Hello, wide world.' -ex run -ex 'info tokens' tests/golden/hf/llama-f32
+Starting request: (text), 18 tokens (plain text; f32, cpu)
+]Q]kJHk78Ya1Wps^!svkUk_t7]4R6xMPZh
+[Request finished: 34 reply tokens, ended by the model; f32, cpu]
+position      id kept in layers  text
+       0      42     2 of 2      "H"
+       1      70     2 of 2      "e"
+       2      77     2 of 2      "l"
+       3      77     2 of 2      "l"
+       4      80     2 of 2      "o"
+       5      14     2 of 2      ","
+       6      95     2 of 2      " "
+       7      88     2 of 2      "w"
+       8      74     2 of 2      "i"
+       9      69     2 of 2      "d"
+      10      70     2 of 2      "e"
+      11      95     2 of 2      " "
+      12      88     2 of 2      "w"
+      13      80     2 of 2      "o"
+      14      83     2 of 2      "r"
+      15      77     2 of 2      "l"
+      16      69     2 of 2      "d"
+      17      16     2 of 2      "."
+
+## its hash is sha256sum's of its files' hashes
+$ kvdbg -q -batch --text 'Hello.' -ex run -ex "gcore $T/x" tests/golden/hf/llama-f32 >/dev/null; cd tests/golden/hf/llama-f32; grep -aoE 'model.sha256":"[0-9a-f]+' $T/x | cut -d'"' -f3 >$T/said; LC_ALL=C sha256sum * | sha256sum | cut -d' ' -f1 | diff - $T/said && echo same
+same
+
+## a tokenizer that is damaged
+$ cp -r tests/golden/hf/llama-f32 $T/m; echo '{' >$T/m/tokenizer.json; kvdbg -batch $T/m
+tokenizer.json is no JSON file that can be read.
+[4]
+
+## a tokenizer of a kind that is not read leaves the numbers
+$ cp -r tests/golden/hf/llama-f32 $T/m; sed -i 's/"BPE"/"WordPiece"/' $T/m/tokenizer.json; kvdbg -q -batch $T/m -ex 'info model' --text abc 2>&1 | tail -3
+The tokenizer's model is WordPiece; kvdbg reads BPE. Give the prompt as token ids.
+
+## no tokenizer
+$ kvdbg -q -batch tests/golden/hf/qwen3-bf16 --text abc
+The folder has no tokenizer, so prompts can only be token ids.
+[4]
+
+## no chat template
+$ kvdbg -q -batch --chat on --text 'Hello.' tests/golden/hf/llama-f32
+The model has no chat template: use --chat off and write the prompt in full.
+[4]
+
