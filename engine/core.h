@@ -10,9 +10,10 @@
  *   values, each under its name for kv_value
  *     tok I32 [n]   question reply I32 [*]   entropy F64 [L][H]   E weight budget.req F64 [L]
  *     budget.app .used .floor .cap I32 [L]   budget.rule U8 [L]   budget.total I32 [2]   cut F32 [L]
- *     kept reason U8 [L][n]   logit F32 [V]
+ *     kept reason U8 [L][n]   logit F32 [V]; where policy.group is kv-head, cut is [L][G], and kept, reason, score and
+ *     rank are [L][G][n]
  *     kl F64 [*]   full other I32 [*] (the steps of the last comparison)
- *     n_kept I32 [L]: tokens that compress selected, -1 = not yet
+ *     n_kept I32 [L], or [L][G]: tokens that compress selected, -1 = not yet
  *     pins compress.pins I32 [*][4]: layer, first, end, 1 kept or -1 evicted; pins.budget compress.pins.budget I32
  *     [L], -1 = the solver's: the user's edits now, and those that compress ran with
  *     +scores      score F32 [L][n], rank I32 [L][n]
@@ -24,7 +25,8 @@
  *   costs F64 [*][6]: the stages of the pass under the cursor (stage, layer, tick, us, flops, bytes of look.h)
  *   +attn l.h      attn.l.h F32 [r][r], probabilities by query row and key position of all r tokens that were read
  *   +kv            resident.k.l resident.v.l [G][len][d] of the prefill, active.k.l active.v.l [G][len][d] that decode
- *                  reads, in the cache's own type, active.pos.l I32 [len] their positions
+ *                  reads, in the cache's own type, active.pos.l I32 [len] their positions; where policy.group is
+ *                  kv-head, the slots of one head behind those of the other: [slots][d] and [slots]
  *   __metadata__   all texts. "format" "kvdbg-core", "format.version" "1", "program";
  *     model.path .arch .name .layers .hidden .ffn .heads .kv-heads .head-dim .vocabulary .context .sliding-window
  *     .sliding-layers .rope .weight-bytes .synthetic ("on", "off"); phase pass layer stage tick branch item tail (stage of

@@ -15,22 +15,37 @@ static const struct st_tensor *cache_tensor(const struct kv_engine *e, const cha
     char name[48];
     snprintf(name, sizeof name, "%s.%c.%d", room, which, layer);
     const struct st_tensor *t = st_find(&e->core->file, name);
-    bool fits = t && core_is_real(t->type) && t->n_dim == 3 && t->dim[0] == (uint64_t)s->n_kv_head &&
-                t->dim[2] == (uint64_t)s->head_dim && t->dim[1] < INT32_MAX;
+    bool own = e->sel.sets > 1 && !strcmp(room, "active");
+    bool fits = t && core_is_real(t->type) && t->n_dim == (own ? 2 : 3) &&
+                (own || t->dim[0] == (uint64_t)s->n_kv_head) && t->dim[t->n_dim - 1] == (uint64_t)s->head_dim &&
+                t->dim[t->n_dim - 2] < INT32_MAX;
     return fits ? t : NULL;
 }
 
-static int n_kept(const struct kv_engine *e, int layer)
+/* Slots that a KV head of the layer keeps of the prompt. */
+static int n_kept(const struct kv_engine *e, int layer, int kv_head)
 {
-    return e->sel.n_kept[layer] < 0 ? 0 : e->sel.n_kept[layer];
+    return selected(&e->sel, layer) ? e->sel.n_kept[selection_row(&e->sel, layer, kv_head)] : 0;
+}
+
+/* The same of all heads before this one, where they lie one behind the other. */
+static uint64_t kept_before(const struct kv_engine *e, int layer, int kv_head)
+{
+    uint64_t sum = 0;
+    for (int g = 0; g < kv_head; g++) sum += (uint64_t)n_kept(e, layer, g);
+    return sum;
 }
 
 /* Tokens behind the prompt that the layer has read. */
 static int tail_tokens(const struct kv_engine *e, int layer)
 {
     const struct st_tensor *active = cache_tensor(e, "active", 'k', layer);
-    int tail = active ? (int)active->dim[1] - n_kept(e, layer) : e->run.tail_len;
-    return tail > 0 ? tail : 0;
+    int heads = e->model->shape.n_kv_head;
+    if (!active) return e->run.tail_len;
+    bool own = active->n_dim == 2;
+    int64_t tail = own ? ((int64_t)active->dim[0] - (int64_t)kept_before(e, layer, heads)) / heads
+                       : (int64_t)active->dim[1] - n_kept(e, layer, 0);
+    return tail > 0 ? (int)tail : 0;
 }
 
 static int prompt_tokens(const struct kv_engine *e, int layer)
@@ -44,13 +59,14 @@ int core_cache_tokens(const struct kv_engine *e, int layer)
     return prompt_tokens(e, layer) + tail_tokens(e, layer);
 }
 
-int core_cache_slots(const struct kv_engine *e, int layer, int32_t *pos, int room)
+int core_cache_slots(const struct kv_engine *e, int layer, int kv_head, int32_t *pos, int room)
 {
     const struct kv_array *kept = &e->core->value[core_value_index("kept")];
-    bool selected = e->sel.n_kept[layer] >= 0 && kept->data;
+    const uint8_t *row = selected(&e->sel, layer) ? kept->data : NULL;
     int prompt = prompt_tokens(e, layer), tail = tail_tokens(e, layer), n = 0;
+    if (row) row += selection_row(&e->sel, layer, kv_head) * (size_t)e->n;
     for (int j = 0; j < prompt; j++) {
-        if (selected && !((const uint8_t *)kept->data)[(size_t)layer * (size_t)e->n + (size_t)j]) continue;
+        if (row && !row[j]) continue;
         if (n < room) pos[n] = j;
         n++;
     }
@@ -59,15 +75,25 @@ int core_cache_slots(const struct kv_engine *e, int layer, int32_t *pos, int roo
     return n;
 }
 
-/* Slots [slot, slot + n) of one head, as f32. */
-static enum kv_status read_slots(const struct kv_engine *e, const struct st_tensor *t, int kv_head, int slot, int n,
-    float *out, struct kv_error *err)
+/* Slots of one head that an active tensor holds, and the first of them. */
+static int active_slots(
+    const struct kv_engine *e, const struct st_tensor *t, int layer, int kv_head, uint64_t *first)
 {
-    size_t d = (size_t)t->dim[2], width = st_type_bytes[t->type], count = (size_t)n * d;
+    uint64_t tail = (uint64_t)tail_tokens(e, layer), there = t->dim[t->n_dim - 2];
+    *first = t->n_dim == 2 ? kept_before(e, layer, kv_head) + (uint64_t)kv_head * tail : (uint64_t)kv_head * there;
+    if (t->n_dim == 3) return (int)there;
+    uint64_t n = (uint64_t)n_kept(e, layer, kv_head) + tail;
+    return *first > there ? 0 : (int)(n < there - *first ? n : there - *first);
+}
+
+/* n slots from `slot` on, all heads' numbered as one list, as f32. */
+static enum kv_status read_slots(
+    const struct kv_engine *e, const struct st_tensor *t, uint64_t slot, int n, float *out, struct kv_error *err)
+{
+    size_t d = (size_t)e->model->shape.head_dim, width = st_type_bytes[t->type], count = (size_t)n * d;
     void *raw = kv_alloc(count, width);
     if (!raw) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu keys or values.", count);
-    uint64_t at = ((uint64_t)kv_head * t->dim[1] + (uint64_t)slot) * d * width;
-    enum kv_status status = st_read(&e->core->file, t, at, count * width, raw, err);
+    enum kv_status status = st_read(&e->core->file, t, slot * d * width, count * width, raw, err);
     for (size_t i = 0; i < count && !status; i++) out[i] = (float)core_element(t->type, raw, i);
     free(raw);
     return status;
@@ -79,22 +105,25 @@ enum kv_status core_cache_rows(const struct kv_engine *e, bool values, int layer
     char which = values ? 'v' : 'k';
     const struct st_tensor *resident = cache_tensor(e, "resident", which, layer);
     const struct st_tensor *active = cache_tensor(e, "active", which, layer);
-    int prompt = prompt_tokens(e, layer), slots = active ? (int)active->dim[1] : 0, d = e->model->shape.head_dim;
+    uint64_t begin = 0;
+    int prompt = prompt_tokens(e, layer), d = e->model->shape.head_dim;
+    int slots = active ? active_slots(e, active, layer, kv_head, &begin) : 0;
     int32_t *pos = kv_alloc((size_t)slots + 1, sizeof *pos);
     if (!pos) return kv_fail(err, KV_NO_MEMORY, "No memory for %d slots.", slots);
     enum kv_status status = KV_OK;
     if (!resident && !active)
         status = kv_fail(err, KV_NOT_NOW, "%c is not in this core file; gcore +kv writes it.", which);
-    int there = status ? 0 : core_cache_slots(e, layer, pos, slots);
+    int there = status ? 0 : core_cache_slots(e, layer, kv_head, pos, slots);
     for (int i = 0, slot = 0; i < n && !status; i++) {
         float *row = out + (size_t)i * (size_t)d;
         if (first + i < prompt && resident) {
-            status = read_slots(e, resident, kv_head, first + i, 1, row, err);
+            uint64_t at = (uint64_t)kv_head * resident->dim[1] + (uint64_t)(first + i);
+            status = read_slots(e, resident, at, 1, row, err);
             continue;
         }
         while (slot < there && slot < slots && pos[slot] < first + i) slot++;
         if (slot < there && slot < slots && pos[slot] == first + i)
-            status = read_slots(e, active, kv_head, slot, 1, row, err);
+            status = read_slots(e, active, begin + (uint64_t)slot, 1, row, err);
         else
             for (int c = 0; c < d; c++) row[c] = NAN;
     }

@@ -12,7 +12,8 @@ struct core_value {
     const char *name;
     enum kv_core_part part;
     enum kv_element type;
-    const char *dims; /* one character each: L layers, H heads, n prefill tokens, V vocabulary, 2, 4, * any */
+    const char *dims; /* one character each: L layers, H heads, n prefill tokens, V vocabulary, 2, 4, * any; s kept
+                         sets, no dimension where all heads share one */
     char
         range; /* of whole numbers: t token, c count, k rank, y reason, u rule, b 0 or 1, p edit; 0 = real numbers */
     const char *unit, *axis[3];
@@ -55,7 +56,7 @@ enum kv_status core_attention(
     struct kv_engine *e, int layer, int head, int first, int rows, float *out, size_t stride, struct kv_error *err);
 /* engine/look.h, of what +kv wrote; the layer is in range, and the rows are tokens that there are. */
 int core_cache_tokens(const struct kv_engine *e, int layer);
-int core_cache_slots(const struct kv_engine *e, int layer, int32_t *pos, int room);
+int core_cache_slots(const struct kv_engine *e, int layer, int kv_head, int32_t *pos, int room);
 enum kv_status core_cache_rows(const struct kv_engine *e, bool values, int layer, int kv_head, int first, int n,
     float *out, struct kv_error *err);
 int core_costs(const struct kv_engine *e, struct kv_cost *out, int room, int *now);

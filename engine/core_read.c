@@ -283,19 +283,15 @@ static enum kv_status copy_budget(struct kv_engine *e, struct kv_error *err)
     return KV_OK;
 }
 
-/* How far compress has come: the layers' n_kept, or what else the file says about it. */
+/* How far select has come: the layers' n_kept, or what else the file says about it. */
 static enum kv_status read_progress(struct kv_engine *e, struct kv_error *err)
 {
-    static const char *const allocated[] = { "weight", "budget.req", "budget.app", "budget.used", "budget.total" };
-    size_t n, layers = (size_t)e->model->shape.n_layer;
-    bool over = e->at.phase > KV_PHASE_compress;
-    enum kv_status status = core_ints(e, "n_kept", "L", 'k', &e->sel.n_kept, &n, err);
-    for (size_t i = 0; i < KV_COUNT(allocated); i++)
-        e->sel.allocated = e->sel.allocated || over || st_find(&e->core->file, allocated[i]);
+    size_t n, rows = (size_t)e->model->shape.n_layer * (size_t)e->sel.sets;
+    enum kv_status status = core_ints(e, "n_kept", "Ls", 'k', &e->sel.n_kept, &n, err);
     if (status || e->sel.n_kept) return status;
-    e->sel.n_kept = kv_alloc(layers, sizeof *e->sel.n_kept);
-    if (!e->sel.n_kept) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu layers.", layers);
-    for (size_t l = 0; l < layers; l++) e->sel.n_kept[l] = over ? e->n : -1;
+    e->sel.n_kept = kv_alloc(rows, sizeof *e->sel.n_kept);
+    if (!e->sel.n_kept) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu kept sets.", rows);
+    for (size_t i = 0; i < rows; i++) e->sel.n_kept[i] = e->at.phase > KV_PHASE_compress ? e->n : -1;
     return KV_OK;
 }
 
@@ -316,6 +312,16 @@ static enum kv_status empty(struct kv_engine *e, const char *name, struct kv_err
     return e->core->value[i].data ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for %s.", name);
 }
 
+/* Whether compress has allocated, and for how many kept sets. */
+static void read_sets(struct kv_engine *e)
+{
+    static const char *const allocated[] = { "weight", "budget.req", "budget.app", "budget.used", "budget.total" };
+    e->sel.allocated = e->at.phase > KV_PHASE_compress;
+    for (size_t i = 0; i < KV_COUNT(allocated); i++)
+        e->sel.allocated = e->sel.allocated || st_find(&e->core->file, allocated[i]);
+    e->sel.sets = e->sel.allocated ? policy_sets(&e->sel.policy, e->model->shape.n_kv_head) : 1;
+}
+
 static enum kv_status read_values(struct kv_engine *e, struct kv_error *err)
 {
     const struct st_file *f = &e->core->file;
@@ -323,6 +329,7 @@ static enum kv_status read_values(struct kv_engine *e, struct kv_error *err)
     if (!tok || tok->n_dim != 1 || !tok->dim[0] || tok->dim[0] > MOST_TOKENS)
         return st_bad(f, err, "it has no tokens: tensor \"tok\" is not there or empty");
     e->n = e->n_context = (int)tok->dim[0];
+    read_sets(e);
     enum kv_status status = KV_OK;
     for (int i = 0; i < CORE_VALUES && !status; i++)
         if (core_values[i].part == KV_CORE_BASE) status = core_value_read(e, i, err);

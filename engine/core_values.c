@@ -30,15 +30,15 @@ const struct core_value core_values[CORE_VALUES] = {
     { "budget.floor", KV_CORE_BASE, KV_I32, "L", 'c', "tokens", { "layer" } },
     { "budget.cap", KV_CORE_BASE, KV_I32, "L", 'c', "tokens", { "layer" } },
     { "budget.rule", KV_CORE_BASE, KV_U8, "L", 'u', "", { "layer" } },
-    { "cut", KV_CORE_BASE, KV_F32, "L", 0, "attention", { "layer" } },
-    { "kept", KV_CORE_BASE, KV_U8, "Ln", 'b', "", { "layer", "position" } },
-    { "reason", KV_CORE_BASE, KV_U8, "Ln", 'y', "", { "layer", "position" } },
+    { "cut", KV_CORE_BASE, KV_F32, "Ls", 0, "attention", { "layer" } },
+    { "kept", KV_CORE_BASE, KV_U8, "Lsn", 'b', "", { "layer", "position" } },
+    { "reason", KV_CORE_BASE, KV_U8, "Lsn", 'y', "", { "layer", "position" } },
     { "logit", KV_CORE_BASE, KV_F32, "V", 0, "nats", { "token" } },
     { "kl", KV_CORE_BASE, KV_F64, "*", 0, "nats", { "step" } },
     { "full", KV_CORE_BASE, KV_I32, "*", 't', "", { "step" } },
     { "other", KV_CORE_BASE, KV_I32, "*", 't', "", { "step" } },
-    { "score", KV_CORE_SCORES, KV_F32, "Ln", 0, "attention", { "layer", "position" } },
-    { "rank", KV_CORE_SCORES, KV_I32, "Ln", 'k', "", { "layer", "position" } },
+    { "score", KV_CORE_SCORES, KV_F32, "Lsn", 0, "attention", { "layer", "position" } },
+    { "rank", KV_CORE_SCORES, KV_I32, "Lsn", 'k', "", { "layer", "position" } },
     { "entropy_q", KV_CORE_ENTROPY_Q, KV_F32, "LHn", 0, "nats", { "layer", "head", "row" } },
     { "stats.window", KV_CORE_COLUMNS, KV_F32, "LHn", 0, "attention", { "layer", "head", "position" } },
     { "stats.last", KV_CORE_COLUMNS, KV_F32, "LHn", 0, "attention", { "layer", "head", "position" } },
@@ -148,6 +148,14 @@ static void *read_elements(
     return NULL;
 }
 
+/* The dimensions that the value has in this core: without s where the kept sets are shared. */
+static void dims_of(const struct kv_engine *e, const struct core_value *v, char dims[8])
+{
+    for (const char *c = v->dims; *c; c++)
+        if (*c != 's' || e->sel.sets > 1) *dims++ = *c;
+    *dims = '\0';
+}
+
 static enum kv_status check_shape(
     const struct kv_engine *e, const struct core_value *v, const struct st_tensor *t, struct kv_error *err)
 {
@@ -156,12 +164,15 @@ static enum kv_status check_shape(
     if (v->range ? !is_whole(t->type) : !core_is_real(t->type))
         return st_bad(f, err, "tensor \"%s\" is %s, expected %s numbers", v->name, st_type_name[t->type],
             v->range ? "whole" : "floating-point");
-    if (t->n_dim != (int)strlen(v->dims))
-        return st_bad(f, err, "tensor \"%s\" has %d dimensions, expected %zu", v->name, t->n_dim, strlen(v->dims));
+    char dims[8];
+    dims_of(e, v, dims);
+    if (t->n_dim != (int)strlen(dims))
+        return st_bad(f, err, "tensor \"%s\" has %d dimensions, expected %zu", v->name, t->n_dim, strlen(dims));
     for (int d = 0; d < t->n_dim; d++) {
-        char dim = v->dims[d];
+        char dim = dims[d];
         uint64_t want = dim == 'L'   ? (uint64_t)s->n_layer
                         : dim == 'H' ? (uint64_t)s->n_head
+                        : dim == 's' ? (uint64_t)e->sel.sets
                         : dim == 'n' ? (uint64_t)e->n
                         : dim == 'V' ? (uint64_t)s->n_vocab
                         : dim == '2' ? 2
@@ -186,10 +197,12 @@ enum kv_status core_value_read(struct kv_engine *e, int i, struct kv_error *err)
     if (a->data || !t) return KV_OK;
     enum kv_status status = check_shape(e, v, t, err);
     if (status) return status;
+    char dims[8];
+    dims_of(e, v, dims);
     *a = (struct kv_array){ .type = v->type, .n_dim = t->n_dim, .unit = v->unit };
-    for (int d = 0; d < t->n_dim; d++) {
+    for (int d = 0, axis = 0; d < t->n_dim; d++) {
         a->dim[d] = (size_t)t->dim[d];
-        a->axis[d] = v->axis[d];
+        a->axis[d] = dims[d] == 's' ? "KV head" : v->axis[axis++];
         count *= a->dim[d];
     }
     a->data = read_elements(e, v, t, count, err);
@@ -222,11 +235,11 @@ static enum kv_status make_margin(struct kv_engine *e, struct kv_array *out, str
     if (!status) status = core_value_get(e, "rank", &rank, err);
     if (!status) status = core_value_get(e, "cut", &cut, err);
     if (status) return status;
-    size_t n = score.dim[1], layers = score.dim[0];
+    size_t n = score.dim[score.n_dim - 1], cells = score.dim[0] * (size_t)e->sel.sets * n;
     free(e->value);
-    double *margin = e->value = kv_alloc(layers * n, sizeof *margin);
+    double *margin = e->value = kv_alloc(cells, sizeof *margin);
     if (!margin) return kv_fail(err, KV_NO_MEMORY, "No memory for the margins of %zu tokens.", n);
-    for (size_t i = 0; i < layers * n; i++) {
+    for (size_t i = 0; i < cells; i++) {
         double least = ((const float *)cut.data)[i / n], off = ((const float *)score.data)[i] - least;
         margin[i] = ((const int32_t *)rank.data)[i] < 0 ? NAN : off == 0 ? 0 : off / fabs(least);
     }

@@ -26,8 +26,7 @@ struct item {
     const void *data;                     /* FROM_MEMORY: borrowed from the plan or the engine */
     int layer, head;                      /* FROM_ATTENTION, FROM_CACHE */
     const struct kv_span *first, *second; /* FROM_CACHE: one behind the other; second NULL = none */
-    int n_first, n_second;
-    char which; /* 'k', 'v', 'p' positions */
+    char which;                           /* 'k', 'v', 'p' positions */
 };
 
 struct plan_of_core {
@@ -278,6 +277,18 @@ static enum kv_status add_pins(
     return add_memory(p, budgets, ST_I32, (size_t)pins->n_layer, pins->budget, err);
 }
 
+/* How many tokens each kept set has. */
+static enum kv_status add_kept(struct plan_of_core *p, struct kv_error *err)
+{
+    const struct selection *s = &p->e->sel;
+    const uint64_t dim[] = { (uint64_t)p->e->model->shape.n_layer, (uint64_t)s->sets };
+    struct item *item = add(p, "n_kept", ST_I32, s->sets > 1 && s->allocated ? 2 : 1, dim, err);
+    if (!item) return KV_NO_MEMORY;
+    item->source = FROM_MEMORY;
+    item->data = s->n_kept;
+    return KV_OK;
+}
+
 /* What the stages of the pass under the cursor cost. */
 static enum kv_status add_costs(struct plan_of_core *p, struct kv_error *err)
 {
@@ -388,15 +399,19 @@ static enum kv_status add_map(struct plan_of_core *p, int layer, int head, struc
     return KV_OK;
 }
 
-static enum kv_status span_length(
-    const struct kv_engine *e, const struct kv_span *span, int *n, struct kv_error *err)
+/* Slots of one KV head in both spans. */
+static enum kv_status count_slots(const struct kv_engine *e, const struct kv_span *first,
+    const struct kv_span *second, int g, uint64_t *n, struct kv_error *err)
 {
-    int32_t length = 0;
-    enum kv_status status =
-        span->cap ? e->machine.be->read(e->machine.ctx, &length, span->len, sizeof length, err) : KV_OK;
-    *n = (int)length;
+    struct cache_head a, b = { 0 };
+    enum kv_status status = cache_head(&e->format, first, g, &a, err);
+    if (!status && second) status = cache_head(&e->format, second, g, &b, err);
+    *n = (uint64_t)a.len + (uint64_t)b.len;
     return status;
 }
+
+/* Whether an item of the active cache has the heads' slots one behind the other, each head its own number. */
+static bool of_heads(const struct kv_engine *e, const struct kv_span *second) { return second && e->sel.sets > 1; }
 
 /* k, v and, of the active cache, the positions of one layer. */
 static enum kv_status add_spans(struct plan_of_core *p, const char *room, int layer, const struct kv_span *first,
@@ -407,23 +422,29 @@ static enum kv_status add_spans(struct plan_of_core *p, const char *room, int la
     };
     const struct kv_engine *e = p->e;
     const struct cache_format *f = &e->format;
-    int n_first, n_second = 0;
-    enum kv_status status = span_length(e, first, &n_first, err);
-    if (!status && second) status = span_length(e, second, &n_second, err);
+    bool own = of_heads(e, second);
+    uint64_t n = 0, one;
+    enum kv_status status = KV_OK;
+    for (int g = 0; g < (own ? f->n_kv_head : 1) && !status; g++, n += one)
+        status = count_slots(e, first, second, g, &one, err);
     for (const char *which = second ? "kvp" : "kv"; *which && !status; which++) {
         char name[48];
-        const uint64_t n = (uint64_t)(n_first + n_second),
-                       dim[] = { (uint64_t)f->n_kv_head, n, (uint64_t)f->head_dim };
+        const uint64_t dim[] = { (uint64_t)f->n_kv_head, n, (uint64_t)f->head_dim };
         bool pos = *which == 'p';
         snprintf(name, sizeof name, "%s.%s.%d", room, pos ? "pos" : *which == 'k' ? "k" : "v", layer);
-        struct item *item = add(p, name, pos ? ST_I32 : types[f->type], pos ? 1 : 3, pos ? &n : dim, err);
+        struct item *item = add(p, name, pos ? ST_I32 : types[f->type],
+            pos   ? 1
+            : own ? 2
+                  : 3,
+            pos   ? &n
+            : own ? dim + 1
+                  : dim,
+            err);
         if (!item) return KV_NO_MEMORY;
         item->source = FROM_CACHE;
         item->part = KV_CORE_KV;
         item->first = first;
         item->second = second;
-        item->n_first = n_first;
-        item->n_second = n_second;
         item->which = *which;
     }
     return status;
@@ -436,7 +457,7 @@ static enum kv_status add_caches(struct plan_of_core *p, struct kv_error *err)
     for (int l = 0; l < e->model->shape.n_layer && !status; l++) {
         if (e->resident.span[l].cap) status = add_spans(p, "resident", l, &e->resident.span[l], NULL, err);
         bool active = e->run.prefix.span && e->run.tail.span &&
-                      (e->run.prefix.span[l].cap || (e->sel.n_kept && e->sel.n_kept[l] == 0));
+                      (e->run.prefix.span[l].cap || (selected(&e->sel, l) && selection_mean(&e->sel, l) == 0));
         if (!status && active)
             status = add_spans(p, "active", l, &e->run.prefix.span[l], &e->run.tail.span[l], err);
     }
@@ -478,7 +499,7 @@ static enum kv_status plan_make(
     for (int i = 0; i < CORE_VALUES && !status; i++)
         if (core_values[i].part == KV_CORE_BASE || want->part[core_values[i].part])
             status = add_value(p, &core_values[i], err);
-    if (!status) status = add_memory(p, "n_kept", ST_I32, (size_t)e->model->shape.n_layer, e->sel.n_kept, err);
+    if (!status) status = add_kept(p, err);
     if (!status) status = add_pins(p, "pins", "pins.budget", e->pins, err);
     if (!status) status = add_pins(p, "compress.pins", "compress.pins.budget", e->sel.pins, err);
     if (!status && want->text) status = add_memory(p, "prompt.text", ST_U8, want->text_bytes, want->text, err);
@@ -519,22 +540,20 @@ static enum kv_status put_map(struct output *o, const struct item *item, struct 
     return status;
 }
 
-/* Slots [0, n) of head g of a span. */
+/* All slots of head g of a span. */
 static enum kv_status put_slots(
-    struct output *o, const struct item *item, const struct kv_span *span, int n, int g, struct kv_error *err)
+    struct output *o, const struct item *item, const struct kv_span *span, int g, struct kv_error *err)
 {
     const struct cache_format *f = &o->e->format;
-    size_t slot = kv_type_bytes(f->type, (size_t)f->head_dim), bytes = (size_t)n * slot;
-    const char *from =
-        (const char *)(item->which == 'k' ? span->k : span->v) + (size_t)g * (size_t)span->cap * slot;
-    if (item->which == 'p') {
-        from = (const char *)span->pos;
-        bytes = (size_t)n * sizeof *span->pos;
-    }
-    if (!n) return KV_OK;
+    struct cache_head head;
+    enum kv_status status = cache_head(f, span, g, &head, err);
+    if (status || !head.len) return status;
+    size_t slot = item->which == 'p' ? sizeof *head.pos : kv_type_bytes(f->type, (size_t)f->head_dim);
+    size_t bytes = (size_t)head.len * slot;
+    const void *from = item->which == 'p' ? (const void *)head.pos : item->which == 'k' ? head.k : head.v;
     void *host = kv_alloc(bytes, 1);
     if (!host) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu bytes of keys and values.", bytes);
-    enum kv_status status = f->be->read(f->ctx, host, from, bytes, err);
+    status = f->be->read(f->ctx, host, from, bytes, err);
     if (!status) status = output_put(o, host, bytes, err);
     free(host);
     return status;
@@ -542,11 +561,11 @@ static enum kv_status put_slots(
 
 static enum kv_status put_cache(struct output *o, const struct item *item, struct kv_error *err)
 {
-    int heads = item->which == 'p' ? 1 : o->e->format.n_kv_head;
+    int heads = item->which == 'p' && !of_heads(o->e, item->second) ? 1 : o->e->format.n_kv_head;
     enum kv_status status = KV_OK;
     for (int g = 0; g < heads && !status; g++) {
-        status = put_slots(o, item, item->first, item->n_first, g, err);
-        if (!status && item->second) status = put_slots(o, item, item->second, item->n_second, g, err);
+        status = put_slots(o, item, item->first, g, err);
+        if (!status && item->second) status = put_slots(o, item, item->second, g, err);
     }
     return status;
 }

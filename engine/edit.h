@@ -80,10 +80,11 @@ struct kv_why {
     int n_part; /* 0: the score is no attention (streaming: the position; random: a lot) */
     struct kv_part part[2];
 };
-/* How the selector came to the score of one token in one layer, with the policy that compress ran with. head [2]
- * [n_head] (NULL = not wanted): the pooled value of every head alone, part by part. KV_NOT_NOW before the layer is
- * selected, or where the prompt's keys are gone (engine.snapshot off). */
-enum kv_status kv_why(
-    struct kv_engine *e, int layer, int position, struct kv_why *out, double *head, struct kv_error *err);
+/* How the selector came to the score of one token in one layer and KV head (a shared set answers for all of them),
+ * with the policy that compress ran with. head [2][n_head] (NULL = not wanted): the pooled value of every head alone,
+ * part by part; 0 of those that have no say in the set. KV_NOT_NOW before the layer is selected, or where the prompt's
+ * keys are gone (engine.snapshot off). */
+enum kv_status kv_why(struct kv_engine *e, int layer, int kv_head, int position, struct kv_why *out, double *head,
+    struct kv_error *err);
 
 #endif

@@ -14,9 +14,9 @@ enum kv_status kv_cache_rows(const struct kv_engine *e, bool values, int layer, 
 /* Tokens that a layer has read so far: positions 0.. of kv_cache_rows. 0 when no request runs. */
 int kv_cache_tokens(const struct kv_engine *e, int layer);
 
-/* Positions of the slots that a layer's next attention reads, all heads alike: what was kept and what came after, or
+/* Positions of the slots that the next attention of a layer and KV head reads: what was kept and what came after, or
  * before compress all tokens read. At most `room` are written; returns how many there are. */
-int kv_cache_slots(const struct kv_engine *e, int layer, int32_t *pos, int room);
+int kv_cache_slots(const struct kv_engine *e, int layer, int kv_head, int32_t *pos, int room);
 
 /* How many of those slots lie behind the layer's sliding window for good: neither the next query nor any later one sees
  * them. 0 without a window. */

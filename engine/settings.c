@@ -77,9 +77,6 @@ static const struct setting *find(const char *name)
 /* What the table can hold but the engine does not do. */
 static enum kv_status refuse_unbuilt(const struct kv_policy *p, struct kv_error *err)
 {
-    if (p->group != POLICY_GROUP_SHARED)
-        return kv_fail(err, KV_UNSUPPORTED,
-            "policy.group kv-head is not supported: all heads of a layer keep the same tokens.");
     if (p->positions != POLICY_POSITIONS_KEEP)
         return kv_fail(err, KV_UNSUPPORTED,
             "policy.positions rerotate is not supported: kept keys stay at their true positions.");

@@ -18,7 +18,7 @@
 #include "engine/text/chat.h"
 #include "engine/text/tokenizer.h"
 
-/* What compress decided; every array [n_layer] or [n_layer][n]. */
+/* What compress decided; every array [n_layer], or by row of the kept sets [n_layer][sets] and [n_layer][sets][n]. */
 struct selection {
     double *weight;          /* of the allocator */
     double *request;         /* tokens by weight alone */
@@ -26,17 +26,29 @@ struct selection {
     int32_t *budget;         /* tokens applied */
     uint8_t *rule;           /* enum policy_bound that decided the budget */
     int32_t total[2];        /* tokens over all layers: asked for, shared out */
-    int32_t *kept;           /* [l][n] ascending positions, the first n_kept[l] count */
+    int sets;                /* kept sets of a layer: 1 = shared by all heads, else one for each KV head */
     int32_t *selector;       /* [l] row of the selector table; NULL (a core): the policy's */
-    int32_t *n_kept;         /* [l] -1 = not selected yet */
-    float *score;            /* [l][n] */
-    uint8_t *reason;         /* [l][n] enum policy_reason */
+    int32_t *kept;           /* [row][n] ascending positions, the first n_kept[row] count */
+    int32_t *n_kept;         /* [row] -1 = not selected yet, then in all rows of the layer */
+    float *score;            /* [row][n] */
+    uint8_t *reason;         /* [row][n] enum policy_reason */
     struct kv_policy policy; /* in force when it was made */
     uint64_t seed;           /* of the selector random */
     struct pins *pins;       /* in force when it was made */
     size_t bytes;            /* of the arrays by position */
     bool allocated;
 };
+
+/* Row of the kept set that KV head g of a layer reads. */
+static inline size_t selection_row(const struct selection *s, int layer, int g)
+{
+    return (size_t)layer * (size_t)s->sets + (s->sets > 1 ? (size_t)g : 0);
+}
+
+static inline bool selected(const struct selection *s, int layer)
+{
+    return s->n_kept && s->n_kept[selection_row(s, layer, 0)] >= 0;
+}
 
 /* What came of a prefill: the kept cache, what was appended to it, and the reply. */
 struct run {
@@ -180,6 +192,10 @@ enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv
 void selection_free(struct selection *s);
 /* The policy as a layer selects by it. */
 struct kv_policy selection_policy(const struct selection *s, int layer);
+/* Makes room for so many kept sets of a layer; nothing is selected then. */
+enum kv_status selection_sets(struct selection *s, int n_layer, int n, int sets, struct kv_error *err);
+/* Tokens that the layer keeps, on average over its KV heads; 0 = not selected yet. */
+double selection_mean(const struct selection *s, int layer);
 /* Nothing is allocated or selected yet. */
 void selection_reset(struct selection *s, int n_layer);
 /* Gives up the kept cache and what was appended to it. */

@@ -40,6 +40,17 @@ static struct kv_array by_position(
     return (struct kv_array){ type, 2, { n_layer(e), (size_t)e->n }, data, unit, { "layer", "position" } };
 }
 
+/* Kept sets of a layer, as values show them. */
+static size_t n_set(const struct kv_engine *e) { return e->sel.allocated ? (size_t)e->sel.sets : 1; }
+
+/* By kept set and position: a shared set has no dimension of its own. */
+static struct kv_array by_set(const struct kv_engine *e, enum kv_element type, const void *data, const char *unit)
+{
+    if (n_set(e) == 1) return by_position(e, type, data, unit);
+    return (struct kv_array){ type, 3, { n_layer(e), n_set(e), (size_t)e->n }, data, unit,
+        { "layer", "KV head", "position" } };
+}
+
 static struct kv_array by_token(enum kv_element type, const void *data, int n, const char *unit, const char *axis)
 {
     return (struct kv_array){ type, 1, { (size_t)n }, data, unit, { axis } };
@@ -94,7 +105,7 @@ static enum kv_status get_columns(struct kv_engine *e, struct kv_array *out, str
 static enum kv_status get_score(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
     (void)err;
-    *out = by_position(e, KV_F32, e->sel.score, "attention");
+    *out = by_set(e, KV_F32, e->sel.score, "attention");
     return KV_OK;
 }
 
@@ -125,31 +136,32 @@ static void close_masks(struct masks *m)
 
 static enum kv_status get_rank(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    size_t n = (size_t)e->n;
-    int32_t *rank = own(e, n_layer(e) * n, sizeof *rank, err);
-    *out = by_position(e, KV_I32, rank, "");
+    size_t n = (size_t)e->n, sets = n_set(e);
+    int32_t *rank = own(e, n_layer(e) * sets * n, sizeof *rank, err);
+    *out = by_set(e, KV_I32, rank, "");
     if (!rank) return KV_NO_MEMORY;
     struct masks masks;
     enum kv_status status = open_masks(e, &masks, err);
-    for (size_t l = 0; l < n_layer(e) && !status; l++) {
-        fill_mask(e, &masks, l);
-        status = policy_rank(e->sel.score + l * n, masks.forced, e->n, rank + l * n, err);
+    for (size_t row = 0; row < n_layer(e) * sets && !status; row++) {
+        if (row % sets == 0) fill_mask(e, &masks, row / sets);
+        status = policy_rank(e->sel.score + row * n, masks.forced, e->n, rank + row * n, err);
     }
     close_masks(&masks);
     return status;
 }
 
-/* Scores of the last tokens that were let in by score, cut [n_layer]. */
+/* Scores of the last tokens that were let in by score, cut [n_layer][sets]. */
 static enum kv_status find_cuts(struct kv_engine *e, float *cut, struct kv_error *err)
 {
-    size_t n = (size_t)e->n;
+    size_t n = (size_t)e->n, sets = n_set(e);
     struct masks masks;
     struct policy_cut found;
     enum kv_status status = open_masks(e, &masks, err);
-    for (size_t l = 0; l < n_layer(e) && !status; l++) {
-        fill_mask(e, &masks, l);
-        policy_find_cut(e->sel.score + l * n, masks.forced, e->n, e->sel.kept + l * n, e->sel.n_kept[l], &found);
-        cut[l] = found.score;
+    for (size_t row = 0; row < n_layer(e) * sets && !status; row++) {
+        if (row % sets == 0) fill_mask(e, &masks, row / sets);
+        policy_find_cut(
+            e->sel.score + row * n, masks.forced, e->n, e->sel.kept + row * n, e->sel.n_kept[row], &found);
+        cut[row] = found.score;
     }
     close_masks(&masks);
     return status;
@@ -157,27 +169,30 @@ static enum kv_status find_cuts(struct kv_engine *e, float *cut, struct kv_error
 
 static enum kv_status get_cut(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    float *cut = own(e, n_layer(e), sizeof *cut, err);
+    float *cut = own(e, n_layer(e) * n_set(e), sizeof *cut, err);
     *out = by_layer(e, KV_F32, cut, "attention");
+    if (n_set(e) > 1) out->n_dim = 2, out->dim[1] = n_set(e), out->axis[1] = "KV head";
     return cut ? find_cuts(e, cut, err) : KV_NO_MEMORY;
 }
 
 /* (score - cut) / |cut| of tokens that competed, NaN of the others. */
 static enum kv_status get_margin(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    size_t n = (size_t)e->n, layers = n_layer(e);
-    double *margin = own(e, layers * n, sizeof *margin, err);
-    float *cut = margin ? kv_alloc(layers, sizeof *cut) : NULL;
+    size_t n = (size_t)e->n, sets = n_set(e), rows = n_layer(e) * sets;
+    double *margin = own(e, rows * n, sizeof *margin, err);
+    float *cut = margin ? kv_alloc(rows, sizeof *cut) : NULL;
     struct masks masks = { 0 };
-    *out = by_position(e, KV_F64, margin, "");
+    *out = by_set(e, KV_F64, margin, "");
     if (!cut) return kv_fail(err, KV_NO_MEMORY, "No memory for the margins of %zu tokens.", n);
     enum kv_status status = find_cuts(e, cut, err);
     if (!status) status = open_masks(e, &masks, err);
-    for (size_t l = 0; l < layers && !status; l++) {
-        fill_mask(e, &masks, l);
+    for (size_t row = 0; row < rows && !status; row++) {
+        if (row % sets == 0) fill_mask(e, &masks, row / sets);
         for (size_t j = 0; j < n; j++) {
-            double score = e->sel.score[l * n + j], off = score - (double)cut[l];
-            margin[l * n + j] = masks.forced[j] != KV_BY_SCORE ? NAN : off == 0 ? 0 : off / fabs((double)cut[l]);
+            double score = e->sel.score[row * n + j], off = score - (double)cut[row];
+            margin[row * n + j] = masks.forced[j] != KV_BY_SCORE ? NAN
+                                  : off == 0                     ? 0
+                                                                 : off / fabs((double)cut[row]);
         }
     }
     close_masks(&masks);
@@ -188,15 +203,15 @@ static enum kv_status get_margin(struct kv_engine *e, struct kv_array *out, stru
 static enum kv_status get_reason(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
     (void)err;
-    *out = by_position(e, KV_U8, e->sel.reason, "");
+    *out = by_set(e, KV_U8, e->sel.reason, "");
     return KV_OK;
 }
 
 static enum kv_status get_kept(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    size_t count = n_layer(e) * (size_t)e->n;
+    size_t count = n_layer(e) * n_set(e) * (size_t)e->n;
     uint8_t *kept = own(e, count, 1, err);
-    *out = by_position(e, KV_U8, kept, "");
+    *out = by_set(e, KV_U8, kept, "");
     for (size_t i = 0, n = (size_t)e->n; kept && i < count; i++) /* a layer that has not selected keeps all */
         kept[i] = e->sel.n_kept[i / n] < 0 || e->sel.reason[i] != POLICY_EVICTED;
     return kept ? KV_OK : KV_NO_MEMORY;
@@ -256,8 +271,18 @@ static enum kv_status get_used(struct kv_engine *e, struct kv_array *out, struct
     int32_t *used = own(e, n_layer(e), sizeof *used, err);
     *out = by_layer(e, KV_I32, used, "tokens");
     for (size_t l = 0; used && l < n_layer(e); l++)
-        used[l] = (e->sel.n_kept[l] < 0 ? 0 : e->sel.n_kept[l]) + e->run.tail_len;
+        used[l] = (int32_t)lrint(selection_mean(&e->sel, (int)l)) + e->run.tail_len;
     return used ? KV_OK : KV_NO_MEMORY;
+}
+
+static enum kv_status get_heads(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    size_t heads = (size_t)e->model->shape.n_kv_head;
+    int32_t *count = own(e, n_layer(e) * heads, sizeof *count, err);
+    *out = (struct kv_array){ KV_I32, 2, { n_layer(e), heads }, count, "tokens", { "layer", "KV head" } };
+    for (size_t i = 0; count && i < n_layer(e) * heads; i++)
+        count[i] = e->sel.n_kept[selection_row(&e->sel, (int)(i / heads), (int)(i % heads))];
+    return count ? KV_OK : KV_NO_MEMORY;
 }
 
 static enum kv_status get_tok(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
@@ -351,6 +376,7 @@ static const struct value table[] = {
     { "budget.req", SINCE_ALLOCATE, get_request },
     { "budget.app", SINCE_ALLOCATE, get_budget },
     { "budget.used", SINCE_ALLOCATE, get_used },
+    { "budget.head", SINCE_SELECT, get_heads },
     { "budget.floor", SINCE_ALLOCATE, get_floor },
     { "budget.cap", SINCE_ALLOCATE, get_cap },
     { "budget.rule", SINCE_ALLOCATE, get_rule },
@@ -374,7 +400,6 @@ const char *kv_value_name(int index)
 static enum kv_status check_since(const struct kv_engine *e, const struct value *v, struct kv_error *err)
 {
     const char *before = NULL;
-    bool selected = e->sel.n_kept && e->sel.n_kept[n_layer(e) - 1] >= 0;
     switch (v->since) {
     case SINCE_PROMPT:
         if (!e->n_all) before = "there is a prompt";
@@ -389,7 +414,7 @@ static enum kv_status check_since(const struct kv_engine *e, const struct value 
         if (!e->started || !e->sel.allocated) before = "compress allocates";
         break;
     case SINCE_SELECT:
-        if (!e->started || !selected) before = "compress has selected in every layer";
+        if (!e->started || !selected(&e->sel, (int)n_layer(e) - 1)) before = "compress has selected in every layer";
         break;
     case SINCE_LOGITS:
         if (!e->started || !e->run.n_reply) before = "the first token is sampled";
@@ -414,7 +439,8 @@ enum kv_status kv_value(struct kv_engine *e, const char *name, struct kv_array *
         if (strcmp(table[i].name, name)) continue;
         enum kv_status status = check_since(e, &table[i], err);
         if (status) return status;
-        return e->core ? core_value_get(e, name, out, err) : table[i].get(e, out, err);
+        bool known = !e->core || table[i].get == get_heads; /* a core has the lengths at hand */
+        return known ? table[i].get(e, out, err) : core_value_get(e, name, out, err);
     }
     return kv_fail(err, KV_NOT_FOUND, "No value \"%s\" here.", name);
 }

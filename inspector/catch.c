@@ -267,16 +267,18 @@ static bool in_list(const struct catch *c, int position)
     return !*c->args || (c->n && bsearch(&key, c->list, (size_t)c->n, sizeof key, ascending));
 }
 
-/* A copy, for what is told about a token reads other values meanwhile: [layers][n], caller frees; NULL = not there. */
+/* Whether a layer keeps a token in any head: a copy, for what is told about a token reads other values meanwhile.
+ * [layers][n], caller frees; NULL = not there. */
 static uint8_t *kept_copy(struct session *s, size_t *layers, size_t *n)
 {
     struct kv_array a;
     struct kv_error ignored;
     if (kv_value(s->engine, "kept", &a, &ignored)) return NULL;
     *layers = a.dim[0];
-    *n = a.dim[1];
+    *n = a.dim[a.n_dim - 1];
+    size_t sets = a.n_dim == 3 ? a.dim[1] : 1, row = sets * *n;
     uint8_t *kept = kv_alloc(*layers * *n, 1);
-    if (kept) memcpy(kept, a.data, *layers * *n);
+    for (size_t i = 0; kept && i < *layers * row; i++) kept[i / row * *n + i % *n] |= ((const uint8_t *)a.data)[i];
     return kept;
 }
 
@@ -362,11 +364,15 @@ static bool not_finite(struct session *s, const char *name, int only, FILE *f)
     for (size_t i = from; i < from + count; i++) {
         double x = array_number(&a, i);
         if (isfinite(x)) continue;
-        size_t width = a.n_dim > 1 ? a.dim[a.n_dim - 1] : 0;
-        if (width)
-            fprintf(f, "%s[%zu][%zu] is %s", name, i / width, i % width, isnan(x) ? "nan" : x > 0 ? "inf" : "-inf");
+        size_t width = a.n_dim > 1 ? a.dim[a.n_dim - 1] : 0, sets = a.n_dim == 3 ? a.dim[1] : 1;
+        const char *what = isnan(x) ? "nan" : x > 0 ? "inf" : "-inf";
+        if (sets > 1) { /* a KV head's row goes by its first query head */
+            size_t head = i / width % sets * (size_t)(s->facts.n_head / s->facts.n_kv_head);
+            fprintf(f, "%s[%zu][%zu][%zu] is %s", name, i / width / sets, head, i % width, what);
+        } else if (width)
+            fprintf(f, "%s[%zu][%zu] is %s", name, i / width, i % width, what);
         else
-            fprintf(f, "%s[%zu] is %s", name, i, isnan(x) ? "nan" : x > 0 ? "inf" : "-inf");
+            fprintf(f, "%s[%zu] is %s", name, i, what);
         return true;
     }
     return false;

@@ -67,19 +67,20 @@ static bool layer_event(struct session *s, int e, char *text, size_t size)
     kv_get(s->engine, "policy.sinks", sinks, sizeof sinks, &ignored);
     size_t first = strtoul(sinks, NULL, 10);
     if (kv_value(s->engine, "reason", &reason, &ignored)) return false;
-    size_t n = reason.dim[1];
-    for (size_t l = 0; l < reason.dim[0]; l++) {
-        const uint8_t *row = (const uint8_t *)reason.data + l * n;
+    size_t n = reason.dim[reason.n_dim - 1], sets = reason.n_dim == 3 ? reason.dim[1] : 1;
+    for (size_t i = 0; i < reason.dim[0] * sets; i++) {
+        const uint8_t *row = (const uint8_t *)reason.data + i * n;
         size_t j = 0, end = e == EVENT_EMPTY || first > n ? n : first;
         if (e == EVENT_EMPTY)
             while (j < end && !row[j]) j++; /* 0 is "evicted" */
         else
             while (j < end && row[j]) j++;
         if (e == EVENT_EMPTY ? j < end : j == end) continue;
+        int at = snprintf(text, size, sets > 1 ? "L%zu KV head %zu" : "L%zu", i / sets, i % sets);
         if (e == EVENT_EMPTY)
-            snprintf(text, size, "L%zu keeps nothing", l);
+            snprintf(text + at, size - (size_t)at, " keeps nothing");
         else
-            snprintf(text, size, "L%zu loses @%zu", l, j);
+            snprintf(text + at, size - (size_t)at, " loses @%zu", j);
         return true;
     }
     return false;

@@ -93,7 +93,7 @@ static void token_line(struct session *s, int32_t id, size_t position)
     rows_token(s, "text", id);
     fprintf(s->out, "%s@%zu:\t%d %s", (int)position == s->token ? "=> " : "   ", position, id,
         tokens_quote(s, id, quoted, sizeof quoted));
-    if (!kv_value(s->engine, "kept", &a, &ignored) && position < a.dim[1]) {
+    if (!session_set(s, s->engine, "kept", -1, &a, &ignored) && position < a.dim[1]) {
         size_t kept = 0;
         for (size_t l = 0; l < a.dim[0]; l++) kept += array_number(&a, l * a.dim[1] + position) != 0;
         fprintf(s->out, "\tkept %.2f", (double)kept / (double)a.dim[0]);
@@ -102,7 +102,7 @@ static void token_line(struct session *s, int32_t id, size_t position)
     }
     const char *const names[] = { "score", "rank" };
     for (size_t i = 0; i < KV_COUNT(names); i++)
-        if (!kv_value(s->engine, names[i], &a, &ignored) && position < a.dim[1]) {
+        if (!session_set(s, s->engine, names[i], -1, &a, &ignored) && position < a.dim[1]) {
             double x = array_number(&a, (size_t)s->layer * a.dim[1] + position);
             rows_number(s, names[i], !i || x >= 0 ? x : NAN); /* forced tokens have no rank */
             if (!i || x >= 0) fprintf(s->out, "  %s %.4g", names[i], x);

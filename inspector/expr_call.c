@@ -202,7 +202,7 @@ static enum kv_status call_id(struct session *s, struct value *arg, struct value
     return st ? st : kv_fail(err, KV_NOT_FOUND, "No token spells just \"%.60s\".", arg[0].text);
 }
 
-/* Fraction of the layers that keep all of the tokens: a text's, or those at positions. */
+/* Fraction of the kept sets, one a layer or one a KV head, that have all of the tokens: a text's, or those at positions. */
 static enum kv_status call_kept(struct session *s, struct value *arg, struct value *out, struct kv_error *err)
 {
     struct named kept = { 0 };
@@ -216,7 +216,8 @@ static enum kv_status call_kept(struct session *s, struct value *arg, struct val
         st = kv_fail(err, KV_NO_MEMORY, "No memory for %d positions.", n);
     }
     if (!st) st = names_find(s, "kept", &kept, err);
-    size_t layers = 0, width = st ? 0 : kept.array.dim[1];
+    size_t holding = 0, width = st ? 0 : kept.array.dim[kept.array.n_dim - 1];
+    size_t sets = st ? 0 : kept.array.dim[0] * (kept.array.n_dim == 3 ? kept.array.dim[1] : 1);
     for (int i = 0; !st && i < n; i++) {
         double at = arg[0].kind == VALUE_TEXT ? list[i] : arg[0].number[i];
         if (at < 0) at += (double)width;
@@ -226,13 +227,13 @@ static enum kv_status call_kept(struct session *s, struct value *arg, struct val
         else
             list[i] = (int32_t)at;
     }
-    for (size_t l = 0; !st && l < kept.array.dim[0]; l++) {
+    for (size_t k = 0; !st && k < sets; k++) {
         bool all = true;
-        for (int i = 0; i < n; i++) all = all && array_number(&kept.array, l * width + (size_t)list[i]) != 0;
-        layers += all;
+        for (int i = 0; i < n; i++) all = all && array_number(&kept.array, k * width + (size_t)list[i]) != 0;
+        holding += all;
     }
     free(list);
-    return st ? st : value_scalar(out, (double)layers / (double)kept.array.dim[0], false, "", err);
+    return st ? st : value_scalar(out, (double)holding / (double)sets, false, "", err);
 }
 
 static enum kv_status call_isvoid(struct session *s, struct value *arg, struct value *out, struct kv_error *err)

@@ -205,6 +205,24 @@ struct request {
     bool shape_only;         /* no numbers */
 };
 
+/* Sets of KV heads are asked for by query head too: kept[l][h][j]; without h the focus stands for it. */
+static bool of_kv_heads(const struct kv_array *a, const struct request *r)
+{
+    return (r->n == 2 || r->n == 3) && a->n_dim == 3 && a->data && a->axis[1] && a->axis[2] &&
+           !strcmp(a->axis[1], "KV head") && !strcmp(a->axis[2], "position");
+}
+
+static enum kv_status choose_set(
+    struct session *s, const struct expr *e, const struct request *r, struct choice *c, struct kv_error *err)
+{
+    if (r->n == 2) return choose_focus(s, "KV head", (size_t)s->facts.n_kv_head, c, err);
+    bool all = e->node[r->part[1]].kind == EXPR_ALL;
+    size_t heads = (size_t)(all ? s->facts.n_kv_head : s->facts.n_head);
+    enum kv_status st = choose(s, e, r->part[1], "head", heads, NULL, c, err);
+    for (size_t i = 0; i < c->n && !st && !all; i++) c->at[i] = (size_t)session_kv_head(s, (int)c->at[i]);
+    return st;
+}
+
 /* The choice of every dimension, and the dimensions that stay. */
 static enum kv_status choose_all(struct session *s, const struct expr *e, const struct kv_array *a,
     const struct request *r, struct choice *c, size_t *dim, int *n_dim, struct kv_error *err)
@@ -212,10 +230,14 @@ static enum kv_status choose_all(struct session *s, const struct expr *e, const 
     enum kv_status st = KV_OK;
     bool window = r->span && r->span->clip;
     *n_dim = 0;
+    bool sets = !window && of_kv_heads(a, r);
     for (int d = 0; !st && d < a->n_dim; d++) {
-        bool last = d == (window ? a->n_dim : r->n) - 1;
-        if (d < r->n)
-            st = choose(s, e, r->part[d], a->axis[d], a->dim[d], last ? r->span : NULL, &c[d], err);
+        bool last = d == (window || sets ? a->n_dim : r->n) - 1;
+        if (sets && d == 1)
+            st = choose_set(s, e, r, &c[d], err);
+        else if (d < r->n || sets)
+            st = choose(
+                s, e, r->part[d < r->n ? d : r->n - 1], a->axis[d], a->dim[d], last ? r->span : NULL, &c[d], err);
         else if (window && last)
             st = choose_span(r->span, 0, a->axis[d], a->dim[d], &c[d], err);
         else if (window)

@@ -79,7 +79,7 @@ static enum kv_status kept_classes(
     struct picture_source src = { 0 };
     size_t n = kept->layers * kept->positions;
     enum kv_status st = *p->vs ? picture_open(s, p, &src) : KV_OK;
-    if (!st) st = session_value(s, "reason", &reason);
+    if (!st) st = session_set(s, s->engine, "reason", session_kv_head(s, p->head), &reason, &s->err);
     for (size_t i = 0; i < n && !st; i++) {
         const char *name = kv_reason_name[((const uint8_t *)reason.data)[i]];
         state[i] = COLOR_KEPT;
@@ -96,7 +96,7 @@ static enum kv_status draw_kept(
 {
     struct kv_array reason;
     struct labels labels = { 0 };
-    enum kv_status st = session_value(s, "reason", &reason);
+    enum kv_status st = session_set(s, s->engine, "reason", session_kv_head(s, p->head), &reason, &s->err);
     if (st) return st;
     struct figure_kept kept = { reason.dim[0], reason.dim[1], NULL, *p->vs != 0 };
     uint8_t *state = kv_alloc(kept.layers * kept.positions, 1);
@@ -138,7 +138,7 @@ static uint8_t *sink_columns(struct session *s, const struct picture *p)
     struct kv_array reason;
     struct kv_error ignored;
     size_t n = (size_t)(p->right - p->left + 1);
-    if (kv_value(s->engine, "reason", &reason, &ignored)) return NULL;
+    if (session_set(s, s->engine, "reason", session_kv_head(s, p->head), &reason, &ignored)) return NULL;
     uint8_t *sinks = kv_alloc(n, 1);
     for (size_t i = 0; sinks && i < n; i++) {
         size_t j = (size_t)p->left + i;
@@ -239,19 +239,21 @@ static enum kv_status draw_curve(struct session *s, const struct picture *p, str
     size_t base = (size_t)p->layer, in = 0;
     enum kv_status st;
     for (size_t r = 0; r < plot->n; r++) role[r] = COLOR_EVICTED;
-    double *stays = info_copy(s, "kept", &kept);
-    if (!stays || (st = session_value(s, "rank", &rank))) {
-        free(stays);
-        return s->err.code;
-    }
-    for (size_t j = 0; j < rank.dim[1]; j++) {
+    int kv_head = session_kv_head(s, p->head);
+    if ((st = session_set(s, s->engine, "kept", kv_head, &kept, &s->err))) return st;
+    uint8_t *stays = kv_alloc(kept.dim[1], 1);
+    if (!stays) return kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu tokens.", kept.dim[1]);
+    memcpy(stays, (const uint8_t *)kept.data + base * kept.dim[1], kept.dim[1]);
+    st = session_set(s, s->engine, "rank", kv_head, &rank, &s->err);
+    for (size_t j = 0; !st && j < rank.dim[1]; j++) {
         double r = array_number(&rank, base * rank.dim[1] + j);
-        if (!(r >= 0 && r < (double)plot->n) || !stays[base * rank.dim[1] + j]) continue;
+        if (!(r >= 0 && r < (double)plot->n) || !stays[j]) continue;
         role[(size_t)r] = COLOR_KEPT;
         in = kv_max(in, (size_t)r + 1);
     }
     free(stays);
-    if ((st = session_value(s, "cut", &cut))) return st;
+    if (!st) st = session_set(s, s->engine, "cut", kv_head, &cut, &s->err);
+    if (st) return st;
     plot->level = array_number(&cut, base);
     plot->mark = (double)in;
     scale_text(plot->level, number, sizeof number);

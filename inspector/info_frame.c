@@ -116,7 +116,7 @@ struct reaction cmd_info_registers(struct session *s, const char *args)
         const char *name, *unit;
         double x;
     } own[] = { { "$layer", "", s->layer }, { "cache.tokens", "tokens read", kv_cache_tokens(s->engine, s->layer) },
-        { "cache.slots", "tokens", kv_cache_slots(s->engine, s->layer, NULL, 0) } };
+        { "cache.slots", "tokens", kv_cache_slots(s->engine, s->layer, session_kv_head(s, s->head), NULL, 0) } };
     for (size_t i = 0; i < KV_COUNT(own); i++)
         if (wanted(&words, own[i].name)) show_register(s, own[i].name, own[i].x, own[i].unit), found++;
     for (int i = 0; i < words.count && found < words.count; i++) {

@@ -14,7 +14,7 @@
 
 double *info_copy(struct session *s, const char *name, struct kv_array *a)
 {
-    if (session_value(s, name, a)) return NULL;
+    if (session_set(s, s->engine, name, -1, a, &s->err)) return NULL;
     size_t count = 1;
     for (int d = 0; d < a->n_dim; d++) count *= a->dim[d];
     double *copy = kv_alloc(count, sizeof *copy);
@@ -59,16 +59,35 @@ static void print_unseen(struct session *s)
         fprintf(s->out, "  unseen    %d of those: the sliding window has left them behind for good\n", unseen);
 }
 
+/* How far the KV heads' own sets differ in size. */
+static void tell_heads(struct session *s)
+{
+    struct kv_array head;
+    struct kv_error ignored;
+    double least = INFINITY, most = 0;
+    if (kv_value(s->engine, "budget.head", &head, &ignored)) return;
+    for (size_t i = 0; i < head.dim[0] * head.dim[1]; i++) {
+        least = fmin(least, array_number(&head, i));
+        most = fmax(most, array_number(&head, i));
+    }
+    rows_fact(s, "least_of_a_head", least);
+    rows_fact(s, "most_of_a_head", most);
+    fprintf(s->out,
+        "  KV heads  each its own tokens, %.0f to %.0f of the prompt; entries are means over the heads\n", least,
+        most);
+}
+
 struct reaction cmd_info_kv(struct session *s, const char *args)
 {
     struct kv_memory m;
     struct kv_array tok, shape;
+    struct kv_error ignored;
     char resident[32], active[32], element[16];
     (void)args;
     if (session_value(s, "tok", &tok)) return failed(s);
     kv_memory(s->engine, &m);
     double n = (double)tok.dim[0], full = n * s->facts.n_layer, count = 0, held = 0, least = INFINITY, most = 0;
-    double *kept = maybe(s, "kept", &shape), *used = kept ? maybe(s, "budget.used", &shape) : NULL;
+    double *used = maybe(s, "budget.used", &shape);
     info_kv_bytes(s, 1, element, sizeof element);
     fprintf(s->out, "KV cache: %.0f tokens x %d layers x %d KV heads of %d, %s (%s)\n", n, s->facts.n_layer,
         s->facts.n_kv_head, s->facts.head_dim, element, session_mode(s));
@@ -78,7 +97,10 @@ struct reaction cmd_info_kv(struct session *s, const char *args)
     rows_fact(s, "layers", s->facts.n_layer);
     rows_fact(s, "resident", (double)m.resident);
     rows_unit(s, "resident", "bytes");
-    for (double i = 0; kept && i < full; i++) count += kept[(size_t)i] != 0;
+    bool there = !kv_value(s->engine, "kept", &shape, &ignored), own = there && shape.n_dim == 3;
+    double sets = own ? (double)shape.dim[1] : 1;
+    for (double i = 0; there && i < full * sets; i++) count += array_number(&shape, (size_t)i) != 0;
+    count /= sets;
     for (int l = 0; used && l < s->facts.n_layer; l++) {
         held += used[l];
         least = fmin(least, used[l]);
@@ -96,10 +118,10 @@ struct reaction cmd_info_kv(struct session *s, const char *args)
         fprintf(
             s->out, "  used      %.0f entries with question and reply, %.0f to %.0f a layer\n", held, least, most);
         print_unseen(s);
+        if (own) tell_heads(s);
     } else {
         fprintf(s->out, "  active    not there before compress\n");
     }
-    free(kept);
     free(used);
     return DONE;
 }
@@ -280,23 +302,28 @@ struct reaction cmd_info_kept(struct session *s, const char *args)
     struct kv_array a;
     int only;
     char ranges[240];
-    if (info_layer(s, args, &only)) return failed(s);
-    double *kept = info_copy(s, "kept", &a);
-    if (!kept) return failed(s);
-    size_t n = a.dim[1];
-    fprintf(s->out, "Kept tokens of the %zu in the prompt (%s)\n%5s %7s %7s  positions\n", n, session_mode(s),
-        "layer", "kept", "share");
-    for (int l = 0; l < s->facts.n_layer; l++) {
-        if (only >= 0 && l != only) continue;
-        size_t count = 0;
-        for (size_t j = 0; j < n; j++) count += kept[(size_t)l * n + j] != 0;
-        ranges_text(kept + (size_t)l * n, n, ranges, sizeof ranges);
+    if (info_layer(s, args, &only) || session_value(s, "kept", &a)) return failed(s);
+    size_t n = a.dim[a.n_dim - 1], sets = a.n_dim == 3 ? a.dim[1] : 1, cells = a.dim[0] * sets * n;
+    double *kept = kv_alloc(cells, sizeof *kept);
+    if (!kept) return refuse(s, KV_NO_MEMORY, "No memory for %zu numbers.", cells);
+    for (size_t i = 0; i < cells; i++) kept[i] = array_number(&a, i);
+    fprintf(s->out, "Kept tokens of the %zu in the prompt (%s)\n%5s%s %7s %7s  positions\n", n, session_mode(s),
+        "layer", sets > 1 ? " KV head" : "", "kept", "share");
+    for (size_t k = 0; k < a.dim[0] * sets; k++) {
+        const double *row = kept + k * n;
+        size_t count = 0, l = k / sets;
+        if (only >= 0 && l != (size_t)only) continue;
+        for (size_t j = 0; j < n; j++) count += row[j] != 0;
+        ranges_text(row, n, ranges, sizeof ranges);
         rows_new(s);
-        rows_number(s, "layer", l);
+        rows_number(s, "layer", (double)l);
+        if (sets > 1) rows_number(s, "KV head", (double)(k % sets));
         rows_number(s, "kept", (double)count);
         rows_number(s, "share", (double)count / (double)n);
-        positions_cell(s, kept + (size_t)l * n, n, count);
-        fprintf(s->out, "%5d %7zu %6.1f%%  %s\n", l, count, 100.0 * (double)count / (double)n, ranges);
+        positions_cell(s, row, n, count);
+        fprintf(s->out, "%5zu", l);
+        if (sets > 1) fprintf(s->out, " %7zu", k % sets);
+        fprintf(s->out, " %7zu %6.1f%%  %s\n", count, 100.0 * (double)count / (double)n, ranges);
     }
     free(kept);
     return DONE;

@@ -17,6 +17,7 @@ static const struct {
     { "cut", "score that the last chosen token of a layer has" },
     { "reason", "rule that kept a token, or evicted" },
     { "kept", "1 where a layer keeps a token" },
+    { "budget.head", "prompt tokens that each KV head of a layer keeps" },
     { "weight", "share of a layer by policy.allocator" },
     { "budget.req", "tokens of a layer by its weight alone" },
     { "budget.app", "tokens of a layer once bounds, pins and the total are met" },

@@ -73,6 +73,45 @@ enum kv_status session_value(struct session *s, const char *name, struct kv_arra
     return st == KV_NOT_FOUND ? unknown(name, &s->err) : st;
 }
 
+int session_kv_head(const struct session *s, int head) { return head / (s->facts.n_head / s->facts.n_kv_head); }
+
+/* Whether a value has a dimension for the KV heads' own sets. */
+static bool has_sets(const struct kv_array *a, const char *name)
+{
+    bool own = a->n_dim > 1 && a->axis[1] && !strcmp(a->axis[1], "KV head");
+    return own && (a->n_dim == 3 || !strcmp(name, "cut"));
+}
+
+enum kv_status session_set(struct session *s, struct kv_engine *e, const char *name, int kv_head,
+    struct kv_array *out, struct kv_error *err)
+{
+    static const size_t bytes[] = { [KV_F32] = 4, [KV_F64] = 8, [KV_I32] = 4, [KV_U8] = 1 };
+    enum kv_status st = kv_value(e, name, out, err);
+    if (st || !has_sets(out, name)) return st;
+    size_t width = out->n_dim == 3 ? out->dim[2] : 1, row = width * bytes[out->type], sets = out->dim[1];
+    size_t g = (size_t)(kv_head < 0 ? session_kv_head(s, s->head) : kv_head);
+    free(s->set);
+    char *to = s->set = kv_alloc(out->dim[0], row);
+    if (!to) return kv_fail(err, KV_NO_MEMORY, "No memory for the kept sets of %zu layers.", out->dim[0]);
+    for (size_t l = 0; l < out->dim[0]; l++)
+        memcpy(to + l * row, (const char *)out->data + (l * sets + g) * row, row);
+    out->data = to;
+    out->n_dim--;
+    out->dim[1] = width;
+    out->axis[1] = "position";
+    return KV_OK;
+}
+
+const char *session_set_name(struct session *s)
+{
+    static _Thread_local char text[32];
+    struct kv_array a;
+    struct kv_error ignored;
+    bool own = kv_started(s->engine) && !kv_value(s->engine, "kept", &a, &ignored) && has_sets(&a, "kept");
+    snprintf(text, sizeof text, own ? " of KV head %d" : "", session_kv_head(s, s->head));
+    return text;
+}
+
 static enum kv_status finished(struct named *out, double number, const char *unit, struct kv_error *err)
 {
     out->kind = NAMED_VALUE;
@@ -132,16 +171,16 @@ static enum kv_status hidden_rows(
     return kv_hidden(s->engine, (int)lead[0], (int)first, (int)n, out, err);
 }
 
-/* All KV heads keep the same tokens. */
+/* A row is a KV head. */
 static enum kv_status slot_rows(
     struct session *s, const size_t *lead, size_t first, size_t n, size_t width, float *out, struct kv_error *err)
 {
     int32_t *pos = kv_alloc(width, sizeof *pos);
-    (void)first;
     if (!pos) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu positions.", width);
-    size_t used = (size_t)kv_cache_slots(s->engine, (int)lead[0], pos, (int)width);
-    for (size_t r = 0; r < n; r++)
+    for (size_t r = 0; r < n; r++) {
+        size_t used = (size_t)kv_cache_slots(s->engine, (int)lead[0], (int)(first + r), pos, (int)width);
         for (size_t i = 0; i < width; i++) out[r * width + i] = i < used ? (float)pos[i] : -1;
+    }
     free(pos);
     return KV_OK;
 }
@@ -150,10 +189,11 @@ static enum kv_status slot_rows(
 static size_t most_of(struct session *s, bool slots)
 {
     int most = 0;
-    for (int l = 0; l < s->facts.n_layer; l++) {
-        int n = slots ? kv_cache_slots(s->engine, l, NULL, 0) : kv_cache_tokens(s->engine, l);
-        if (n > most) most = n;
-    }
+    for (int l = 0; l < s->facts.n_layer; l++)
+        for (int g = 0; g < (slots ? s->facts.n_kv_head : 1); g++) {
+            int n = slots ? kv_cache_slots(s->engine, l, g, NULL, 0) : kv_cache_tokens(s->engine, l);
+            if (n > most) most = n;
+        }
     return (size_t)most;
 }
 

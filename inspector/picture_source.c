@@ -63,7 +63,7 @@ static enum kv_status read_gone(struct picture_source *src)
     size_t n = (size_t)src->picture.last + 1;
     free(src->gone);
     src->gone = NULL;
-    if (kv_value(s->engine, "kept", &kept, &ignored)) return KV_OK;
+    if (session_set(s, s->engine, "kept", session_kv_head(s, src->picture.head), &kept, &ignored)) return KV_OK;
     if (!(src->gone = kv_alloc(n, 1))) return kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu tokens.", n);
     src->gone_from = (int64_t)kept.dim[1];
     for (size_t j = 0; j < kv_min(n, kept.dim[1]); j++)
@@ -96,7 +96,7 @@ enum kv_status picture_turn(struct picture_source *src, size_t k, struct kv_erro
     if (src->picture.panels == PANELS_HEADS) src->picture.head = (int)k;
     if (src->picture.panels == PANELS_LAYERS) src->picture.layer = (int)k;
     src->block_rows = 0;
-    enum kv_status st = src->picture.panels == PANELS_LAYERS ? read_gone(src) : KV_OK;
+    enum kv_status st = src->picture.panels ? read_gone(src) : KV_OK;
     if (st) *err = src->session->err;
     return st;
 }
@@ -113,7 +113,7 @@ static enum kv_status hold(struct session *s, struct picture_source *out, size_t
 static enum kv_status open_array(struct session *s, const char *name, struct picture_source *out)
 {
     struct kv_array a;
-    enum kv_status st = session_value(s, name, &a);
+    enum kv_status st = session_set(s, s->engine, name, session_kv_head(s, out->picture.head), &a, &s->err);
     if (st) return st;
     size_t rows = a.n_dim > 1 || out->picture.what == PICTURE_BUDGET ? a.dim[0] : 1, cols = 1;
     for (int d = rows == 1 ? 0 : 1; d < a.n_dim; d++) cols *= a.dim[d];
@@ -152,12 +152,13 @@ static int by_size_down(const void *a, const void *b)
 static enum kv_status open_curve(struct session *s, struct picture_source *out)
 {
     struct kv_array a;
-    enum kv_status st = session_value(s, "score", &a);
+    int kv_head = session_kv_head(s, out->picture.head);
+    enum kv_status st = session_set(s, s->engine, "score", kv_head, &a, &s->err);
     if (st) return st;
     size_t n = a.dim[1], competed = 0, base = (size_t)out->picture.layer * n;
     if ((st = hold(s, out, 1, n))) return st;
     for (size_t j = 0; j < n; j++) out->data[j] = (float)array_number(&a, base + j);
-    if ((st = session_value(s, "rank", &a))) return st;
+    if ((st = session_set(s, s->engine, "rank", kv_head, &a, &s->err))) return st;
     for (size_t j = 0; j < n; j++)
         if (array_number(&a, base + j) >= 0) out->data[competed++] = out->data[j];
     if (!competed)
@@ -175,7 +176,9 @@ static enum kv_status open_kept_vs(struct session *s, struct picture_source *out
     struct kv_error err;
     enum kv_status st = open_array(s, "kept", out); /* says what is missing before anything runs */
     if (!st) st = beside_policy(s, out->picture.vs, &out->there);
-    if (!st) st = kv_value(out->there, "kept", &kept, &err) ? kv_fail(&s->err, err.code, "%s", err.text) : KV_OK;
+    int kv_head = session_kv_head(s, out->picture.head);
+    if (!st && session_set(s, out->there, "kept", kv_head, &kept, &err))
+        st = kv_fail(&s->err, err.code, "%s", err.text);
     for (size_t i = 0; !st && i < out->matrix.rows * out->matrix.cols; i++)
         out->data[i] -= (float)array_number(&kept, i);
     return st;

@@ -260,9 +260,16 @@ static int larger(const void *a, const void *b)
     return x->head != y->head ? x->head - y->head : x->key - y->key;
 }
 
-/* The reads above the floor of list [n] (NULL = all positions; skip [n]: not those), the largest first; caller frees. */
+/* Positions [n] of each head that are not told of: those of head h are row[h]. */
+struct skipped {
+    const uint8_t **row;
+    int n;
+};
+
+/* The reads above the floor of list [n] (NULL = all positions; but not those skipped), the largest first; caller
+ * frees. */
 static struct hit *find_hits(
-    const struct table *t, const int32_t *list, int n, const uint8_t *skip, int n_skip, double floor, int *count)
+    const struct table *t, const int32_t *list, int n, const struct skipped *skip, double floor, int *count)
 {
     int cap = 0;
     struct hit *hits = NULL;
@@ -270,7 +277,7 @@ static struct hit *find_hits(
     for (int h = 0; h < t->heads; h++)
         for (int i = 0; i < n; i++) {
             int j = list ? list[i] : i;
-            if (j >= t->positions || (skip && (j >= n_skip || skip[j]))) continue;
+            if (j >= t->positions || (skip && (j >= skip->n || skip->row[h][j]))) continue;
             size_t at = (size_t)h * (size_t)t->positions + (size_t)j;
             if (!(t->most[at] > floor)) continue;
             if (*count == cap) {
@@ -314,7 +321,7 @@ bool reads_happened(struct session *s, const struct reads *r, const struct kv_wh
     struct hit *hits = NULL;
     struct kv_error ignored;
     if (open_table(s, false, r->head, &t, &ignored))
-        hits = find_hits(&t, r->list, r->n, NULL, 0, floor_of(s, r), &count);
+        hits = find_hits(&t, r->list, r->n, NULL, floor_of(s, r), &count);
     close_table(&t);
     size_t size;
     FILE *f = said && count ? open_memstream(said, &size) : NULL;
@@ -340,11 +347,18 @@ bool reads_missed(struct session *s, const int32_t *list, int n, const struct kv
     int count = 0;
     struct hit *hits = NULL;
     struct span all = { 0, s->facts.n_head - 1 };
-    if (open_table(s, true, all, &t, &err) && !kv_value(s->engine, "kept", &kept, &err)) {
-        const uint8_t *row = (const uint8_t *)kept.data + (size_t)now->layer * kept.dim[1];
-        hits = find_hits(&t, list, list ? n : t.positions, row, (int)kept.dim[1], s->pref.read_floor, &count);
+    const uint8_t **rows = kv_alloc((size_t)s->facts.n_head, sizeof *rows);
+    if (open_table(s, true, all, &t, &err) && rows && !kv_value(s->engine, "kept", &kept, &err)) {
+        size_t width = kept.dim[kept.n_dim - 1], sets = kept.n_dim == 3 ? kept.dim[1] : 1;
+        for (int h = 0; h < s->facts.n_head; h++) {
+            size_t set = (size_t)now->layer * sets + (sets > 1 ? (size_t)session_kv_head(s, h) : 0);
+            rows[h] = (const uint8_t *)kept.data + set * width;
+        }
+        const struct skipped skip = { rows, (int)width };
+        hits = find_hits(&t, list, list ? n : t.positions, &skip, s->pref.read_floor, &count);
     }
     close_table(&t);
+    free(rows);
     for (int i = 0; i < count && i < TOLD; i++) {
         if (i)
             fputs(", ", f);

@@ -333,6 +333,7 @@ void session_close(struct session *s)
     }
     for (size_t i = 0; i < s->n_history; i++) value_free(&s->history[i]);
     free(s->history);
+    free(s->set);
     stops_free(&s->stops);
     display_free(s);
     examine_free(s);

@@ -127,6 +127,7 @@ struct session {
     bool dont_repeat; /* an empty line does nothing after this command */
 
     char print_letter;       /* of the last /FMT, which a / alone repeats */
+    void *set;               /* what session_set made, owned */
     struct examine *examine; /* what x shows next, NULL = nothing yet; owned */
     struct display *displays;
     int n_displays, last_display; /* how many; the last one's number */
@@ -190,6 +191,14 @@ bool session_interrupted(void); /* reads and clears the flag */
 
 /* The engine's value, or the sentence for a name that is not one. */
 enum kv_status session_value(struct session *s, const char *name, struct kv_array *out);
+/* A value by kept set as [layer][position], or cut as [layer]: where KV heads keep sets of their own, that of one of
+ * them, -1 = the focused head's. Valid until the next such call. */
+enum kv_status session_set(struct session *s, struct kv_engine *e, const char *name, int kv_head,
+    struct kv_array *out, struct kv_error *err);
+/* The KV head that a query head reads, and that of the focus. */
+int session_kv_head(const struct session *s, int head);
+/* "" or " of KV head 1": whose sets session_set shows. Borrowed until the next call. */
+const char *session_set_name(struct session *s);
 /* Element i of an array as a double. */
 double array_number(const struct kv_array *a, size_t i);
 

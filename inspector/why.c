@@ -154,7 +154,8 @@ static enum kv_status find_columns(
     bool divided = false, pooled = false;
     for (int l = scope->first; l <= scope->last && !st; l++) {
         double *value = c->value + 4 * l;
-        st = kv_why(s->engine, l, position, &why[l], scope->head < 0 ? NULL : head, &s->err);
+        st = kv_why(
+            s->engine, l, session_kv_head(s, s->head), position, &why[l], scope->head < 0 ? NULL : head, &s->err);
         if (st) break;
         const struct kv_part *p = why[l].part;
         divided |= why[l].n_part == 1 && p->divided != p->raw;
@@ -253,7 +254,7 @@ static void tell_parts(struct session *s, const struct tokens_scope *scope, int 
     char reduce[24] = "";
     size_t heads = (size_t)s->facts.n_head;
     double *head = kv_alloc(2 * heads, sizeof *head);
-    if (!head || kv_why(s->engine, scope->first, position, &why, head, &s->err)) {
+    if (!head || kv_why(s->engine, scope->first, session_kv_head(s, s->head), position, &why, head, &s->err)) {
         if (head) fprintf(s->out, "  made of   %s\n", s->err.text);
         free(head);
         return;

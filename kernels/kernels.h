@@ -14,7 +14,7 @@
 #include "kernels/base.h"
 #include "kernels/types.h"
 
-#define KV_BACKEND_ABI    2
+#define KV_BACKEND_ABI    3
 #define KV_INTERLEAVE_MAX 1024 /* channels of a head */
 
 enum kv_precision {
@@ -70,13 +70,15 @@ struct kv_rope {
 
 /* Keys and values of one sequence in one layer. len and pos have a stride over KV heads, 0 while all heads keep
  * the same tokens. Slots are ascending in position. k, v: [G][cap][d] of type, KV head g at byte
- * g*cap*d*sizeof(type) */
+ * g*cap*d*sizeof(type); or, where heads keep different numbers of tokens, one head's slots right behind the other's,
+ * and their positions alike, so that no room is lost: head g begins at slot start[g] of k, v and pos. */
 struct kv_span {
     void *k, *v;
     int32_t *pos; /* [cap], head g at pos + g*pos_stride: position of each slot in the sequence */
     int32_t *len; /* head g: len[g*len_stride] slots in use, <= cap */
-    int cap;
+    int cap;      /* of the longest head */
     int pos_stride, len_stride;
+    const int32_t *start; /* [G], or NULL: every head has room for cap slots; such a span is not appended to */
 };
 
 /* One sequence's part of a pass: n_row query rows, which see first the prefix, then the tail, as far as pos[]
@@ -157,6 +159,10 @@ struct kv_backend {
      * too. */
     enum kv_status (*gather)(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,
         const int32_t *index, int n, struct kv_span *to, struct kv_error *err);
+    /* The same where every KV head has slots of its own: n[g] of them at index + g*index_stride (host), to a span that
+     * has room for that many from start[g] on, and a length for each head. */
+    enum kv_status (*gather_heads)(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,
+        const int32_t *index, size_t index_stride, const int32_t *n, struct kv_span *to, struct kv_error *err);
     /* The budget best of n scores (see kernels/select.h); kept[budget] ascending, all on the host. */
     enum kv_status (*select)(void *ctx, const float *score, const uint8_t *forced, int n, int budget, int32_t *kept,
         int *n_kept, struct kv_error *err);

@@ -267,6 +267,10 @@ static const struct setting settings[] = {
         .help = "How the scores of query heads become one." },
     { "policy.group", SETTING_NAME, AT(group), "shared", WORDS("shared", "kv-head"),
         .help = "One kept set for all heads of a layer, or one for each KV head." },
+    { "policy.alpha", SETTING_REAL, AT(alpha), "1", 0, 1, "in [0, 1]",
+        .help =
+            "With policy.group kv-head: share of its budget that a head keeps; the heads of a layer compete for "
+            "the rest by score (AdaKV)." },
     { "policy.query-aware", SETTING_NAME, AT(query_aware), "on", WORDS("off", "on"),
         .help =
             "Whether the question takes part in the scores; off = compress before it is read. Presets leave it." },
@@ -279,6 +283,10 @@ static const struct setting settings[] = {
         .help = "Measured curves that the allocator and the selector tuned go by. Presets leave it." },
 };
 
+#define SNAPKV                                                                                                     \
+    "policy.allocator", "uniform", "policy.selector", "window", "policy.reduce", "mean", "policy.sinks", "0",      \
+        "policy.group", "kv-head"
+
 static const struct preset presets[] = {
     { "seed", "Budgets by attention entropy, tokens by accumulated attention (Kim & Jung 2025).", { NULL } },
     { "seed-literal", "The seed with no token forced.", { "policy.sinks", "0", "policy.recent", "0" } },
@@ -288,6 +296,10 @@ static const struct preset presets[] = {
         { "policy.allocator", "uniform", "policy.selector", "streaming", "policy.ratio", "1" } },
     { "streaming", "Sinks and the most recent tokens (StreamingLLM).",
         { "policy.allocator", "uniform", "policy.selector", "streaming" } },
+    { "snapkv", "Every KV head keeps its own best tokens, by the attention of the last rows (SnapKV).",
+        { SNAPKV } },
+    { "adakv", "SnapKV, but the heads of a layer compete for four fifths of its budget (AdaKV).",
+        { SNAPKV, "policy.alpha", "0.2" } },
     { "tuned", "Budgets and selectors by the curves measured in policy.profile.",
         { "policy.allocator", POLICY_TUNED, "policy.selector", POLICY_TUNED } },
     { "manual", "Budgets by the user's own weights, tokens as the seed.", { "policy.allocator", "manual" } },

@@ -37,6 +37,7 @@ struct kv_policy {
     int kernel;      /* width of the pool in tokens, odd */
     int reduce;      /* enum policy_reduce over query heads */
     int group;       /* enum policy_group: one kept set a layer, or one a KV head */
+    double alpha;    /* of group kv-head: share of a head's budget that other heads cannot win from it */
     int query_aware; /* 0: compress before the question is read */
     int every;       /* compress again every so many decoded tokens; 0 = never */
     int positions;   /* enum policy_positions: RoPE after eviction */

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int8_t pin_of(const struct policy_forcing *f, int j) { return f->pins ? f->pins[j] : 0; }
 
@@ -110,6 +111,43 @@ enum kv_status policy_select(const struct policy_forcing *forcing, const float *
     if (status) return kv_fail(err, status, "Cannot keep %d of %d tokens.", budget, n);
     if (reason) policy_reasons(forcing, score, n, kept, *n_kept, reason);
     return KV_OK;
+}
+
+/* A head's own: what it must keep, and its best by score until they are `own`. kept [n] is scratch. */
+static enum kv_status protect(const float *score, int n, int own, uint8_t *forced, int32_t *kept)
+{
+    int must = 0, n_kept = 0;
+    for (int j = 0; j < n; j++) must += forced[j] == KV_MUST_KEEP;
+    enum kv_status status = own > must ? kv_select_cpu(score, forced, n, own, kept, &n_kept) : KV_OK;
+    for (int k = 0; k < n_kept && !status; k++) forced[kept[k]] = KV_MUST_KEEP;
+    return status;
+}
+
+enum kv_status policy_select_heads(const float *score, const uint8_t *forced, int n, int heads, int budget,
+    double alpha, int32_t *kept, int32_t *n_kept, struct kv_error *err)
+{
+    size_t row = (size_t)n, cells = row * (size_t)heads;
+    if (n < 0 || budget < 0 || heads < 1 || cells > INT32_MAX || (int64_t)heads * budget > INT32_MAX)
+        return kv_fail(err, KV_BAD_ARG, "Cannot keep %d of %d tokens in %d heads.", budget, n, heads);
+    uint8_t *mask = kv_alloc(cells, 1);
+    int32_t *all = kv_alloc(cells, sizeof *all);
+    enum kv_status status =
+        mask && all ? KV_OK : kv_fail(err, KV_NO_MEMORY, "Out of memory to select from %zu tokens.", cells);
+    int count = 0;
+    for (int h = 0; h < heads && !status; h++) {
+        memcpy(mask + (size_t)h * row, forced, row);
+        status = protect(score + (size_t)h * row, n, (int)(alpha * budget), mask + (size_t)h * row, all);
+    }
+    if (!status) status = kv_select_cpu(score, mask, (int)cells, heads * budget, all, &count);
+    if (status && mask && all) kv_fail(err, status, "Cannot keep %d of %d tokens in %d heads.", budget, n, heads);
+    for (int h = 0; h < heads && !status; h++) n_kept[h] = 0;
+    for (int k = 0; k < count && !status; k++) {
+        int h = all[k] / n;
+        kept[(size_t)h * row + (size_t)n_kept[h]++] = all[k] % n;
+    }
+    free(mask);
+    free(all);
+    return status;
 }
 
 const char *const kv_reason_name[] = { "evicted", "sink", "recent", "pin", "top-k", "tie", NULL };

@@ -46,6 +46,14 @@ void policy_find_cut(
  * forced [n] or NULL. O(n log n). KV_NO_MEMORY. */
 enum kv_status policy_rank(const float *score, const uint8_t *forced, int n, int32_t *rank, struct kv_error *err);
 
+/* One kept set for each of `heads` heads, which share heads * budget tokens (AdaKV, arXiv 2407.11550; the safeguard as
+ * kvpress has it): every head keeps its forced tokens and its best, until they are int(alpha * budget), then the best
+ * of all heads until the sum is reached. score [heads][n]; forced [n] (enum kv_forced), as of this budget, for all
+ * heads; kept [heads][n], ascending in each row, n_kept [heads]. The sum falls short only where evicted tokens leave
+ * too few. KV_NO_MEMORY. */
+enum kv_status policy_select_heads(const float *score, const uint8_t *forced, int n, int heads, int budget,
+    double alpha, int32_t *kept, int32_t *n_kept, struct kv_error *err);
+
 /* The whole of it on the host: mask, selection, reasons. score [n] f32; kept: room for min(budget, n), ascending;
  * reason [n] or NULL. budget >= n keeps all but what the user evicted. KV_BAD_ARG: n or budget negative.
  * KV_NO_MEMORY. */

@@ -80,8 +80,10 @@ static enum kv_status probe_rows(struct probe *p, int first, int n, float *out, 
     if (!status)
         status = m->be->read(m->ctx, p->host, p->device, (size_t)n * (size_t)p->keys * sizeof *p->host, err);
     if (status) return status;
-    const int32_t *kept = e->sel.kept + (size_t)p->layer * (size_t)e->n;
-    int n_prefix = prompt ? e->n : e->sel.n_kept[p->layer], n_slot = prompt ? e->n : n_prefix + e->run.tail_len;
+    const struct kv_shape *s = m->shape;
+    size_t row = selection_row(&e->sel, p->layer, p->head / (s->n_head / s->n_kv_head));
+    const int32_t *kept = e->sel.kept + row * (size_t)e->n;
+    int n_prefix = prompt ? e->n : e->sel.n_kept[row], n_slot = prompt ? e->n : n_prefix + e->run.tail_len;
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n_slot; j++) {
             int position = prompt ? j : j < n_prefix ? kept[j] : e->n + j - n_prefix;

@@ -54,6 +54,46 @@ enum kv_status cache_alloc_layer(struct cache *c, int l, int cap, struct kv_erro
     return KV_OK;
 }
 
+/* Lengths are zero as allocated; the starts are written here once. */
+static enum kv_status start_heads(struct cache *c, int l, const int32_t *n, struct kv_error *err)
+{
+    const struct cache_format *f = c->format;
+    struct kv_span *span = &c->span[l];
+    int32_t start = 0, *at = span->len + f->n_kv_head;
+    enum kv_status status = KV_OK;
+    span->start = at;
+    span->len_stride = 1;
+    for (int g = 0; g < f->n_kv_head && !status; start += n[g++])
+        status = f->be->write(f->ctx, at + g, &start, sizeof start, err);
+    return status;
+}
+
+enum kv_status cache_alloc_heads(struct cache *c, int l, const int32_t *n, struct kv_error *err)
+{
+    const struct cache_format *f = c->format;
+    size_t slots = 0, heads = (size_t)f->n_kv_head;
+    int longest = 0;
+    for (size_t g = 0; g < heads; g++) {
+        slots += (size_t)n[g];
+        if (n[g] > longest) longest = n[g];
+    }
+    size_t half = align64(kv_type_bytes(f->type, slots * (size_t)f->head_dim));
+    size_t pos = align64(slots * sizeof(int32_t)), bytes = 2 * half + pos + align64(2 * heads * sizeof(int32_t));
+    cache_drop_layer(c, l);
+    if (!slots) return KV_OK;
+    char *block = f->be->alloc(f->ctx, bytes);
+    if (!block)
+        return kv_fail(err, KV_NO_MEMORY, "No memory for %zu bytes of keys and values (layer %d, %zu slots).",
+            bytes, l, slots);
+    c->span[l] = (struct kv_span){ .k = block,
+        .v = block + half,
+        .pos = (int32_t *)(block + 2 * half),
+        .len = (int32_t *)(block + 2 * half + pos),
+        .cap = longest };
+    c->bytes[l] = bytes;
+    return start_heads(c, l, n, err);
+}
+
 enum kv_status cache_alloc(struct cache *c, int cap, struct kv_error *err)
 {
     for (int l = 0; l < c->format->n_layer; l++) {
@@ -97,4 +137,21 @@ size_t cache_bytes(const struct cache *c)
     size_t sum = 0;
     for (int l = 0; c->span && l < c->format->n_layer; l++) sum += c->bytes[l];
     return sum;
+}
+
+enum kv_status cache_head(const struct cache_format *f, const struct kv_span *span, int kv_head,
+    struct cache_head *out, struct kv_error *err)
+{
+    int32_t len = 0, start = kv_head * span->cap;
+    size_t row = kv_type_bytes(f->type, (size_t)f->head_dim);
+    *out = (struct cache_head){ 0 };
+    if (!span->cap) return KV_OK;
+    enum kv_status status =
+        f->be->read(f->ctx, &len, span->len + (size_t)kv_head * (size_t)span->len_stride, sizeof len, err);
+    if (!status && span->start) status = f->be->read(f->ctx, &start, span->start + kv_head, sizeof start, err);
+    if (status) return status;
+    *out = (struct cache_head){ len, (const char *)span->k + (size_t)start * row,
+        (const char *)span->v + (size_t)start * row,
+        span->pos + (span->start ? (size_t)start : (size_t)kv_head * (size_t)span->pos_stride) };
+    return KV_OK;
 }

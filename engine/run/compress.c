@@ -11,26 +11,58 @@
 
 enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv_error *err)
 {
-    size_t layers = (size_t)n_layer, cells = layers * (size_t)n;
+    size_t layers = (size_t)n_layer;
     *s = (struct selection){ .weight = kv_alloc(layers, sizeof *s->weight),
         .request = kv_alloc(layers, sizeof *s->request),
         .lo = kv_alloc(layers, sizeof *s->lo),
         .hi = kv_alloc(layers, sizeof *s->hi),
         .rule = kv_alloc(layers, sizeof *s->rule),
         .budget = kv_alloc(layers, sizeof *s->budget),
-        .kept = kv_alloc(cells, sizeof *s->kept),
-        .selector = kv_alloc(layers, sizeof *s->selector),
-        .n_kept = kv_alloc(layers, sizeof *s->n_kept),
-        .score = kv_alloc(cells, sizeof *s->score),
-        .reason = kv_alloc(cells, sizeof *s->reason) };
-    if (s->weight && s->request && s->lo && s->hi && s->rule && s->budget && s->kept && s->n_kept && s->score &&
-        s->reason && s->selector) {
-        s->bytes = cells * (sizeof *s->kept + sizeof *s->score + sizeof *s->reason);
-        selection_reset(s, n_layer);
-        return KV_OK;
+        .selector = kv_alloc(layers, sizeof *s->selector) };
+    enum kv_status status = s->weight && s->request && s->lo && s->hi && s->rule && s->budget && s->selector
+                                ? selection_sets(s, n_layer, n, 1, err)
+                                : kv_fail(err, KV_NO_MEMORY, "No memory for the budgets of %d layers.", n_layer);
+    if (status) selection_free(s);
+    return status;
+}
+
+static void free_sets(struct selection *s)
+{
+    free(s->kept);
+    free(s->n_kept);
+    free(s->score);
+    free(s->reason);
+}
+
+/* Where memory is short the old rows stay. */
+enum kv_status selection_sets(struct selection *s, int n_layer, int n, int sets, struct kv_error *err)
+{
+    size_t rows = (size_t)n_layer * (size_t)sets, cells = rows * (size_t)n;
+    struct selection next = *s;
+    if (s->sets != sets) {
+        next.kept = kv_alloc(cells, sizeof *s->kept);
+        next.n_kept = kv_alloc(rows, sizeof *s->n_kept);
+        next.score = kv_alloc(cells, sizeof *s->score);
+        next.reason = kv_alloc(cells, sizeof *s->reason);
+        if (!next.kept || !next.n_kept || !next.score || !next.reason) {
+            free_sets(&next);
+            return kv_fail(err, KV_NO_MEMORY, "No memory for the kept sets of %zu rows of %d tokens.", rows, n);
+        }
+        free_sets(s);
+        next.sets = sets;
+        next.bytes = cells * (sizeof *s->kept + sizeof *s->score + sizeof *s->reason);
+        *s = next;
     }
-    selection_free(s);
-    return kv_fail(err, KV_NO_MEMORY, "No memory for the kept sets of %d layers and %d tokens.", n_layer, n);
+    selection_reset(s, n_layer);
+    return KV_OK;
+}
+
+double selection_mean(const struct selection *s, int layer)
+{
+    double sum = 0;
+    if (!selected(s, layer)) return 0;
+    for (int g = 0; g < s->sets; g++) sum += s->n_kept[selection_row(s, layer, g)];
+    return sum / s->sets;
 }
 
 void selection_free(struct selection *s)
@@ -41,11 +73,8 @@ void selection_free(struct selection *s)
     free(s->hi);
     free(s->rule);
     free(s->budget);
-    free(s->kept);
-    free(s->n_kept);
     free(s->selector);
-    free(s->score);
-    free(s->reason);
+    free_sets(s);
     pins_drop(s->pins);
     *s = (struct selection){ 0 };
 }
@@ -60,7 +89,7 @@ struct kv_policy selection_policy(const struct selection *s, int layer)
 void selection_reset(struct selection *s, int n_layer)
 {
     s->allocated = false;
-    for (int l = 0; l < n_layer; l++) s->n_kept[l] = -1;
+    for (int row = 0; row < n_layer * s->sets; row++) s->n_kept[row] = -1;
 }
 
 void run_drop_caches(struct run *r)
@@ -200,7 +229,9 @@ enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err)
     bool again = past_again(e);
     const struct kv_policy *p = again ? &e->past.policy : &e->set.policy;
     struct pins *pins = again ? e->past.pins : e->pins;
+    const struct kv_shape *shape = &e->model->shape;
     enum kv_status status = compress_solve(e, p, pins, s, err);
+    if (!status) status = selection_sets(s, shape->n_layer, e->n, policy_sets(p, shape->n_kv_head), err);
     if (!status) status = fresh_run(e, err);
     if (status) return status;
     s->policy = *p;
@@ -213,12 +244,41 @@ enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err)
     return KV_OK;
 }
 
+/* Scores every row of a layer, and takes the kept sets: each row its budget, or all rows their sum. */
+static enum kv_status select_rows(struct kv_engine *e, int layer, const struct kv_stats *stats,
+    const struct policy_forcing *forcing, uint8_t *forced, struct kv_error *err)
+{
+    struct selection *s = &e->sel;
+    const struct kv_policy own = selection_policy(s, layer), *p = &own;
+    size_t n = (size_t)e->n, first = selection_row(s, layer, 0);
+    int budget = s->budget[layer];
+    bool adaptive = s->sets > 1 && p->alpha < 1;
+    enum kv_status status = KV_OK;
+    policy_forced(forcing, e->n, budget, forced);
+    for (int g = 0; g < s->sets && !status; g++) {
+        const struct policy_scored scored = { p, stats, g, forced, s->seed };
+        size_t row = first + (size_t)g;
+        status = policy_score(&scored, s->score + row * n, err);
+        if (!status && !adaptive)
+            status = e->machine.be->select(
+                e->machine.ctx, s->score + row * n, forced, e->n, budget, s->kept + row * n, &s->n_kept[row], err);
+    }
+    if (!status && adaptive)
+        status = policy_select_heads(s->score + first * n, forced, e->n, s->sets, budget, p->alpha,
+            s->kept + first * n, s->n_kept + first, err);
+    for (int g = 0; g < s->sets && !status; g++) {
+        size_t row = first + (size_t)g;
+        policy_reasons(forcing, s->score + row * n, e->n, s->kept + row * n, s->n_kept[row], s->reason + row * n);
+    }
+    for (int g = 0; g < s->sets && status; g++) s->n_kept[first + (size_t)g] = -1;
+    return status;
+}
+
 enum kv_status compress_select(struct kv_engine *e, int layer, struct kv_error *err)
 {
     struct selection *s = &e->sel;
     const struct kv_policy own = selection_policy(s, layer), *p = &own;
-    size_t n = (size_t)e->n, row = (size_t)layer * n;
-    const struct policy_selector *selector = policy_selector_at(p->selector);
+    size_t n = (size_t)e->n;
     struct kv_stats stats;
     uint8_t *forced = kv_alloc(n, 1);
     int8_t *pins = kv_alloc(n, 1);
@@ -226,44 +286,45 @@ enum kv_status compress_select(struct kv_engine *e, int layer, struct kv_error *
         forced && pins ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %zu tokens.", n);
     const struct policy_forcing forcing = { p->sinks, p->recent,
         pins && pins_row(s->pins, layer, e->n, pins) ? pins : NULL };
-    const struct policy_scored scored = { p, &stats, 0, forced, s->seed };
-    int n_kept = 0;
-    if (!status) {
-        policy_forced(&forcing, e->n, s->budget[layer], forced);
-        status = record_stats(&e->record, policy_selector_needs(p, selector), layer, p->window,
-            &e->resident.span[layer], &stats, err);
-    }
-    if (!status) status = policy_score(&scored, s->score + row, err);
     if (!status)
-        status = e->machine.be->select(
-            e->machine.ctx, s->score + row, forced, e->n, s->budget[layer], s->kept + row, &n_kept, err);
-    if (!status) {
-        s->n_kept[layer] = n_kept;
-        policy_reasons(&forcing, s->score + row, e->n, s->kept + row, n_kept, s->reason + row);
-    }
+        status = record_stats(&e->record, policy_selector_needs(p, policy_selector_at(p->selector)), layer,
+            p->window, &e->resident.span[layer], &stats, err);
+    if (!status) status = select_rows(e, layer, &stats, &forcing, forced, err);
     free(forced);
     free(pins);
     return status;
 }
 
+/* Copies what each head of the layer keeps to a compact block. */
+static enum kv_status gather_layer(struct kv_engine *e, int layer, struct kv_error *err)
+{
+    const struct machine *m = &e->machine;
+    const struct selection *s = &e->sel;
+    struct cache *to = &e->run.prefix;
+    size_t n = (size_t)e->n, row = selection_row(s, layer, 0);
+    const struct kv_seq from = { .prefix = e->resident.span[layer] };
+    bool shared = s->sets == 1;
+    enum kv_status status = shared ? cache_alloc_layer(to, layer, s->n_kept[row], err)
+                                   : cache_alloc_heads(to, layer, s->n_kept + row, err);
+    if (status) return status;
+    return shared ? m->be->gather(m->ctx, &from, e->format.type, e->format.n_kv_head, e->format.head_dim,
+                        s->kept + row * n, s->n_kept[row], &to->span[layer], err)
+                  : m->be->gather_heads(m->ctx, &from, e->format.type, e->format.n_kv_head, e->format.head_dim,
+                        s->kept + row * n, n, s->n_kept + row, &to->span[layer], err);
+}
+
 /* A layer that keeps everything is not copied. In place, the resident layer is given up for the compact one. */
 enum kv_status compress_gather(struct kv_engine *e, int layer, struct kv_error *err)
 {
-    const struct machine *m = &e->machine;
     struct cache *to = &e->run.prefix;
-    int n_kept = e->sel.n_kept[layer];
-    if (n_kept == e->n) {
+    if (selection_mean(&e->sel, layer) == e->n) {
         if (e->in_place)
             cache_move_layer(to, layer, &e->resident);
         else
             cache_borrow_layer(to, layer, &e->resident);
         return KV_OK;
     }
-    const struct kv_seq from = { .prefix = e->resident.span[layer] };
-    enum kv_status status = cache_alloc_layer(to, layer, n_kept, err);
-    if (!status)
-        status = m->be->gather(m->ctx, &from, e->format.type, e->format.n_kv_head, e->format.head_dim,
-            e->sel.kept + (size_t)layer * (size_t)e->n, n_kept, &to->span[layer], err);
+    enum kv_status status = gather_layer(e, layer, err);
     if (!status && e->in_place) cache_drop_layer(&e->resident, layer);
     return status;
 }

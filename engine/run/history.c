@@ -352,17 +352,16 @@ static void mix_cache(struct hash *h, const struct cache *c, struct kv_error *er
 {
     const struct cache_format *f = c->format;
     for (int l = 0; c->span && l < f->n_layer && !h->status; l++) {
-        const struct kv_span *s = &c->span[l];
-        int32_t len = 0;
-        if (s->cap) h->status = f->be->read(f->ctx, &len, s->len, sizeof len, err);
-        mix(h, (uint64_t)len);
-        size_t head = kv_type_bytes(f->type, (size_t)s->cap * (size_t)f->head_dim);
-        size_t used = kv_type_bytes(f->type, (size_t)len * (size_t)f->head_dim);
-        for (int g = 0; g < f->n_kv_head && len; g++) {
-            mix_device(h, (char *)s->k + (size_t)g * head, used, err);
-            mix_device(h, (char *)s->v + (size_t)g * head, used, err);
+        bool shared = !c->span[l].start;
+        for (int g = 0; g < f->n_kv_head && !h->status; g++) {
+            struct cache_head head;
+            h->status = cache_head(f, &c->span[l], g, &head, err);
+            size_t used = kv_type_bytes(f->type, (size_t)head.len * (size_t)f->head_dim);
+            if (!g || !shared) mix(h, (uint64_t)head.len);
+            mix_device(h, head.k, used, err);
+            mix_device(h, head.v, used, err);
+            if (!shared || g == f->n_kv_head - 1) mix_device(h, head.pos, (size_t)head.len * sizeof *head.pos, err);
         }
-        if (len) mix_device(h, s->pos, (size_t)len * sizeof *s->pos, err);
     }
 }
 
@@ -399,12 +398,12 @@ static void mix_selection(struct hash *h)
     mix_bytes(h, s->budget, layers * sizeof *s->budget);
     mix_bytes(h, s->total, sizeof s->total);
     mix_pins(h, s->pins);
-    for (size_t l = 0; l < layers; l++) {
-        mix(h, (uint64_t)s->n_kept[l]);
-        if (s->n_kept[l] < 0) continue;
-        mix_bytes(h, s->kept + l * n, (size_t)s->n_kept[l] * sizeof *s->kept);
-        mix_bytes(h, s->score + l * n, n * sizeof *s->score);
-        mix_bytes(h, s->reason + l * n, n);
+    for (size_t row = 0; row < layers * (size_t)s->sets; row++) {
+        mix(h, (uint64_t)s->n_kept[row]);
+        if (s->n_kept[row] < 0) continue;
+        mix_bytes(h, s->kept + row * n, (size_t)s->n_kept[row] * sizeof *s->kept);
+        mix_bytes(h, s->score + row * n, n * sizeof *s->score);
+        mix_bytes(h, s->reason + row * n, n);
     }
 }
 

@@ -41,13 +41,15 @@ int kv_cache_tokens(const struct kv_engine *e, int layer)
     return there(e, layer) ? prompt_tokens(e, layer) + tail_tokens(e, layer) : 0;
 }
 
-int kv_cache_slots(const struct kv_engine *e, int layer, int32_t *pos, int room)
+int kv_cache_slots(const struct kv_engine *e, int layer, int kv_head, int32_t *pos, int room)
 {
-    if (e->core && layer >= 0 && layer < e->model->shape.n_layer) return core_cache_slots(e, layer, pos, room);
+    if (kv_head < 0 || kv_head >= e->model->shape.n_kv_head) return 0;
+    if (e->core && layer >= 0 && layer < e->model->shape.n_layer)
+        return core_cache_slots(e, layer, kv_head, pos, room);
     if (!there(e, layer)) return 0;
-    bool selected = e->sel.n_kept && e->sel.n_kept[layer] >= 0;
-    const int32_t *kept = selected ? e->sel.kept + (size_t)layer * (size_t)e->n : NULL;
-    int n = selected ? e->sel.n_kept[layer] : prompt_tokens(e, layer), tail = tail_tokens(e, layer);
+    size_t row = selection_row(&e->sel, layer, kv_head);
+    const int32_t *kept = selected(&e->sel, layer) ? e->sel.kept + row * (size_t)e->n : NULL;
+    int n = kept ? e->sel.n_kept[row] : prompt_tokens(e, layer), tail = tail_tokens(e, layer);
     for (int i = 0; i < n + tail && i < room; i++) pos[i] = i >= n ? e->n + i - n : kept ? kept[i] : i;
     return n + tail;
 }
@@ -66,21 +68,23 @@ static enum kv_status read_slots(const struct kv_engine *e, const struct kv_span
 {
     const struct cache_format *f = &e->format;
     size_t row = kv_type_bytes(f->type, (size_t)f->head_dim), bytes = (size_t)n * row;
-    const char *from =
-        (const char *)(values ? span->v : span->k) + ((size_t)kv_head * (size_t)span->cap + (size_t)slot) * row;
+    struct cache_head head;
     void *host = kv_alloc(bytes, 1);
     if (!host) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu bytes of keys or values.", bytes);
-    enum kv_status status = e->machine.be->read(e->machine.ctx, host, from, bytes, err);
+    enum kv_status status = cache_head(f, span, kv_head, &head, err);
+    const char *from = (values ? head.v : head.k) + (size_t)slot * row;
+    if (!status) status = f->be->read(f->ctx, host, from, bytes, err);
     if (!status) to_f32(f->type, host, (size_t)n * (size_t)f->head_dim, out);
     free(host);
     return status;
 }
 
 /* Slot of a prompt position in the kept cache, -1 = evicted. */
-static int kept_slot(const struct kv_engine *e, int layer, int position)
+static int kept_slot(const struct kv_engine *e, int layer, int kv_head, int position)
 {
-    const int32_t *kept = e->sel.kept + (size_t)layer * (size_t)e->n;
-    int low = 0, high = e->sel.n_kept[layer];
+    size_t row = selection_row(&e->sel, layer, kv_head);
+    const int32_t *kept = e->sel.kept + row * (size_t)e->n;
+    int low = 0, high = e->sel.n_kept[row];
     while (low < high) {
         int middle = (low + high) / 2;
         if (kept[middle] < position)
@@ -88,14 +92,14 @@ static int kept_slot(const struct kv_engine *e, int layer, int position)
         else
             high = middle;
     }
-    return low < e->sel.n_kept[layer] && kept[low] == position ? low : -1;
+    return low < e->sel.n_kept[row] && kept[low] == position ? low : -1;
 }
 
 /* One row of a layer that was compacted in place. */
 static enum kv_status read_kept(
     const struct kv_engine *e, bool values, int layer, int kv_head, int position, float *out, struct kv_error *err)
 {
-    int slot = kept_slot(e, layer, position);
+    int slot = kept_slot(e, layer, kv_head, position);
     for (int d = 0; d < e->format.head_dim; d++) out[d] = NAN;
     return slot < 0 ? KV_OK : read_slots(e, &e->run.prefix.span[layer], values, kv_head, slot, 1, out, err);
 }
@@ -131,16 +135,24 @@ enum kv_status kv_cache_rows(const struct kv_engine *e, bool values, int layer, 
     return status;
 }
 
-int kv_cache_unseen(const struct kv_engine *e, int layer)
+/* Slots of one KV head that the window has left behind. */
+static int unseen_of(const struct kv_engine *e, int layer, int kv_head, int window)
 {
-    bool there = layer >= 0 && layer < e->model->shape.n_layer;
-    int window = there && e->used.sliding ? kv_shape_window(&e->model->shape, layer) : 0, unseen = 0;
-    int n = window ? kv_cache_slots(e, layer, NULL, 0) : 0, next = n ? kv_cache_tokens(e, layer) : 0;
+    int unseen = 0, n = kv_cache_slots(e, layer, kv_head, NULL, 0), next = n ? kv_cache_tokens(e, layer) : 0;
     int32_t *pos = n ? kv_alloc((size_t)n, sizeof *pos) : NULL;
-    if (pos) kv_cache_slots(e, layer, pos, n);
+    if (pos) kv_cache_slots(e, layer, kv_head, pos, n);
     while (pos && unseen < n && pos[unseen] <= next - window) unseen++;
     free(pos);
     return unseen;
+}
+
+int kv_cache_unseen(const struct kv_engine *e, int layer)
+{
+    bool there = layer >= 0 && layer < e->model->shape.n_layer;
+    int window = there && e->used.sliding ? kv_shape_window(&e->model->shape, layer) : 0, sum = 0;
+    int heads = e->sel.sets > 1 ? e->model->shape.n_kv_head : 1;
+    for (int g = 0; window && g < heads; g++) sum += unseen_of(e, layer, g, window);
+    return sum / heads;
 }
 
 int kv_pass_rows(const struct kv_engine *e) { return e->used.segment ? e->used.segment : e->set.segment; }
@@ -154,13 +166,18 @@ static double matrix_bytes(const struct kv_matrix *m)
 
 static double matrix_flops(const struct kv_matrix *m, double rows) { return 2 * rows * m->rows * (double)m->cols; }
 
-/* Kept tokens of a layer that a query at this position still sees through a window. */
+/* Kept tokens that a query at this position still sees through a window, on average over the layer's KV heads. */
 static double kept_in_sight(const struct kv_engine *e, int layer, int at, int window)
 {
-    const int32_t *kept = e->sel.kept + (size_t)layer * (size_t)e->n;
-    int n = e->sel.n_kept[layer];
-    while (n > 0 && kept[e->sel.n_kept[layer] - n] <= at - window) n--;
-    return n;
+    double sum = 0;
+    for (int g = 0; g < e->sel.sets; g++) {
+        size_t row = selection_row(&e->sel, layer, g);
+        const int32_t *kept = e->sel.kept + row * (size_t)e->n;
+        int n = e->sel.n_kept[row];
+        while (n > 0 && kept[e->sel.n_kept[row] - n] <= at - window) n--;
+        sum += n;
+    }
+    return sum / e->sel.sets;
 }
 
 /* Key positions that the pass's rows see, all rows together; *keys = how many different ones. */
@@ -168,7 +185,8 @@ static double visible(const struct kv_engine *e, int rows, int layer, double *ke
 {
     int window = machine_window(&e->machine, layer), first = e->n + e->run.tail_len;
     bool prefill = e->at.phase == KV_PHASE_prefill;
-    double before = prefill ? (double)e->at.pass * e->used.segment : (double)e->sel.n_kept[layer] + e->run.tail_len;
+    double before =
+        prefill ? (double)e->at.pass * e->used.segment : selection_mean(&e->sel, layer) + e->run.tail_len;
     double pairs = 0;
     *keys = before + rows;
     if (!window || *keys <= window) return rows * before + rows * (rows + 1.0) / 2;

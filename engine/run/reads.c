@@ -48,15 +48,23 @@ static void close_reading(const struct machine *m, struct reading *r)
     free(r->host);
 }
 
-/* Folds the rows into the most that each position gets. */
-static void fold(
-    const struct kv_engine *e, const struct reading *r, bool whole, size_t slots, float *most, int32_t *row)
+/* Row of the kept sets that a query head reads. */
+static size_t row_of(const struct kv_engine *e, int head)
 {
-    const int32_t *kept = e->sel.kept + (size_t)e->at.layer * (size_t)e->n;
-    size_t prefix = whole ? (size_t)e->n : (size_t)e->sel.n_kept[e->at.layer];
+    const struct kv_shape *s = &e->model->shape;
+    return selection_row(&e->sel, e->at.layer, head / (s->n_head / s->n_kv_head));
+}
+
+/* Folds the rows into the most that each position gets; whole = nothing of the prompt is evicted. */
+static void fold(const struct kv_engine *e, const struct reading *r, bool whole, int head, size_t slots,
+    float *most, int32_t *row)
+{
     bool prefill = e->at.phase == KV_PHASE_prefill;
+    const int32_t *kept = e->sel.kept + row_of(e, head) * (size_t)e->n;
+    size_t prefix = whole || prefill ? (size_t)e->n : (size_t)e->sel.n_kept[row_of(e, head)];
+    size_t used = prefill ? slots : prefix + (size_t)e->run.tail_len + r->rows;
     for (size_t i = 0; i < r->rows; i++)
-        for (size_t j = 0; j < slots; j++) {
+        for (size_t j = 0; j < used; j++) {
             size_t at = prefill ? j : j >= prefix ? (size_t)e->n + j - prefix : whole ? j : (size_t)kept[j];
             float p = r->host[i * slots + j];
             if (at >= (size_t)e->row_pos[i] || !(p > most[at])) continue;
@@ -86,7 +94,13 @@ enum kv_status kv_reads(
     if (status) return status;
     const struct machine *m = &e->machine;
     size_t positions = (size_t)kv_reads_positions(e), slots = positions;
-    if (e->at.phase != KV_PHASE_prefill && !full) slots -= (size_t)(e->n - e->sel.n_kept[e->at.layer]);
+    bool whole = full || e->at.phase == KV_PHASE_prefill;
+    if (!whole) {
+        int longest = 0;
+        for (int h = 0; h < m->shape->n_head; h++)
+            longest = (int)kv_max((size_t)longest, (size_t)e->sel.n_kept[row_of(e, h)]);
+        slots -= (size_t)(e->n - longest);
+    }
     struct reading r;
     struct pass pass = e->pass;
     struct kv_seq seq[PASS_SEQS];
@@ -100,7 +114,7 @@ enum kv_status kv_reads(
         for (size_t j = 0; j < positions; j++) most[j] = 0, row[j] = -1;
         status = m->be->probabilities(m->ctx, &a, first + h, r.device, slots, err);
         if (!status) status = m->be->read(m->ctx, r.host, r.device, r.cells * sizeof(float), err);
-        if (!status) fold(e, &r, full, slots, most, row);
+        if (!status) fold(e, &r, full, first + h, slots, most, row);
     }
     close_reading(m, &r);
     return status;

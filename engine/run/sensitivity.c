@@ -48,6 +48,11 @@ static enum kv_status keep(struct sets *s, const struct kv_policy *p, const stru
     size_t cell = (size_t)set * (size_t)s->n_layer + (size_t)layer;
     struct kv_stats stats;
     bool any = pins_row(pins, layer, e->n, s->pin);
+    if (policy_sets(p, e->model->shape.n_kv_head) > 1)
+        return kv_fail(err, KV_UNSUPPORTED,
+            "Only kept sets that all heads of a layer share are scored in one pass: set policy.group shared, or "
+            "run, "
+            "then diff.");
     if (budget >= e->n && !any) return KV_OK;
     const struct policy_forcing forcing = { p->sinks, p->recent, any ? s->pin : NULL };
     const struct policy_scored scored = { p, &stats, 0, s->forced, (uint64_t)e->set.seed };

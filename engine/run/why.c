@@ -8,12 +8,14 @@
 #include "engine/policy/select.h"
 #include "engine/state.h"
 
-static enum kv_status check(const struct kv_engine *e, int layer, int position, struct kv_error *err)
+static enum kv_status check(const struct kv_engine *e, int layer, int kv_head, int position, struct kv_error *err)
 {
-    int n_layer = e->model->shape.n_layer;
+    int n_layer = e->model->shape.n_layer, heads = e->model->shape.n_kv_head;
     if (layer < 0 || layer >= n_layer)
         return kv_fail(err, KV_BAD_ARG, "Layer %d out of range; model has %d (0-%d).", layer, n_layer, n_layer - 1);
-    if (!e->started || !e->sel.allocated || e->sel.n_kept[layer] < 0)
+    if (kv_head < 0 || kv_head >= heads)
+        return kv_fail(err, KV_BAD_ARG, "KV head %d out of range; model has %d (0-%d).", kv_head, heads, heads - 1);
+    if (!e->started || !e->sel.allocated || !selected(&e->sel, layer))
         return kv_fail(err, KV_NOT_NOW, "Layer %d is not selected yet.", layer);
     if (position < 0 || position >= e->n)
         return kv_fail(
@@ -38,8 +40,8 @@ static uint8_t *mask_of(const struct kv_engine *e, int layer)
     return forced;
 }
 
-static enum kv_status explain(
-    struct kv_engine *e, int layer, int position, struct kv_why *out, double *head, struct kv_error *err)
+static enum kv_status explain(struct kv_engine *e, int layer, int kv_head, int position, struct kv_why *out,
+    double *head, struct kv_error *err)
 {
     const struct kv_policy own = selection_policy(&e->sel, layer), *p = &own;
     unsigned needs = policy_selector_needs(p, policy_selector_at(p->selector));
@@ -50,7 +52,7 @@ static enum kv_status explain(
         !forced   ? kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", e->n)
         : e->core ? core_stats(e, needs, layer, &stats, err)
                   : record_stats(&e->record, needs, layer, p->window, &e->resident.span[layer], &stats, err);
-    const struct policy_scored scored = { p, &stats, 0, forced, e->sel.seed };
+    const struct policy_scored scored = { p, &stats, e->sel.sets > 1 ? kv_head : 0, forced, e->sel.seed };
     if (!status) status = policy_explain(&scored, position, part, head, &out->n_part, err);
     free(forced);
     if (status) return status;
@@ -70,35 +72,38 @@ static enum kv_status gone(struct kv_error *err)
         "run again.");
 }
 
-static enum kv_status core_why(
-    struct kv_engine *e, int layer, int position, struct kv_why *out, double *head, struct kv_error *err)
+static double score_at(const struct kv_engine *e, const float *score, int layer, int kv_head, int position)
+{
+    return (double)score[selection_row(&e->sel, layer, kv_head) * (size_t)e->n + (size_t)position];
+}
+
+static enum kv_status core_why(struct kv_engine *e, int layer, int kv_head, int position, struct kv_why *out,
+    double *head, struct kv_error *err)
 {
     struct kv_array score;
     enum kv_status status = core_value_get(e, "score", &score, err);
     if (status) return status;
-    *out =
-        (struct kv_why){ .score =
-                             (double)((const float *)score.data)[(size_t)layer * (size_t)e->n + (size_t)position] };
+    *out = (struct kv_why){ .score = score_at(e, score.data, layer, kv_head, position) };
     if (!policy_selector_at(selection_policy(&e->sel, layer).selector)->parts) return KV_OK;
     if (e->in_place) return gone(err);
     if (!e->sel.budget) return kv_fail(err, KV_NOT_NOW, "budget.app is not in this core file.");
-    return explain(e, layer, position, out, head, err);
+    return explain(e, layer, kv_head, position, out, head, err);
 }
 
-enum kv_status kv_why(
-    struct kv_engine *e, int layer, int position, struct kv_why *out, double *head, struct kv_error *err)
+enum kv_status kv_why(struct kv_engine *e, int layer, int kv_head, int position, struct kv_why *out, double *head,
+    struct kv_error *err)
 {
     struct parked parked = { 0 };
     bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
-    enum kv_status status = check(e, layer, position, err);
+    enum kv_status status = check(e, layer, kv_head, position, err);
     if (status) return status;
-    if (e->core) return core_why(e, layer, position, out, head, err);
-    *out = (struct kv_why){ .score = (double)e->sel.score[(size_t)layer * (size_t)e->n + (size_t)position] };
+    if (e->core) return core_why(e, layer, kv_head, position, out, head, err);
+    *out = (struct kv_why){ .score = score_at(e, e->sel.score, layer, kv_head, position) };
     if (!policy_selector_at(selection_policy(&e->sel, layer).selector)->parts) return KV_OK;
     if (e->in_place) return gone(err);
     if (live) status = pass_park(&e->pass, &parked, err);
     if (status) return status;
-    status = explain(e, layer, position, out, head, err);
+    status = explain(e, layer, kv_head, position, out, head, err);
     enum kv_status back = live ? pass_unpark(&e->pass, &parked, status ? NULL : err) : KV_OK;
     return status ? status : back;
 }

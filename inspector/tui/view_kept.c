@@ -9,7 +9,7 @@
 struct kept_view {
     uint8_t *reason; /* [layers][n], indices into kv_reason_name; NULL = not there yet */
     int layers, n, layer, token, top;
-    char state[64];
+    char state[64], whose[32];
 };
 
 static void update(void *self, struct session *s)
@@ -19,7 +19,7 @@ static void update(void *self, struct session *s)
     struct kv_error err;
     free(v->reason);
     *v = (struct kept_view){ .layer = s->layer, .token = s->token, .top = v->top };
-    if (!kv_started(s->engine) || kv_value(s->engine, "reason", &a, &err)) {
+    if (!kv_started(s->engine) || session_set(s, s->engine, "reason", -1, &a, &err)) {
         snprintf(v->state, sizeof v->state, "%s", kv_started(s->engine) ? "not compressed yet" : "no request runs");
         return;
     }
@@ -27,6 +27,7 @@ static void update(void *self, struct session *s)
     v->n = (int)a.dim[1];
     v->reason = kv_alloc(a.dim[0] * a.dim[1], 1);
     if (v->reason) memcpy(v->reason, a.data, a.dim[0] * a.dim[1]);
+    snprintf(v->whose, sizeof v->whose, "%s", session_set_name(s));
 }
 
 /* Positions that a column stands for. */
@@ -41,7 +42,7 @@ static void title(const void *self, char *text, size_t size)
     }
     int kept = 0;
     for (int i = 0; i < v->n; i++) kept += v->reason[v->layer * v->n + i] > 0;
-    snprintf(text, size, "L%d keeps %d of %d; @%d: %s", v->layer, kept, v->n, v->token,
+    snprintf(text, size, "L%d%s keeps %d of %d; @%d: %s", v->layer, v->whose, kept, v->n, v->token,
         v->token < v->n ? kv_reason_name[v->reason[v->layer * v->n + v->token]] : "not in the prompt");
 }
 

@@ -118,7 +118,7 @@ static void take_fate(struct tokens_view *v, struct session *s)
     struct kv_error err;
     v->rank = v->margin = NAN;
     for (int i = 0; i < v->n; i++) v->share[i] = NAN, v->here[i] = 2;
-    if (!kv_started(s->engine) || kv_value(s->engine, "kept", &a, &err) || a.n_dim != 2) return;
+    if (!kv_started(s->engine) || session_set(s, s->engine, "kept", -1, &a, &err) || a.n_dim != 2) return;
     int n = (int)a.dim[1] < v->n ? (int)a.dim[1] : v->n;
     v->layers = (int)a.dim[0];
     for (int i = 0; i < n; i++) v->share[i] = 0;
@@ -130,8 +130,8 @@ static void take_fate(struct tokens_view *v, struct session *s)
         }
     for (int i = 0; i < n; i++) v->share[i] /= (float)v->layers;
     size_t at = (size_t)v->layer * a.dim[1] + (size_t)v->token;
-    if (v->token < n && !kv_value(s->engine, "rank", &a, &err)) v->rank = array_number(&a, at);
-    if (v->token < n && !kv_value(s->engine, "margin", &a, &err)) v->margin = array_number(&a, at);
+    if (v->token < n && !session_set(s, s->engine, "rank", -1, &a, &err)) v->rank = array_number(&a, at);
+    if (v->token < n && !session_set(s, s->engine, "margin", -1, &a, &err)) v->margin = array_number(&a, at);
 }
 
 static void update(void *self, struct session *s)

@@ -80,16 +80,21 @@ static inline int kv_attn_slots(const struct kv_seq *s, int g)
     return kv_attn_span_len(&s->prefix, g) + kv_attn_span_len(&s->tail, g);
 }
 
+/* Where the positions of KV head g begin. */
+static inline int32_t *kv_attn_positions(const struct kv_span *s, int g)
+{
+    return s->pos + (s->start ? (size_t)s->start[g] : (size_t)g * (size_t)s->pos_stride);
+}
+
 static inline int32_t kv_attn_pos(const struct kv_seq *s, int g, int n_prefix, int j)
 {
-    const struct kv_span *span = j < n_prefix ? &s->prefix : &s->tail;
-    return span->pos[(size_t)g * (size_t)span->pos_stride + (size_t)(j < n_prefix ? j : j - n_prefix)];
+    return j < n_prefix ? kv_attn_positions(&s->prefix, g)[j] : kv_attn_positions(&s->tail, g)[j - n_prefix];
 }
 
 /* Byte offset of slot i of KV head g in a span's k or v. */
 static inline size_t kv_attn_offset(const struct kv_span *s, int g, int i, size_t row_bytes)
 {
-    return ((size_t)g * (size_t)s->cap + (size_t)i) * row_bytes;
+    return ((s->start ? (size_t)s->start[g] : (size_t)g * (size_t)s->cap) + (size_t)i) * row_bytes;
 }
 
 static inline const void *kv_attn_k(const struct kv_seq *s, int g, int n_prefix, int j, size_t row_bytes)

@@ -167,5 +167,6 @@ const struct kv_backend kv_backend_cpu = {
     .probabilities = kv_cpu_probabilities,
     .swiglu = kv_cpu_swiglu,
     .gather = kv_cpu_gather,
+    .gather_heads = kv_cpu_gather_heads,
     .select = cpu_select,
 };

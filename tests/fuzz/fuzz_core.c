@@ -76,7 +76,7 @@ static void ask(struct kv_engine *e, const struct kv_model_facts *f)
         int32_t pos[16];
         int tokens = kv_cache_tokens(e, l), now;
         struct kv_cost cost[4];
-        sink += (uint64_t)kv_cache_slots(e, l, pos, 16) + (uint64_t)kv_pass_costs(e, cost, 4, &now);
+        sink += (uint64_t)kv_cache_slots(e, l, 0, pos, 16) + (uint64_t)kv_pass_costs(e, cost, 4, &now);
         for (int i = 0; i < tokens && i < 8 && f->head_dim <= 64; i++)
             if ((status = kv_cache_rows(e, i & 1, l, 0, i, 1, row, &err))) check_sentence(&err, status);
     }

@@ -125,10 +125,10 @@ static void same_caches(struct kv_engine *live, struct kv_engine *core)
     CHECK(kv_pass_costs(core, y, 64, &there) == n && here == there && !memcmp(x, y, (size_t)n * sizeof *x),
         "the stages cost something else");
     for (int l = 0; l < 3; l++) {
-        int tokens = kv_cache_tokens(live, l), slots = kv_cache_slots(live, l, p, 300);
+        int tokens = kv_cache_tokens(live, l), slots = kv_cache_slots(live, l, 0, p, 300);
         CHECK(kv_cache_tokens(core, l) == tokens, "layer %d has %d tokens, had %d", l, kv_cache_tokens(core, l),
             tokens);
-        CHECK(kv_cache_slots(core, l, q, 300) == slots && !memcmp(p, q, (size_t)slots * sizeof *p),
+        CHECK(kv_cache_slots(core, l, 0, q, 300) == slots && !memcmp(p, q, (size_t)slots * sizeof *p),
             "slots of layer %d", l);
         for (int i = 0; i < 4 * tokens; i++) {
             bool values = i & 1;

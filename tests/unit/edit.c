@@ -131,7 +131,7 @@ static void parts_agree(struct kv_engine *e, const char *title, const char *redu
         int l = below(LAYERS), j = below((int)n);
         struct kv_why why;
         double head[2][HEADS], want = score[(size_t)l * n + (size_t)j];
-        CHECK(!kv_why(e, l, j, &why, head[0], &err), "%s: %s", title, err.text);
+        CHECK(!kv_why(e, l, 0, j, &why, head[0], &err), "%s: %s", title, err.text);
         CHECK(fabs(why.score - want) <= 1e-6 * fabs(want), "%s: %g, the score is %g", title, why.score, want);
         for (int p = 0; p < why.n_part; p++) {
             double all = strcmp(reduce, "max") ? 0 : -INFINITY;

@@ -130,7 +130,7 @@ static void compaction(void)
     int n = (int)kept.dim[1], gone = 0;
     for (int l = 0; l < LAYERS; l++) {
         const uint8_t *is_kept = (const uint8_t *)kept.data + l * n;
-        int count = kv_cache_slots(place, l, slot, 256), at = 0;
+        int count = kv_cache_slots(place, l, 0, slot, 256), at = 0;
         CHECK(kv_cache_tokens(place, l) == n + 1 && kv_cache_tokens(whole, l) == n + 1, "%d tokens",
             kv_cache_tokens(place, l));
         for (int j = 0; j <= n; j++) {

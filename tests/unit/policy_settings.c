@@ -41,6 +41,7 @@ static void defaults(void)
         { "policy.kernel", "5" },
         { "policy.reduce", "sum" },
         { "policy.group", "shared" },
+        { "policy.alpha", "1" },
         { "policy.query-aware", "on" },
         { "policy.every", "0" },
         { "policy.positions", "keep" },
@@ -196,9 +197,11 @@ static void bad_values(void)
         { "policy.allocator", "cake",
             "policy.allocator must be one of entropy, uniform, inverse, tuned, manual, got \"cake\"." },
         { "policy.selector", "sums",
-            "policy.selector must be one of sum, mean, window, last, mix, streaming, random, tuned, got \"sums\"." },
+            "policy.selector must be one of sum, mean, window, last, mix, streaming, random, tuned, got "
+            "\"sums\"." },
         { "policy.preset", "cake",
-            "policy.preset must be one of seed, seed-literal, uniform, inverse, full, streaming, tuned, manual, got "
+            "policy.preset must be one of seed, seed-literal, uniform, inverse, full, streaming, snapkv, adakv, "
+            "tuned, manual, got "
             "\"cake\"." },
         { "policy.rows", "\033[2J\xff", "policy.rows must be one of all, window, last, got \"?[2J?\"." },
         { "policy.rows", "a value that goes on and on and on, longer than any line should be",
@@ -217,8 +220,9 @@ static void bad_values(void)
     struct kv_error err = { 0 };
     char text[8];
     CHECK(policy_set(&p, "policy.size", "1", &err) == KV_NOT_FOUND, "policy.size was accepted");
-    CHECK(strstr(err.text, "No setting \"policy.size\"") && strstr(err.text, "query-aware every positions profile."), "%s",
-        err.text);
+    CHECK(
+        strstr(err.text, "No setting \"policy.size\"") && strstr(err.text, "query-aware every positions profile."),
+        "%s", err.text);
     CHECK(policy_get(&p, "ratio", text, sizeof text, &err) == KV_NOT_FOUND, "ratio was found");
 }
 

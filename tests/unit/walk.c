@@ -182,7 +182,7 @@ static void ask(struct walk *w)
     struct kv_why why;
     double head[2 * HEADS];
     fine(w, kv_next_budgets(w->e, budget, &err));
-    fine(w, kv_why(w->e, (int)below(w, LAYERS), (int)below(w, (unsigned)w->n), &why, head, &err));
+    fine(w, kv_why(w->e, (int)below(w, LAYERS), 0, (int)below(w, (unsigned)w->n), &why, head, &err));
 }
 
 static void recompress(struct walk *w)
