@@ -84,6 +84,7 @@ policy.pool          auto
 policy.kernel        5
 policy.reduce        sum
 policy.group         shared
+policy.alpha         1
 policy.query-aware   on
 policy.every         0
 policy.positions     keep
