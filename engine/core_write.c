@@ -6,28 +6,14 @@
 
 #include "engine/core_output.h"
 #include "engine/core_parts.h"
+#include "engine/core_put.h"
 #include "engine/model/window.h"
 #include "engine/policy/score.h"
 #include "engine/state.h"
 #include "engine/text/utf8.h"
 
-#define ATTENTION_ROWS 64
-#define BEST_LOGITS    64
-#define MOST_NOTES     192
-
-/* Where a tensor's bytes come from. */
-enum source { FROM_VALUE, FROM_MEMORY, FROM_ATTENTION, FROM_CACHE, FROM_STATS };
-
-struct item {
-    struct st_tensor tensor;
-    char name[48];
-    enum source source;
-    enum kv_core_part part;
-    const void *data;                     /* FROM_MEMORY: borrowed from the plan or the engine */
-    int layer, head;                      /* FROM_ATTENTION, FROM_CACHE */
-    const struct kv_span *first, *second; /* FROM_CACHE: one behind the other; second NULL = none */
-    char which;                           /* 'k', 'v', 'p' positions */
-};
+#define BEST_LOGITS 64
+#define MOST_NOTES  192
 
 struct plan_of_core {
     struct kv_engine *e;
@@ -410,9 +396,6 @@ static enum kv_status count_slots(const struct kv_engine *e, const struct kv_spa
     return status;
 }
 
-/* Whether an item of the active cache has the heads' slots one behind the other, each head its own number. */
-static bool of_heads(const struct kv_engine *e, const struct kv_span *second) { return second && e->sel.sets > 1; }
-
 /* k, v and, of the active cache, the positions of one layer. */
 static enum kv_status add_spans(struct plan_of_core *p, const char *room, int layer, const struct kv_span *first,
     const struct kv_span *second, struct kv_error *err)
@@ -422,7 +405,7 @@ static enum kv_status add_spans(struct plan_of_core *p, const char *room, int la
     };
     const struct kv_engine *e = p->e;
     const struct cache_format *f = &e->format;
-    bool own = of_heads(e, second);
+    bool own = core_own_slots(e, second);
     uint64_t n = 0, one;
     enum kv_status status = KV_OK;
     for (int g = 0; g < (own ? f->n_kv_head : 1) && !status; g++, n += one)
@@ -524,86 +507,6 @@ enum kv_status kv_core_size(
 
 /* --- writing -------------------------------------------------------------------------------------------------- */
 
-static enum kv_status put_map(struct output *o, const struct item *item, struct kv_error *err)
-{
-    size_t r = (size_t)item->tensor.dim[0];
-    float *block = kv_alloc(ATTENTION_ROWS * r, sizeof *block);
-    if (!block)
-        return kv_fail(err, KV_NO_MEMORY, "No memory for %d attention rows of %zu keys.", ATTENTION_ROWS, r);
-    enum kv_status status = KV_OK;
-    for (size_t i = 0; i < r && !status; i += ATTENTION_ROWS) {
-        size_t n = kv_min(r - i, ATTENTION_ROWS);
-        status = kv_attention(o->e, item->layer, item->head, (int)i, (int)n, block, r, err);
-        if (!status) status = output_put(o, block, n * r * sizeof *block, err);
-    }
-    free(block);
-    return status;
-}
-
-/* All slots of head g of a span. */
-static enum kv_status put_slots(
-    struct output *o, const struct item *item, const struct kv_span *span, int g, struct kv_error *err)
-{
-    const struct cache_format *f = &o->e->format;
-    struct cache_head head;
-    enum kv_status status = cache_head(f, span, g, &head, err);
-    if (status || !head.len) return status;
-    size_t slot = item->which == 'p' ? sizeof *head.pos : kv_type_bytes(f->type, (size_t)f->head_dim);
-    size_t bytes = (size_t)head.len * slot;
-    const void *from = item->which == 'p' ? (const void *)head.pos : item->which == 'k' ? head.k : head.v;
-    void *host = kv_alloc(bytes, 1);
-    if (!host) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu bytes of keys and values.", bytes);
-    status = f->be->read(f->ctx, host, from, bytes, err);
-    if (!status) status = output_put(o, host, bytes, err);
-    free(host);
-    return status;
-}
-
-static enum kv_status put_cache(struct output *o, const struct item *item, struct kv_error *err)
-{
-    int heads = item->which == 'p' && !of_heads(o->e, item->second) ? 1 : o->e->format.n_kv_head;
-    enum kv_status status = KV_OK;
-    for (int g = 0; g < heads && !status; g++) {
-        status = put_slots(o, item, item->first, g, err);
-        if (!status && item->second) status = put_slots(o, item, item->second, g, err);
-    }
-    return status;
-}
-
-/* Working them out uses the buffers of a pass under way. */
-static enum kv_status put_stats(struct output *o, const struct item *item, struct kv_error *err)
-{
-    struct kv_engine *e = o->e;
-    struct parked parked = { 0 };
-    struct kv_stats stats;
-    unsigned need = item->which == 'l' ? KV_NEED_LAST : KV_NEED_WINDOW;
-    bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
-    enum kv_status status = live ? pass_park(&e->pass, &parked, err) : KV_OK;
-    if (status) return status;
-    for (int l = 0; l < e->model->shape.n_layer && !status; l++) {
-        status = record_stats(&e->record, need, l, e->sel.policy.window, &e->resident.span[l], &stats, err);
-        size_t bytes = (size_t)e->model->shape.n_head * (size_t)e->n * sizeof(float);
-        if (!status) status = output_put(o, item->which == 'l' ? stats.last : stats.window, bytes, err);
-    }
-    enum kv_status back = live ? pass_unpark(&e->pass, &parked, status ? NULL : err) : KV_OK;
-    return status ? status : back;
-}
-
-static enum kv_status put_item(struct output *o, const struct item *item, struct kv_error *err)
-{
-    struct kv_array a;
-    enum kv_status status;
-    switch (item->source) {
-    case FROM_VALUE:
-        status = kv_value(o->e, item->name, &a, err);
-        return status ? status : output_put(o, a.data, (size_t)item->tensor.bytes, err);
-    case FROM_ATTENTION: return put_map(o, item, err);
-    case FROM_CACHE: return put_cache(o, item, err);
-    case FROM_STATS: return put_stats(o, item, err);
-    default: return output_put(o, item->data, (size_t)item->tensor.bytes, err);
-    }
-}
-
 enum kv_status kv_core_write(
     struct kv_engine *e, const char *path, const struct kv_core_want *want, struct kv_error *err)
 {
@@ -614,7 +517,7 @@ enum kv_status kv_core_write(
     for (int i = 0; i < p.n_item; i++) o.total += p.item[i].tensor.bytes;
     if (!status) status = output_open(&o, err);
     if (!status) status = output_put(&o, p.header, p.header_bytes, err);
-    for (int i = 0; i < p.n_item && !status; i++) status = put_item(&o, &p.item[i], err);
+    for (int i = 0; i < p.n_item && !status; i++) status = core_put(&o, &p.item[i], err);
     status = output_close(&o, status, err);
     plan_close(&p);
     return status;
