@@ -222,7 +222,7 @@ Argument required (value of policy.ratio: in (0, 1]).
 
 ## unknown preset
 $ kvdbg -batch synthetic:tiny -ex 'set policy best'
-policy.preset must be one of seed, seed-literal, uniform, inverse, full, streaming, tuned, manual, got "best".
+policy.preset must be one of seed, seed-literal, uniform, inverse, full, streaming, snapkv, adakv, tuned, manual, got "best".
 [1]
 
 ## nothing half set when one of several is wrong

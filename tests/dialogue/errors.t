@@ -306,7 +306,7 @@ $ kvdbg -batch --precision f32 --threads 1 -ex 'set confirm maybe' synthetic:tin
 
 ## bad policy
 $ kvdbg -batch --precision f32 --threads 1 -ex 'set policy nosuch' synthetic:tiny
-policy.preset must be one of seed, seed-literal, uniform, inverse, full, streaming, tuned, manual, got "nosuch".
+policy.preset must be one of seed, seed-literal, uniform, inverse, full, streaming, snapkv, adakv, tuned, manual, got "nosuch".
 [1]
 
 ## script error, nested
