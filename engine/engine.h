@@ -63,7 +63,7 @@ void kv_describe(const struct kv_engine *e, char *text, size_t size);
 /* Replaces the request. With a question, the text is context: it is prefilled and compressed, and the question is
  * prefilled over what was kept. chat wraps both in the model's chat template; user text never makes special tokens.
  * A question sets policy.query-aware off, none sets it on. KV_BAD_ARG when empty or longer than the context
- * allows: then the old request stands. */
+ * allows, KV_NOT_FOUND when chat finds no template: then the old request stands. */
 enum kv_status kv_prompt_text(
     struct kv_engine *e, const char *text, size_t bytes, const char *question, bool chat, struct kv_error *err);
 enum kv_status kv_prompt_ids(

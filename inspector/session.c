@@ -159,7 +159,7 @@ static enum kv_status apply_prompt(struct session *s, const char *text, size_t b
     int want = s->options->chat;
     enum kv_status st = kv_prompt_text(s->engine, text, bytes, question, want != 0, &s->err);
     s->chat = want != 0;
-    if (st == KV_UNSUPPORTED && want < 0) {
+    if (st == KV_NOT_FOUND && want < 0) {
         st = kv_prompt_text(s->engine, text, bytes, question, false, &s->err);
         s->chat = false;
     }

@@ -119,7 +119,7 @@ enum kv_status chat_encode(const struct kv_tokenizer *t, const struct kv_vocabul
     *out = (struct chat_ids){ 0 };
     if (!v->chat_template.length) {
         return kv_fail(
-            err, KV_UNSUPPORTED, "The model has no chat template: use --chat off and write the prompt in full.");
+            err, KV_NOT_FOUND, "The model has no chat template: use --chat off and write the prompt in full.");
     }
     enum kv_status status = render(v, prompt, &text, err);
     if (!status && prompt->context.length && !memchr(text.mark, OF_CONTEXT, text.n) &&

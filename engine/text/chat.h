@@ -23,9 +23,9 @@ struct chat_ids {
 
 /* Encodes a prompt; t was opened on v. With a question, the two parts are encoded apart, the empty line with the
  * question. The ids are those of the whole message wherever a token ends at the end of the context; with byte-level
- * pre-tokenizers that is always so unless the context is empty or ends in white space. KV_UNSUPPORTED: no template, one
- * that leaves the message out, or one that uses what is not read here. KV_BAD_ARG: it refuses the messages. Otherwise
- * the errors of jinja_render and tok_encode. */
+ * pre-tokenizers that is always so unless the context is empty or ends in white space. KV_NOT_FOUND: no template.
+ * KV_UNSUPPORTED: one that leaves the message out, or that uses what is not read here. KV_BAD_ARG: it refuses the
+ * messages. Otherwise the errors of jinja_render and tok_encode. */
 enum kv_status chat_encode(const struct kv_tokenizer *t, const struct kv_vocabulary *v,
     const struct chat_prompt *prompt, struct chat_ids *out, struct kv_error *err);
 

@@ -152,7 +152,7 @@ enum kv_status task_prompt(
     size_t bytes = strlen(task->context);
     int want = s->options->chat;
     enum kv_status st = kv_prompt_text(e, task->context, bytes, task->question, want != 0, &s->err);
-    if (st == KV_UNSUPPORTED && want < 0)
+    if (st == KV_NOT_FOUND && want < 0)
         st = kv_prompt_text(e, task->context, bytes, task->question, false, &s->err);
     if (st || !task->question || how->apart) return st;
     const char *name = "policy.query-aware", *on = "on";
