@@ -47,7 +47,7 @@ static void quantize_group(const float *x, bool coarse, struct quad *q, int b)
         _mm512_and_epi32(_mm512_castps_si512(u), magnitude), _mm512_and_epi32(_mm512_castps_si512(v), magnitude));
     float largest = kv_bits_f32((uint32_t)_mm512_reduce_max_epi32(top)), most = coarse ? MAX_COARSE : MAX_FINE;
     float scale = largest < 1e-30f ? 0 : largest / most, inverse = largest < 1e-30f ? 0 : most / largest;
-    if (!(largest < HUGE_VALF)) scale = NAN;
+    if (!(largest < HUGE_VALF)) scale = NAN, u = v = _mm512_setzero_ps();
     __m512i a = _mm512_cvtps_epi32(_mm512_mul_ps(u, _mm512_set1_ps(inverse)));
     __m512i c = _mm512_cvtps_epi32(_mm512_mul_ps(v, _mm512_set1_ps(inverse)));
     __m512i high_a = coarse ? a : _mm512_srai_epi32(_mm512_add_epi32(a, bias), 8);
@@ -170,8 +170,8 @@ VF_INLINE __m512 small_dm(int type, __m512i z, __m512i y)
     return _mm512_mul_ps(dm, _mm512_mask_mov_ps(_mm512_set1_ps(1), 0xff00, _mm512_set1_ps(minus)));
 }
 
-/* z and y: the first and the last 64 bytes of the quad at w. */
-VF_INLINE struct weights small_nibbles(int type, const uint8_t *w, __m512i z, __m512i y)
+/* z and y: the first and the last 64 bytes of the quad at w, of which `blocks` of 4 are there. */
+VF_INLINE struct weights small_nibbles(int type, const uint8_t *w, int blocks, __m512i z, __m512i y)
 {
     const int size = small_size(type), first = size - 16, skipped = 4 * size - 64, fifth = first - 4;
     const __m512i halves = shifts(0, 4, 0, 4);
@@ -182,33 +182,43 @@ VF_INLINE struct weights small_nibbles(int type, const uint8_t *w, __m512i z, __
     for (int p = 0; p < 2; p++) {
         if (type == KV_TYPE_IQ4_NL) out.q[p] = decode(out.q[p]);
         if (!has_fifth(type)) continue;
-        const uint8_t *b = w + 2 * p * size + fifth;
-        uint64_t top = kv_u32(b) | (uint64_t)kv_u32(b + size) << 32;
+        uint64_t top = 0;
+        for (int k = 0; k < 2; k++)
+            if (2 * p + k < blocks) top |= (uint64_t)kv_u32(w + (2 * p + k) * size + fifth) << 32 * k;
         out.q[p] = _mm512_mask_add_epi8(out.q[p], top, out.q[p], _mm512_set1_epi8(16));
     }
     return out;
 }
 
-VF_INLINE struct weights small_bytes(const uint8_t *w)
+VF_INLINE struct weights small_bytes(const uint8_t *w, int blocks)
 {
-    const __m512i flip = _mm512_set1_epi8((char)128);
+    const __m256i flip = _mm256_set1_epi8((char)128);
     struct weights out;
+    __m256i v[4];
     uint64_t d = 0;
-    for (int b = 0; b < 4; b++) d |= (uint64_t)kv_u16(w + 34 * b) << 16 * b;
-    for (int p = 0; p < 2; p++) {
-        __m256i a = _mm256_loadu_si256((const void *)(w + 68 * p + 2));
-        __m256i b = _mm256_loadu_si256((const void *)(w + 68 * p + 36));
-        out.q[p] = _mm512_xor_si512(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1), flip);
+    for (int b = 0; b < 4; b++) {
+        v[b] = flip;
+        if (b >= blocks) continue;
+        v[b] = _mm256_xor_si256(_mm256_loadu_si256((const void *)(w + 34 * b + 2)), flip);
+        d |= (uint64_t)kv_u16(w + 34 * b) << 16 * b;
     }
+    for (int p = 0; p < 2; p++) out.q[p] = _mm512_inserti64x4(_mm512_castsi256_si512(v[2 * p]), v[2 * p + 1], 1);
     const __m512i each = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 0, 0, 1, 1, 2, 2, 3, 3);
     out.dm = _mm512_permutexvar_ps(each, _mm512_castps128_ps512(_mm_cvtph_ps(_mm_cvtsi64_si128((long long)d))));
     return out;
 }
 
-VF_INLINE struct weights small_quad(int type, const uint8_t *w)
+/* The first `blocks` of a quad's 4; what is not there is 0, and not read. */
+VF_INLINE struct weights small_quad(int type, const uint8_t *w, int blocks)
 {
-    if (type == KV_TYPE_Q8_0) return small_bytes(w);
-    return small_nibbles(type, w, _mm512_loadu_si512(w), _mm512_loadu_si512(w + 4 * small_size(type) - 64));
+    const int size = small_size(type), skipped = 4 * size - 64;
+    if (type == KV_TYPE_Q8_0) return small_bytes(w, blocks);
+    if (blocks == 4) return small_nibbles(type, w, blocks, _mm512_loadu_si512(w), _mm512_loadu_si512(w + skipped));
+    int left = blocks * size;
+    __mmask64 head = left >= 64 ? ~0ull : (1ull << left) - 1;
+    __mmask64 tail = left > skipped ? (1ull << (left - skipped)) - 1 : 0;
+    return small_nibbles(
+        type, w, blocks, _mm512_maskz_loadu_epi8(head, w), _mm512_maskz_loadu_epi8(tail, w + skipped));
 }
 
 /* --- blocks of 256: two quads each ------------------------------------------------------------------------------- */
@@ -255,16 +265,16 @@ VF_INLINE __m512i products(const struct quad *q, int p, __m512i w, bool unsign, 
     return unsign ? _mm512_add_epi32(t, _mm512_load_si512(q->unsign[p])) : t;
 }
 
-/* Adds a quad of weights times the same of n rows of x. */
-VF_INLINE void add_quad(
-    int type, int n, bool coarse, struct weights v, const struct quad *q, size_t stride, __m512 sum[][AT_ONCE])
+/* Adds a quad of weights, or its first half (halves 1), times the same of n rows of x. */
+VF_INLINE void add_quad(int type, int n, bool coarse, int halves, struct weights v, const struct quad *q,
+    size_t stride, __m512 sum[][AT_ONCE])
 {
     const __m512i lane[2] = { _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3),
         _mm512_setr_epi32(4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7) };
     for (int i = 0; i < n; i++) {
         const struct quad *x = q + (size_t)i * stride;
         __m512 factor = _mm512_mul_ps(v.dm, _mm512_load_ps(x->factor));
-        for (int p = 0; p < 2; p++) {
+        for (int p = 0; p < halves; p++) {
             __m512 t = _mm512_cvtepi32_ps(products(x, p, v.q[p], flipped(type), coarse));
             sum[p][i] = _mm512_fmadd_ps(t, _mm512_permutexvar_ps(lane[p], factor), sum[p][i]);
         }
@@ -279,13 +289,13 @@ VF_INLINE void small_row(int type, int n, bool coarse, const uint8_t *w, const u
     for (; w + size <= end; w += size, q++) {
         _mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
         _mm_prefetch((const char *)w + AHEAD + 64, _MM_HINT_T0);
-        add_quad(type, n, coarse, small_quad(type, w), q, stride, sum);
+        add_quad(type, n, coarse, 2, small_quad(type, w, 4), q, stride, sum);
     }
-    if (w < end) { /* what a short quad lacks is 0 */
-        uint8_t part[4 * 34] = { 0 };
-        memcpy(part, w, (size_t)(end - w));
-        add_quad(type, n, coarse, small_quad(type, part), q, stride, sum);
-    }
+    int blocks = (int)((size_t)(end - w) / (size / 4));
+    if (blocks == 3)
+        add_quad(type, n, coarse, 2, small_quad(type, w, 3), q, stride, sum);
+    else if (blocks)
+        add_quad(type, n, coarse, 1, small_quad(type, w, blocks), q, stride, sum);
 }
 
 VF_INLINE void big_row(int type, int n, bool coarse, const uint8_t *w, const uint8_t *end, size_t size,
@@ -297,10 +307,10 @@ VF_INLINE void big_row(int type, int n, bool coarse, const uint8_t *w, const uin
         __m512 d = each_times(steps.s, steps.d), m = flipped(type) ? d : each_times(steps.t, steps.m);
         struct weights one = { { big_bytes(type, w, 0, 0), big_bytes(type, w, 0, 1) },
             _mm512_shuffle_f32x4(d, m, 0x44) };
-        add_quad(type, n, coarse, one, q, stride, sum);
+        add_quad(type, n, coarse, 2, one, q, stride, sum);
         struct weights two = { { big_bytes(type, w, 1, 0), big_bytes(type, w, 1, 1) },
             _mm512_shuffle_f32x4(d, m, 0xee) };
-        add_quad(type, n, coarse, two, q + 1, stride, sum);
+        add_quad(type, n, coarse, 2, two, q + 1, stride, sum);
     }
 }
 
