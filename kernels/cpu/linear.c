@@ -20,7 +20,7 @@
  *   1 row, head (30 MB)                 15-bit 0.9 ms (33 GB/s), int8 0.9, f32 2.6;  2 rows 0.9, 4 rows 1.6
  * Every type, one core of a Zen 5 server, CPU time (38 GB/s read; bf16 peak 500 GFLOP/s), 1 row from memory:
  *   AVX-512  Q2_K 17 GB/s (52 G weights/s), Q3_K 18, Q4_0 27, Q4_1 25, Q4_K 24, IQ4_NL 23, IQ4_XS 15 to 24, Q5_0 24,
- *            Q5_1 24, Q5_K 25, Q6_K 28, Q8_0 27, F16 and BF16 20; 512 rows 400 to 450 GFLOP/s
+ *            Q5_1 24, Q5_K 25, Q6_K 28, Q8_0 27, F16 and BF16 25; 512 rows 400 to 450 GFLOP/s
  *   AVX2     Q2_K 6 GB/s (17 G weights/s), Q3_K 6, Q4_0 13, Q4_1 16, Q4_K 12, IQ4_NL 15, IQ4_XS 14, Q5_0 11, Q5_1 11,
  *            Q5_K 11, Q6_K 12, Q8_0 30, F16 13, BF16 11
  * Work on Q4_1 blocks is about as long as their reading at 1 row; from 2 rows on it is the longer.

@@ -35,6 +35,9 @@ VF_INLINE void tile(const struct kv_linear *l, int type, int nr, int nc, const f
     for (; c + VF_WIDTH <= cols; c += VF_WIDTH) {
         vf v[ONE_OUTPUTS];
         for (int b = 0; b < nc; b++) v[b] = load(type, w + (size_t)b * bytes, c);
+        /* One row of x waits for memory, and several short streams are more than the processor follows by itself. */
+        if (nr == 1 && type != KV_TYPE_F32)
+            for (int b = 0; b < nc; b++) _mm_prefetch(w + (size_t)(b + nc) * bytes + 2 * c, _MM_HINT_T0);
         for (int a = 0; a < nr; a++) {
             vf u = vf_load(x + (size_t)a * cols + c);
             for (int b = 0; b < nc; b++) sum[a][b] = vf_fma(u, v[b], sum[a][b]);
