@@ -17,9 +17,10 @@ kvdbg=${KVDBG:-build/kvdbg}
 others=build/tuned.jsonl
 run() { echo; echo "    $1"; echo; "$kvdbg" -q -nx -batch ${MODEL:+"$MODEL"} -ex "$1" | sed 's/^/    /'; }
 
-tail -n +5 "$news" | awk '{ print length($0) "\t" $0 }' | sort -s -n -k1,1 | head -n "${COUNT:-20}" | cut -f2- >"$others"
+tail -n +5 "$news" | awk '{ print length($0) "\t" $0 }' | sort -s -n -k1,1 |
+    awk -v count="${COUNT:-20}" 'NR <= count' | cut -f2- >"$others"
 run "tune $profile $others -ratio 0.5,0.25,0.1 ${selectors:+-with $selectors} $options"
-policies="-policy full -policy \"tuned policy.profile=$profile\""
+policies="-policy full -policy \"tuned: tuned policy.profile=$profile\""
 for selector in ${selectors//,/ }; do
     policies="$policies -policy \"tuned-$selector: tuned policy.profile=$profile policy.selector=$selector\""
 done
