@@ -178,7 +178,8 @@ enum kv_status engine_encode(struct kv_engine *e, const char *text, size_t bytes
             tail = NULL;
             status = kv_fail(err, KV_NO_MEMORY, "No memory for the question.");
         } else
-            status = tok_encode(e->tok, tail, strlen(tail), false, &rest, &n_rest, err);
+            status = tok_encode_part(
+                e->tok, tail, strlen(tail), &(struct tok_part){ .continues = true }, &rest, &n_rest, err);
     }
     *out = (struct chat_ids){ status ? NULL : kv_alloc(begin + n + n_rest, sizeof *ids), begin + n + n_rest,
         begin + n };

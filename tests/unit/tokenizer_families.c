@@ -150,6 +150,39 @@ static void pieces(void) { compare_folder("pieces", false); }
 /* tokenizer.model: scores and no merges, as GGUF files of such models have them. */
 static void sentencepiece(void) { compare_folder("sentencepiece", true); }
 
+/* What a text and its continuation say together is what they say apart: nothing is prepended in the middle. */
+static void continuations(void)
+{
+    static const char *const names[] = { "mistral", "metaspace", "pieces", "rules", "sentencepiece", "llama3" };
+    static const char first[] = "the cache", more[] = "\n\nWhich layer?";
+    for (size_t i = 0; i < KV_COUNT(names); i++) {
+        struct kv_vocabulary v;
+        struct kv_tokenizer *t;
+        char path[128], *text[3] = { NULL };
+        int32_t *ids[2], all[64];
+        size_t n[2], bytes;
+        snprintf(path, sizeof path, "tests/golden/tokenizer/%s", names[i]);
+        REQUIRE(kv_vocabulary_from_folder(path, 0, &v, &error) == KV_OK, "%s", error.text);
+        REQUIRE(tok_open(&v, &t, &error) == KV_OK, "%s", error.text);
+        kv_vocabulary_close(&v);
+        const struct tok_part part[2] = { { .special = false }, { .continues = true } };
+        REQUIRE(!tok_encode_part(t, first, strlen(first), &part[0], &ids[0], &n[0], &error), "%s", error.text);
+        REQUIRE(!tok_encode_part(t, more, strlen(more), &part[1], &ids[1], &n[1], &error), "%s", error.text);
+        REQUIRE(n[0] + n[1] < KV_COUNT(all), "%zu tokens", n[0] + n[1]);
+        memcpy(all, ids[0], n[0] * sizeof *all);
+        memcpy(all + n[0], ids[1], n[1] * sizeof *all);
+        tok_decode(t, ids[0], n[0], &text[0], &bytes, &error);
+        tok_decode(t, all, n[0] + n[1], &text[1], &bytes, &error);
+        tok_decode(t, ids[1], n[1], &text[2], &bytes, &error);
+        CHECK(text[0] && text[1] && strstr(text[1], text[0]) == text[1], "%s: %s", names[i], text[1]);
+        CHECK(text[2] && *text[2] != ' ', "%s: \"%s\" begins with a space", names[i], text[2]);
+        for (size_t k = 0; k < 3; k++) free(text[k]);
+        free(ids[0]);
+        free(ids[1]);
+        tok_close(t);
+    }
+}
+
 static const struct tap_case cases[] = {
     { "GPT-2's byte-level BPE", gpt2 },
     { "SmolLM's single digits", smollm },
@@ -161,6 +194,7 @@ static const struct tap_case cases[] = {
     { "Metaspace in front of the first word, merges as pairs", metaspace },
     { "Metaspace that splits, unknown tokens", pieces },
     { "SentencePiece by scores", sentencepiece },
+    { "nothing is prepended to a continuation", continuations },
 };
 
 int main(int argc, char **argv) { return tap_main(argc, argv, cases, KV_COUNT(cases)); }
