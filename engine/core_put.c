@@ -62,7 +62,7 @@ static enum kv_status put_stats(struct output *o, const struct item *item, struc
     enum kv_status status = live ? pass_park(&e->pass, &parked, err) : KV_OK;
     if (status) return status;
     for (int l = 0; l < e->model->shape.n_layer && !status; l++) {
-        status = record_stats(&e->record, need, l, e->sel.policy.window, &e->resident.span[l], &stats, err);
+        status = record_stats(&e->record, need, l, &e->sel.policy, &e->resident.span[l], &stats, err);
         size_t bytes = (size_t)e->model->shape.n_head * (size_t)e->n * sizeof(float);
         if (!status) status = output_put(o, item->which == 'l' ? stats.last : stats.window, bytes, err);
     }

@@ -69,19 +69,20 @@ extern const char *const kv_budget_rule_name[];
 
 /* One ingredient of a token's score. */
 struct kv_part {
-    const char *name; /* "sum", "mean", "window", "last" */
+    const char *name; /* "sum", "mean", "window", "last", "vnorm" */
     double raw;       /* attention that its rows gave the token, heads reduced (policy.reduce) */
     double divided;   /* the same per row, where the selector divides */
     double pooled;    /* with its neighbors (policy.pool) */
-    double total;     /* of pooled over the tokens that compete, which mix divides by; 0 = nothing is divided */
+    double scaled;    /* times the lengths of its values, where the selector is vnorm */
+    double total;     /* of scaled over the tokens that compete, which mix divides by; 0 = nothing is divided */
 };
 struct kv_why {
     double score;
-    int n_part; /* 0: the score is no attention (streaming: the position; random: a lot) */
+    int n_part; /* 0: the score is no attention that was given (streaming, random, knorm, expected) */
     struct kv_part part[2];
 };
 /* How the selector came to the score of one token in one layer and KV head (a shared set answers for all of them),
- * with the policy that compress ran with. head [2][n_head] (NULL = not wanted): the pooled value of every head alone,
+ * with the policy that compress ran with. head [2][n_head] (NULL = not wanted): the scaled value of every head alone,
  * part by part; 0 of those that have no say in the set. KV_NOT_NOW before the layer is selected, or where the prompt's
  * keys are gone (engine.snapshot off). */
 enum kv_status kv_why(struct kv_engine *e, int layer, int kv_head, int position, struct kv_why *out, double *head,

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,9 +108,13 @@ enum kv_status setting_put(const struct setting *s, void *base, const char *valu
     return s->kind == SETTING_NAME ? setting_refuse(s, value, err) : put_number(s, base, value, err);
 }
 
-/* Shortest decimal that reads back as the same double. */
+/* Shortest decimal that reads back as the same double; 20, not 2e+01. */
 static void format_real(double value, char *text, size_t size)
 {
+    if (fabs(value) < 1e9 && value == trunc(value)) {
+        snprintf(text, size, "%d", (int)value);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, size, "%.*g", digits, value);
         if (strtod(text, NULL) == value) return;

@@ -101,9 +101,9 @@ struct past {
     int32_t *token;        /* [n] the reply, */
     struct sampler *drawn; /* [n] and the random state after each of its draws */
     int n, cap;
-    float **columns; /* [n_columns] sums at the start of prefill pass p, host; NULL = not kept */
-    int n_columns;
-    size_t bytes, limit; /* of all columns */
+    float **sums; /* [n_sums] the record's at the start of prefill pass p, host; NULL = not kept */
+    int n_sums;
+    size_t bytes, limit; /* of all sums */
 };
 
 struct kv_engine {
@@ -184,8 +184,8 @@ void past_free(struct past *p);
 void past_cut(struct kv_engine *e);
 /* Keeps the reply's token t. */
 enum kv_status past_token(struct past *p, int t, int32_t token, const struct sampler *drawn, struct kv_error *err);
-/* Keeps the column sums where a prefill pass starts, if they fit. */
-enum kv_status past_columns(struct kv_engine *e, struct kv_error *err);
+/* Keeps the record's sums where a prefill pass starts, if they fit. */
+enum kv_status past_sums(struct kv_engine *e, struct kv_error *err);
 
 /* --- engine/run/compress.c --- */
 enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv_error *err);

@@ -121,9 +121,9 @@ static void print_token(struct session *s, int position, int32_t id)
 /* --- what scores are made of --------------------------------------------------------------------------------------- */
 
 /* A part as it goes into the score. */
-static double part_value(const struct kv_part *p, double pooled)
+static double part_value(const struct kv_part *p, double scaled)
 {
-    return p->total != 0 ? pooled / p->total : pooled;
+    return p->total != 0 ? scaled / p->total : scaled;
 }
 
 static double head_value(const struct session *s, const struct kv_why *why, const double *head, int h)
@@ -159,7 +159,7 @@ static enum kv_status find_columns(
         if (st) break;
         const struct kv_part *p = why[l].part;
         divided |= why[l].n_part == 1 && p->divided != p->raw;
-        pooled |= why[l].n_part == 1 && p->pooled != p->divided;
+        pooled |= why[l].n_part == 1 && p->scaled != p->divided;
         value[3] = scope->head < 0 ? 0 : head_value(s, &why[l], head, scope->head);
     }
     const struct kv_why *one = st ? NULL : &why[scope->first];
@@ -171,7 +171,7 @@ static enum kv_status find_columns(
         double *value = c->value + 4 * l;
         const struct kv_part *p = why[l].part;
         for (int i = 0; i < 2; i++)
-            value[i] = one->n_part == 2 ? part_value(&p[i], p[i].pooled) : i ? p->divided : p->raw;
+            value[i] = one->n_part == 2 ? part_value(&p[i], p[i].scaled) : i ? p->divided : p->raw;
         value[c->n] = value[3];
     }
     if (one && one->n_part && scope->head >= 0)
@@ -248,6 +248,22 @@ static void tell_rule(struct session *s, const struct fate *f, size_t i, const s
         fputc('\n', s->out);
 }
 
+/* What a score is where no attention that was given went into it. */
+static const char *no_parts(struct session *s)
+{
+    static const struct {
+        const char *selector, *text;
+    } of[] = { { "streaming", "no attention: streaming scores by position" },
+        { "random", "no attention: random scores by lot" },
+        { "knorm", "no attention: knorm scores by the lengths of its keys, the shorter the better" },
+        { "expected", "attention that queries to come should give it, times the lengths of its values" } };
+    char selector[24] = "";
+    kv_policy_get(s->engine, KV_POLICY_COMPRESSED, "policy.selector", selector, sizeof selector, &s->err);
+    for (size_t i = 0; i < KV_COUNT(of); i++)
+        if (!strcmp(of[i].selector, selector)) return of[i].text;
+    return "no attention";
+}
+
 static void tell_parts(struct session *s, const struct tokens_scope *scope, int position)
 {
     struct kv_why why;
@@ -260,15 +276,16 @@ static void tell_parts(struct session *s, const struct tokens_scope *scope, int 
         return;
     }
     kv_policy_get(s->engine, KV_POLICY_COMPRESSED, "policy.reduce", reduce, sizeof reduce, &s->err);
-    if (!why.n_part) fprintf(s->out, "  made of   no attention: streaming scores by position, random by lot\n");
+    if (!why.n_part) fprintf(s->out, "  made of   %s\n", no_parts(s));
     for (int p = 0; p < why.n_part; p++) {
         const struct kv_part *part = &why.part[p];
         fprintf(s->out, "  made of   %s: %.4g, %s of %d heads", part->name, part->raw, reduce, s->facts.n_head);
         if (part->divided != part->raw) fprintf(s->out, "; %.4g per row", part->divided);
         if (part->pooled != part->divided) fprintf(s->out, "; %.4g pooled", part->pooled);
+        if (part->scaled != part->pooled) fprintf(s->out, "; %.4g times the lengths of its values", part->scaled);
         if (part->total != 0)
-            fprintf(s->out, "; %.4g as a share of %.4g", part_value(part, part->pooled), part->total);
-        rows_fact(s, part->name, part_value(part, part->pooled));
+            fprintf(s->out, "; %.4g as a share of %.4g", part_value(part, part->scaled), part->total);
+        rows_fact(s, part->name, part_value(part, part->scaled));
         fprintf(s->out, "\n  heads    ");
         for (int h = 0; h < s->facts.n_head; h++) {
             if (scope->head >= 0 && scope->head != h) continue;

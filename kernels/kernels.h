@@ -122,6 +122,8 @@ struct kv_backend {
     void (*release)(void *ctx, void *p, size_t bytes);
     enum kv_status (*write)(void *ctx, void *to, const void *host, size_t bytes, struct kv_error *err);
     enum kv_status (*read)(void *ctx, void *host, const void *from, size_t bytes, struct kv_error *err);
+    /* From one place of this backend to another; they do not overlap. */
+    enum kv_status (*copy)(void *ctx, void *to, const void *from, size_t bytes, struct kv_error *err);
     /* Makes weights usable: the CPU borrows the host pointer, a device copies. Lives until free(). */
     enum kv_status (*upload)(void *ctx, const void *host, size_t bytes, const void **out, struct kv_error *err);
 
@@ -152,6 +154,19 @@ struct kv_backend {
     /* out[row][j]: attention probabilities of one head for a's only sequence, 0 where masked; needs a->lse. */
     enum kv_status (*probabilities)(
         void *ctx, const struct kv_attend *a, int head, float *out, size_t stride, struct kv_error *err);
+    /* What policies measure besides; each is described in kernels/cpu/ by its name.
+     * norms: L1 or L2 (power) of a span's keys or values, out[g][stride]. cosine: of rows a, b [n][cols], out[n].
+     * moments: adds queries q[n][H][d] to blocks by head; fresh: the first ones. expect: logits of a span's keys
+     * from normal queries, out[h][stride]. */
+    enum kv_status (*norms)(void *ctx, const struct kv_span *span, bool values, int power, int type, int n_kv_head,
+        int head_dim, float *out, size_t stride, struct kv_error *err);
+    enum kv_status (*cosine)(
+        void *ctx, const float *a, const float *b, int n, int cols, float *out, struct kv_error *err);
+    enum kv_status (*moments)(void *ctx, const float *q, int n, int n_head, int head_dim, bool fresh,
+        float *moments, struct kv_error *err);
+    enum kv_status (*expect)(void *ctx, const struct kv_span *span, int type, int n_head, int n_kv_head,
+        int head_dim, const float *mean, const float *cov, float scale, float *out, size_t stride,
+        struct kv_error *err);
     /* y[i] = silu(gate[i]) * up[i]; y may be gate or up */
     enum kv_status (*swiglu)(
         void *ctx, const float *gate, const float *up, size_t count, float *y, struct kv_error *err);

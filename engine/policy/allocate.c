@@ -1,88 +1,8 @@
-/* Layer weights, totals and bounds, and the solver that shares a total out exactly. */
+/* Totals and bounds, and the solver that shares a total out exactly. */
 #include "engine/policy/allocate.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-/* --- weights -------------------------------------------------------------------------------------------- */
-
-#define LEAST_ENTROPY 1e-6 /* nats: keeps 1/E finite where a layer's rows are one-hot or see one key */
-
-double policy_layer_entropy(const struct kv_policy *policy, const struct kv_stats *stats, double *per_head)
-{
-    int rows = policy->rows == POLICY_ROWS_ALL ? stats->n : policy->rows == POLICY_ROWS_LAST ? 1 : policy->window;
-    int first = stats->n > rows ? stats->n - rows : 0;
-    double layer = 0;
-    for (int h = 0; h < stats->n_head; h++) {
-        const float *row = stats->entropy + (size_t)h * (size_t)stats->n;
-        double sum = 0;
-        int counted = 0;
-        for (int i = first; i < stats->n; i++) {
-            int seen = stats->sliding_window > 0 && i >= stats->sliding_window ? stats->sliding_window : i + 1;
-            if (policy->entropy == POLICY_ENTROPY_RAW)
-                sum += row[i];
-            else if (seen > 1)
-                sum += row[i] / log(seen);
-            else
-                continue;
-            counted++;
-        }
-        double mean = counted ? sum / counted : 0;
-        if (mean < 0) mean = 0;
-        if (per_head) per_head[h] = mean;
-        layer += mean;
-    }
-    return layer / stats->n_head;
-}
-
-static enum kv_status entropy_to(double power, const struct kv_policy *policy, const struct kv_stats *stats,
-    int n_layer, double *weight, struct kv_error *err)
-{
-    for (int l = 0; l < n_layer; l++) {
-        if (!stats[l].entropy) return kv_fail(err, KV_BAD_ARG, "Layer %d has no entropies to weigh it by.", l);
-        double e = policy_layer_entropy(policy, &stats[l], NULL);
-        weight[l] = pow(power < 0 && e < LEAST_ENTROPY ? LEAST_ENTROPY : e, power);
-    }
-    return KV_OK;
-}
-
-static enum kv_status weigh_entropy(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
-    const double *given, double *weight, struct kv_error *err)
-{
-    (void)given;
-    return entropy_to(policy->power, policy, stats, n_layer, weight, err);
-}
-
-static enum kv_status weigh_inverse(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
-    const double *given, double *weight, struct kv_error *err)
-{
-    (void)given;
-    return entropy_to(-policy->power, policy, stats, n_layer, weight, err);
-}
-
-static enum kv_status weigh_uniform(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
-    const double *given, double *weight, struct kv_error *err)
-{
-    (void)policy, (void)stats, (void)given, (void)err;
-    for (int l = 0; l < n_layer; l++) weight[l] = 1;
-    return KV_OK;
-}
-
-static enum kv_status weigh_given(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
-    const double *given, double *weight, struct kv_error *err)
-{
-    (void)policy, (void)stats, (void)err;
-    for (int l = 0; l < n_layer; l++) weight[l] = given ? given[l] : 1;
-    return KV_OK;
-}
-
-enum kv_status policy_weights(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
-    const double *given, double *weight, struct kv_error *err)
-{
-    const struct policy_allocator *allocator = policy_allocator_at(policy->allocator);
-    if (!allocator) return kv_fail(err, KV_BAD_ARG, "There is no allocator number %d.", policy->allocator);
-    return allocator->weights(policy, stats, n_layer, given, weight, err);
-}
 
 /* --- total and bounds ----------------------------------------------------------------------------------- */
 
@@ -277,25 +197,4 @@ out:
     free(s.bound);
     free(remainder);
     return status;
-}
-
-/* --- table ---------------------------------------------------------------------------------------------- */
-
-static const struct policy_allocator allocators[] = {
-    { "entropy", KV_NEED_ENTROPY, weigh_entropy, "Mean attention entropy of the layer, to policy.power." },
-    { "uniform", 0, weigh_uniform, "The same for every layer." },
-    { "inverse", KV_NEED_ENTROPY, weigh_inverse, "1 / mean attention entropy, to policy.power." },
-    { POLICY_TUNED, 0, weigh_given, "Shares that the profile's measured curves give for this total." },
-    { "manual", 0, weigh_given, "Weights that the user gave; equal without any." },
-};
-
-const struct policy_allocator *policy_allocator_at(int row)
-{
-    return row >= 0 && row < (int)KV_COUNT(allocators) ? &allocators[row] : NULL;
-}
-
-const char *policy_allocator_name(int row)
-{
-    const struct policy_allocator *allocator = policy_allocator_at(row);
-    return allocator ? allocator->name : NULL;
 }

@@ -5,13 +5,17 @@
 #include "engine/policy/policy.h"
 #include "engine/policy/stats.h"
 
-/* One row an allocator: a name, what it reads, and how it makes the weights. */
+/* One row an allocator: a name, what it reads, and how it makes the weights, in two steps: a number of each layer from
+ * its own statistics, which then need not be there for all layers at once, and the weights from all these numbers. */
 struct policy_allocator {
     const char *name;
     unsigned needs; /* enum kv_need */
-    /* stats [n_layer]; given [n_layer] or NULL (see policy_weights); weight out [n_layer] */
-    enum kv_status (*weights)(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
-        const double *given, double *weight, struct kv_error *err);
+    /* NULL: nothing is measured, the numbers are 0 */
+    enum kv_status (*measure)(
+        const struct kv_policy *policy, const struct kv_stats *stats, double *out, struct kv_error *err);
+    /* measure [n_layer]; given [n_layer] or NULL (see policy_weigh); weight [n_layer] out */
+    enum kv_status (*weigh)(const struct kv_policy *policy, const double *measure, int n_layer, const double *given,
+        double *weight, struct kv_error *err);
     const char *help; /* one sentence */
 };
 const struct policy_allocator *policy_allocator_at(int row); /* NULL behind the last */
@@ -23,8 +27,34 @@ const char *policy_allocator_name(int row);                  /* NULL behind the 
  * 2366. */
 double policy_layer_entropy(const struct kv_policy *policy, const struct kv_stats *stats, double *per_head);
 
-/* The allocator's weights. stats [n_layer]; given [n_layer] are the profile's for `tuned` and the user's own for
- * `manual` (NULL = equal); weight [n_layer] out. Where the exponent is negative, E counts as at least 1e-6 nats. */
+/* What the policy's allocator takes from one layer. KV_BAD_ARG when a statistic that it needs is NULL. */
+enum kv_status policy_measure(
+    const struct kv_policy *policy, const struct kv_stats *stats, double *out, struct kv_error *err);
+
+/* The allocator's weights from the measures [n_layer] of all layers. given [n_layer] are the profile's for
+ * `tuned` and the user's own for `manual` (NULL = equal); weight [n_layer] out. Formulas, L layers, l from 0:
+ *   tuned, manual  as given
+ *   entropy    E^power (policy_layer_entropy)
+ *   inverse    E^-power; where the exponent is negative, E counts as at least 1e-6 nats
+ *   uniform    1
+ *   pyramid    a straight line from 2 - 1/beta in layer 0 to 1/beta in the last. PyramidKV, arXiv 2406.02069, without
+ *              its fallback to equal budgets and with an exact total
+ *   cake       D^(1/tau1) V^(1/tau2), D and V as in kv_stats.spread. CAKE, arXiv 2503.12491
+ *   zigzag     boundary / L + (1 - boundary) u: u the layer's share of how many tokens hold policy.mass of a head's
+ *              attention from the window, mean over heads. ZigZagKV, arXiv 2412.09036
+ *   squeeze    three groups of layers by the mean cosine of a layer's input and what attention made of it, cut where
+ *              the squared distances to the groups' means are least; the most similar weigh policy.share, the others
+ *              what that leaves of L, in equal parts. SqueezeAttention, arXiv 2404.04793, with an exact cut in place
+ *              of k-means; fewer than three different cosines make fewer groups, a single one no difference
+ *   meda       e^(E / temperature). MEDA, arXiv 2502.17599, with an exact total
+ *   lava       entropy of the layer's token scores as shares, over KV heads and tokens before the window, over ln of
+ *              their number; a score: maximum over the group's heads of the window's mean attention, the maximum of
+ *              policy.kernel neighbors, times the largest L1 norm of the KV head's values. LAVa, arXiv 2509.09754
+ * Where a method reads tokens before the window and there are none, the measure is 0. */
+enum kv_status policy_weigh(const struct kv_policy *policy, const double *measure, int n_layer, const double *given,
+    double *weight, struct kv_error *err);
+
+/* Both steps: stats [n_layer], all there at once. */
 enum kv_status policy_weights(const struct kv_policy *policy, const struct kv_stats *stats, int n_layer,
     const double *given, double *weight, struct kv_error *err);
 

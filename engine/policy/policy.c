@@ -60,7 +60,7 @@ static enum kv_status find(const char *name, const struct setting **s, struct kv
 {
     *s = policy_setting_find(name);
     if (*s) return KV_OK;
-    char known[360] = "", shown[40];
+    char known[600] = "", shown[40];
     for (int i = 0; policy_setting_at(i); i++) {
         size_t n = strlen(known);
         snprintf(known + n, sizeof known - n, "%s%s", i ? " " : "", strchr(policy_setting_at(i)->name, '.') + 1);
@@ -216,7 +216,13 @@ unsigned policy_needs(const struct kv_policy *policy)
     return (allocator ? allocator->needs : 0) | (selector ? policy_selector_needs(policy, selector) : 0);
 }
 
-unsigned policy_needs_all(void) { return KV_NEED_ENTROPY | KV_NEED_COLUMNS | KV_NEED_WINDOW | KV_NEED_LAST; }
+unsigned policy_needs_all(void)
+{
+    unsigned needs = KV_NEED_COLUMNS | KV_NEED_LAST_ROWS;
+    for (int i = 0; policy_allocator_at(i); i++) needs |= policy_allocator_at(i)->needs;
+    for (int i = 0; policy_selector_at(i); i++) needs |= policy_selector_at(i)->needs;
+    return needs & KV_NEED_ALL;
+}
 
 int policy_sets(const struct kv_policy *policy, int n_kv_head)
 {
@@ -259,6 +265,25 @@ static const struct setting settings[] = {
         .help = "Entropy in nats, or divided by the logarithm of how many keys the row sees." },
     { "policy.power", SETTING_REAL, AT(power), "1", -16, 16, "in [-16, 16]",
         .help = "Exponent of the entropy in a layer's weight; the allocator inverse negates it." },
+    { "policy.beta", SETTING_REAL, AT(beta), "20", 1, 1e6, "in [1, 1e6]",
+        .help = "Of the allocator pyramid: the last layer's weight is the mean's divided by this." },
+    { "policy.tau1", SETTING_REAL, AT(tau1), "1", .01, 100, "in [0.01, 100]",
+        .help = "Of the allocator cake: its weight is entropy^(1/tau1) times variance^(1/tau2)." },
+    { "policy.tau2", SETTING_REAL, AT(tau2), "1", .01, 100, "in [0.01, 100]",
+        .help = "Of the allocator cake: see policy.tau1." },
+    { "policy.temperature", SETTING_REAL, AT(temperature), "1", .01, 1000, "in [0.01, 1000]",
+        .help = "Of the allocator meda: nats by which the softmax over layers divides their entropy." },
+    { "policy.mass", SETTING_REAL, AT(mass), "0.9", 1e-9, 1, "in (0, 1]",
+        .help = "Of the allocator zigzag: share of attention that its tokens are counted for." },
+    { "policy.boundary", SETTING_REAL, AT(boundary), "0.2", 0, 1, "in [0, 1]",
+        .help = "Of the allocator zigzag: share of the budget that is equal for all layers." },
+    { "policy.share", SETTING_REAL, AT(share), "0.3", 1e-9, 1, "in (0, 1]",
+        .help = "Of the allocator squeeze: weight of the layers that attention changes least, of a mean of 1." },
+    { "policy.future", SETTING_COUNT, AT(future), "512", 1, 8192, "a whole number of positions in 1..8192",
+        .help = "Of the selector expected: next positions that queries are expected at." },
+    { "policy.epsilon", SETTING_REAL, AT(epsilon), "0", 0, 1, "in [0, 1]",
+        .help =
+            "Of the selectors expected and vnorm: added to attention before the value's length multiplies it." },
     { "policy.pool", SETTING_NAME, AT(pool), "auto", WORDS("auto", "none", "avg", "max"),
         .help = "Pooling of scores along positions; auto = avg for the window, none else." },
     { "policy.kernel", SETTING_ODD, AT(kernel), "5", 1, 255, "an odd number in 1..255",
@@ -294,6 +319,23 @@ static const struct preset presets[] = {
     { "inverse", "Budgets by 1 / entropy, tokens as the seed.", { "policy.allocator", "inverse" } },
     { "full", "Everything is kept.",
         { "policy.allocator", "uniform", "policy.selector", "streaming", "policy.ratio", "1" } },
+    { "pyramid", "Budgets that fall from layer to layer, tokens by the window (PyramidKV).",
+        { "policy.allocator", "pyramid", "policy.selector", "window", "policy.sinks", "0" } },
+    { "cake", "Budgets by entropy and variance of the window's attention, tokens by the window (CAKE).",
+        { "policy.allocator", "cake", "policy.selector", "window", "policy.sinks", "0" } },
+    { "zigzag", "Budgets by how many tokens hold most of the attention, tokens by the window (ZigZagKV).",
+        { "policy.allocator", "zigzag", "policy.selector", "window", "policy.sinks", "0" } },
+    { "squeeze", "Less where attention changes least, tokens by accumulated attention (SqueezeAttention).",
+        { "policy.allocator", "squeeze" } },
+    { "meda", "Budgets by the softmax of entropy, tokens by accumulated attention (MEDA).",
+        { "policy.allocator", "meda" } },
+    { "lava", "Budgets by the entropy of token scores, tokens by the best head's window (LAVa).",
+        { "policy.allocator", "lava", "policy.selector", "window", "policy.pool", "max", "policy.kernel", "7",
+            "policy.reduce", "max", "policy.sinks", "0" } },
+    { "tova", "Equal budgets, tokens by the attention of the last row (TOVA).",
+        { "policy.allocator", "uniform", "policy.selector", "last", "policy.sinks", "0", "policy.recent", "1" } },
+    { "h2o", "Equal budgets, tokens by accumulated attention, no sinks (H2O).",
+        { "policy.allocator", "uniform", "policy.sinks", "0" } },
     { "streaming", "Sinks and the most recent tokens (StreamingLLM).",
         { "policy.allocator", "uniform", "policy.selector", "streaming" } },
     { "snapkv", "Every KV head keeps its own best tokens, by the attention of the last rows (SnapKV).",

@@ -20,28 +20,36 @@ enum policy_positions { POLICY_POSITIONS_KEEP, POLICY_POSITIONS_REROTATE };
 #define POLICY_AUTO  SETTING_AUTO /* of floor and cap: follow the prompt */
 
 struct kv_policy {
-    int preset;      /* row of the preset table that the other fields started from */
-    int allocator;   /* row of the allocator table (allocate.h) */
-    int selector;    /* row of the selector table (score.h) */
-    double ratio;    /* kept share of n * n_layer; of ratio, tokens and bytes just one is not 0 */
-    int tokens;      /* mean budget of a layer, tokens */
-    int64_t bytes;   /* active K and V of the prompt, all layers together */
-    int sinks;       /* first tokens, forced, inside the budget */
-    int recent;      /* last tokens, forced, inside the budget */
-    int floor, cap;  /* bounds of a layer's budget, tokens; POLICY_AUTO: the forced tokens (at least 1), n */
-    int rows;        /* enum policy_rows: which rows entropy, `sum` and `mean` are taken from */
-    int window;      /* rows of the observation window, 1..KV_LAST_ROWS */
-    int entropy;     /* enum policy_entropy: nats, or nats divided by ln of the visible keys */
-    double power;    /* W = E^power, or E^-power for `inverse` */
-    int pool;        /* enum policy_pool; AUTO: avg for `window`, none for the others */
-    int kernel;      /* width of the pool in tokens, odd */
-    int reduce;      /* enum policy_reduce over query heads */
-    int group;       /* enum policy_group: one kept set a layer, or one a KV head */
-    double alpha;    /* of group kv-head: share of a head's budget that other heads cannot win from it */
-    int query_aware; /* 0: compress before the question is read */
-    int every;       /* compress again every so many decoded tokens; 0 = never */
-    int positions;   /* enum policy_positions: RoPE after eviction */
-    int profile;     /* number of the profile that `tuned` reads (profiles.h); 0 = none */
+    int preset;         /* row of the preset table that the other fields started from */
+    int allocator;      /* row of the allocator table (allocate.h) */
+    int selector;       /* row of the selector table (score.h) */
+    double ratio;       /* kept share of n * n_layer; of ratio, tokens and bytes just one is not 0 */
+    int tokens;         /* mean budget of a layer, tokens */
+    int64_t bytes;      /* active K and V of the prompt, all layers together */
+    int sinks;          /* first tokens, forced, inside the budget */
+    int recent;         /* last tokens, forced, inside the budget */
+    int floor, cap;     /* bounds of a layer's budget, tokens; POLICY_AUTO: the forced tokens (at least 1), n */
+    int rows;           /* enum policy_rows: which rows entropy, `sum` and `mean` are taken from */
+    int window;         /* rows of the observation window, 1..KV_LAST_ROWS */
+    int entropy;        /* enum policy_entropy: nats, or nats divided by ln of the visible keys */
+    double power;       /* W = E^power, or E^-power for `inverse` */
+    double beta;        /* pyramid: how many times the mean the last layer's budget is below it */
+    double tau1, tau2;  /* cake: how much the window's entropy and variance are evened out */
+    double temperature; /* meda: of the softmax over layers, nats */
+    double mass;        /* zigzag: share of attention whose tokens are counted */
+    double boundary;    /* zigzag: share of the mean budget that every layer gets */
+    double share;       /* squeeze: of the mean budget, for layers that attention changes least */
+    int future;         /* expected: positions to come that queries are expected at */
+    double epsilon;     /* expected: added to attention before it is multiplied by the length of the value */
+    int pool;           /* enum policy_pool; AUTO: avg for `window`, none for the others */
+    int kernel;         /* width of the pool in tokens, odd */
+    int reduce;         /* enum policy_reduce over query heads */
+    int group;          /* enum policy_group: one kept set a layer, or one a KV head */
+    double alpha;       /* of group kv-head: share of a head's budget that other heads cannot win from it */
+    int query_aware;    /* 0: compress before the question is read */
+    int every;          /* compress again every so many decoded tokens; 0 = never */
+    int positions;      /* enum policy_positions: RoPE after eviction */
+    int profile;        /* number of the profile that `tuned` reads (profiles.h); 0 = none */
 };
 
 /* --- the table of settings ------------------------------------------------------------------------------ */

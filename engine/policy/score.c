@@ -1,5 +1,5 @@
 /* Selectors: how attention becomes one score a token. */
-#include "engine/policy/score.h"
+#include "engine/policy/selectors.h"
 
 #include "kernels/select.h"
 
@@ -16,6 +16,8 @@ struct part {
     enum { PER_NOTHING, PER_VISIBLE_ROW, PER_ROW } divide;
     enum policy_pool pool;
     int split; /* pooling does not mix keys before this one with the rest; 0 = one piece */
+    const float
+        *scale; /* [n_kv_head][n] multiplies the pooled rows of a KV head's query heads; NULL = nothing does */
 };
 
 /* How many of the rows first..n-1 see key j. */
@@ -65,8 +67,24 @@ static void finish_row(const struct policy_scored *s, const struct part *part, d
     pool_piece(part->pool, s->policy->kernel, row + part->split, n - part->split, out + part->split);
 }
 
-/* The score row of one part from heads first..first+heads-1. Averages are linear, so without a maximum the heads are
- * added before they are pooled, once instead of a head at a time. */
+void score_pool(const struct policy_scored *s, const double *row, double *out)
+{
+    int pool = s->policy->pool;
+    for (int j = 0; j < s->stats->n; j++) out[j] = row[j];
+    if (pool == POLICY_POOL_AVG || pool == POLICY_POOL_MAX)
+        pool_piece((enum policy_pool)pool, s->policy->kernel, row, s->stats->n, out);
+}
+
+/* Multiplies what `heads` query heads of KV head g have come to. */
+static void scale_row(const struct policy_scored *s, const struct part *part, int g, int heads, double *row)
+{
+    size_t n = (size_t)s->stats->n;
+    for (size_t j = 0; part->scale && j < n; j++)
+        row[j] = (row[j] + heads * s->policy->epsilon) * (double)part->scale[(size_t)g * n + j];
+}
+
+/* The score row of one part from heads first..first+heads-1. Averages are linear, so without a maximum the heads
+ * (of a KV head, where its values scale them) are added before they are pooled, once instead of a head at a time. */
 static enum kv_status score_heads(const struct policy_scored *s, const struct part *part, int first, int heads,
     double *score, struct kv_error *err)
 {
@@ -82,11 +100,15 @@ static enum kv_status score_heads(const struct policy_scored *s, const struct pa
     bool maximum = s->policy->reduce == POLICY_REDUCE_MAX;
     bool linear = !maximum && part->pool != POLICY_POOL_MAX;
     for (size_t j = 0; j < n; j++) score[j] = maximum ? -INFINITY : 0;
-    for (int h = 0; h < heads; h++) {
-        const float *head = part->sums + (size_t)(first + h) * n;
-        for (size_t j = 0; j < n; j++) row[j] = linear ? row[j] + head[j] : head[j];
-        if (linear && h < heads - 1) continue;
+    int group = stats->n_head / stats->n_kv_head, added = 0;
+    for (int h = first; h < first + heads; h++) {
+        const float *head = part->sums + (size_t)h * n;
+        for (size_t j = 0; j < n; j++) row[j] = added ? row[j] + (double)head[j] : (double)head[j];
+        added++;
+        if (linear && h < first + heads - 1 && !(part->scale && (h + 1) % group == 0)) continue;
         finish_row(s, part, row, pooled);
+        scale_row(s, part, h / group, added, pooled);
+        added = 0;
         for (size_t j = 0; j < n; j++) {
             if (!maximum)
                 score[j] += pooled[j];
@@ -100,8 +122,7 @@ static enum kv_status score_heads(const struct policy_scored *s, const struct pa
     return KV_OK;
 }
 
-/* Which heads the row is for. */
-static enum kv_status heads_of_set(const struct policy_scored *s, int *first, int *heads, struct kv_error *err)
+enum kv_status score_heads_of_set(const struct policy_scored *s, int *first, int *heads, struct kv_error *err)
 {
     const struct kv_stats *stats = s->stats;
     int sets = policy_sets(s->policy, stats->n_kv_head);
@@ -116,7 +137,7 @@ static enum kv_status score_part(
     const struct policy_scored *s, const struct part *part, double *score, struct kv_error *err)
 {
     int first = 0, heads = 0;
-    enum kv_status status = heads_of_set(s, &first, &heads, err);
+    enum kv_status status = score_heads_of_set(s, &first, &heads, err);
     return status ? status : score_heads(s, part, first, heads, score, err);
 }
 
@@ -164,6 +185,14 @@ static int parts_mean(const struct policy_scored *s, struct part *part)
     part[0] = part_of_rows(s);
     part[0].name = "mean";
     part[0].divide = PER_VISIBLE_ROW;
+    return 1;
+}
+
+static int parts_vnorm(const struct policy_scored *s, struct part *part)
+{
+    part[0] = part_of_rows(s);
+    part[0].name = "vnorm";
+    part[0].scale = s->stats->value_norms;
     return 1;
 }
 
@@ -221,6 +250,13 @@ static enum kv_status score_parts(const struct policy_scored *s, double *score, 
     }
     free(second);
     return status;
+}
+
+static enum kv_status score_vnorm(const struct policy_scored *s, double *score, struct kv_error *err)
+{
+    if (!s->stats->value_norms)
+        return kv_fail(err, KV_BAD_ARG, "Layer %d has no value norms to score by.", s->stats->layer);
+    return score_parts(s, score, err);
 }
 
 static enum kv_status score_streaming(const struct policy_scored *s, double *score, struct kv_error *err)
@@ -282,12 +318,13 @@ enum kv_status policy_score(const struct policy_scored *s, float *score, struct 
 static enum kv_status explain_part(const struct policy_scored *s, const struct part *part, int j, double *row,
     struct policy_part *out, double *head, struct kv_error *err)
 {
-    struct part raw = *part, divided = *part;
+    struct part raw = *part, divided = *part, pooled = *part;
     int first = 0, heads = 0;
     raw.divide = PER_NOTHING;
     raw.pool = divided.pool = POLICY_POOL_NONE;
+    raw.scale = divided.scale = pooled.scale = NULL;
     *out = (struct policy_part){ .name = part->name };
-    enum kv_status status = heads_of_set(s, &first, &heads, err);
+    enum kv_status status = score_heads_of_set(s, &first, &heads, err);
     if (!status) status = score_part(s, &raw, row, err);
     out->raw = row[j];
     if (!status) status = score_part(s, &divided, row, err);
@@ -298,8 +335,10 @@ static enum kv_status explain_part(const struct policy_scored *s, const struct p
         status = score_heads(s, part, h, 1, row, err);
         head[h] = row[j];
     }
-    if (!status) status = score_part(s, part, row, err);
+    if (!status) status = score_part(s, &pooled, row, err);
     out->pooled = row[j];
+    if (!status) status = score_part(s, part, row, err);
+    out->scaled = row[j];
     return status;
 }
 
@@ -331,6 +370,11 @@ static const struct policy_selector selectors[] = {
         "Attention from the last policy.window rows, pooled (SnapKV)." },
     { "last", KV_NEED_LAST, score_parts, parts_last, "Attention of the last row (TOVA)." },
     { "mix", POLICY_NEED_ROWS | KV_NEED_WINDOW, score_parts, parts_mix, "sum and window, each as shares, added." },
+    { "knorm", KV_NEED_KEY_NORMS, score_knorm, NULL, "The shorter its key, the better." },
+    { "vnorm", POLICY_NEED_ROWS | KV_NEED_VALUE_NORMS, score_vnorm, parts_vnorm,
+        "sum, times the length of the value." },
+    { "expected", KV_NEED_EXPECTED | KV_NEED_VALUE_NORMS, score_expected, NULL,
+        "Attention expected from the next policy.future queries, times the length of the value." },
     { "streaming", 0, score_streaming, NULL, "The most recent tokens (StreamingLLM)." },
     { "random", 0, score_random, NULL, "Tokens drawn by lot, the control." },
     { POLICY_TUNED, POLICY_NEED_ROWS | KV_NEED_WINDOW | KV_NEED_LAST, score_tuned, NULL,

@@ -9,12 +9,21 @@
 /* The longest observation window: how many of the last query rows `observe` keeps. */
 #define KV_LAST_ROWS 128
 
+/* Query rows that the moments behind `expected` leave out: the first tokens' queries are outliers (arXiv 2510.00636). */
+#define KV_MOMENT_SKIP 4
+
 enum kv_need {
-    KV_NEED_ENTROPY = 1,                              /* entropy of every row and head */
-    KV_NEED_COLUMNS = 2,                              /* column sums over all rows */
-    KV_NEED_WINDOW = 4,                               /* column sums over the last policy.window rows */
-    KV_NEED_LAST = 8,                                 /* the last row */
-    KV_NEED_LAST_ROWS = KV_NEED_WINDOW | KV_NEED_LAST /* either: keep the last query rows */
+    KV_NEED_ENTROPY = 1,      /* entropy of every row and head */
+    KV_NEED_COLUMNS = 2,      /* column sums over all rows */
+    KV_NEED_WINDOW = 4,       /* column sums over the last policy.window rows */
+    KV_NEED_LAST = 8,         /* the last row */
+    KV_NEED_SPREAD = 16,      /* how the window's rows spread, and differ */
+    KV_NEED_KEY_NORMS = 32,   /* lengths of the keys */
+    KV_NEED_VALUE_NORMS = 64, /* lengths of the values */
+    KV_NEED_COSINE = 128,     /* how little attention turned each row */
+    KV_NEED_EXPECTED = 256,   /* what queries to come should give each key */
+    KV_NEED_LAST_ROWS = KV_NEED_WINDOW | KV_NEED_LAST | KV_NEED_SPREAD, /* any: keep the last query rows */
+    KV_NEED_ALL = 511
 };
 
 struct kv_stats {
@@ -26,6 +35,16 @@ struct kv_stats {
     const float *columns; /* [n_head][n] sum of attention to key j over all rows */
     const float *window;  /* [n_head][n] the same over the last min(policy.window, n) rows */
     const float *last;    /* [n_head][n] attention of the last row */
+    /* [2]: over all heads and the window's rows, keys before the window: -sum A ln(A + 1e-10), and the sum over keys of
+     * the unbiased variance of A over rows (CAKE, arXiv 2503.12491); 0 without such keys, variance of one row NaN */
+    const double *spread;
+    const float *key_norms;   /* [n_kv_head][n] L2 */
+    const float *value_norms; /* [2][n_kv_head][n] L2, then L1 */
+    const float *cosine;      /* [n] of row i's residual before attention and after it */
+    /* [n_head][n] scaled logit of key j for the queries expected at the next policy.future positions, q normal with
+     * the mean and covariance that rows KV_MOMENT_SKIP..n-1 had before RoPE: k.mean / sqrt(d) + k' cov k / 2d, RoPE
+     * averaged over these positions (Expected Attention, arXiv 2510.00636); no rows: 0 */
+    const float *expected;
 };
 
 #endif

@@ -122,13 +122,16 @@ static enum kv_status allocator_weights(
 {
     int n_layer = e->model->shape.n_layer;
     unsigned needs = policy_allocator_at(p->allocator)->needs;
-    struct kv_stats *stats = kv_alloc((size_t)n_layer, sizeof *stats);
-    if (!stats) return kv_fail(err, KV_NO_MEMORY, "No memory for the statistics of %d layers.", n_layer);
+    double *measure = kv_alloc((size_t)n_layer, sizeof *measure);
+    if (!measure) return kv_fail(err, KV_NO_MEMORY, "No memory for the weights of %d layers.", n_layer);
     enum kv_status status = KV_OK;
-    for (int l = 0; l < n_layer && !status; l++)
-        status = record_stats(&e->record, needs, l, p->window, &e->resident.span[l], &stats[l], err);
-    if (!status) status = policy_weights(p, stats, n_layer, given, weight, err);
-    free(stats);
+    for (int l = 0; l < n_layer && !status; l++) {
+        struct kv_stats stats;
+        status = record_stats(&e->record, needs, l, p, &e->resident.span[l], &stats, err);
+        if (!status) status = policy_measure(p, &stats, &measure[l], err);
+    }
+    if (!status) status = policy_weigh(p, measure, n_layer, given, weight, err);
+    free(measure);
     return status;
 }
 
@@ -288,7 +291,7 @@ enum kv_status compress_select(struct kv_engine *e, int layer, struct kv_error *
         pins && pins_row(s->pins, layer, e->n, pins) ? pins : NULL };
     if (!status)
         status = record_stats(&e->record, policy_selector_needs(p, policy_selector_at(p->selector)), layer,
-            p->window, &e->resident.span[layer], &stats, err);
+            p, &e->resident.span[layer], &stats, err);
     if (!status) status = select_rows(e, layer, &stats, &forcing, forced, err);
     free(forced);
     free(pins);

@@ -182,10 +182,21 @@ static enum kv_status stage_qkv(struct pass *p, const struct machine_layer *l, s
     return status;
 }
 
+static enum kv_status add_moments(struct pass *p, int layer, struct kv_error *err)
+{
+    const struct machine *m = p->m;
+    const struct kv_shape *s = m->shape;
+    const struct pass_moments *to = &p->moments;
+    if (!to->at || to->skip >= p->n) return KV_OK;
+    return m->be->moments(m->ctx, m->q + (size_t)to->skip * (size_t)s->n_head * (size_t)s->head_dim,
+        p->n - to->skip, s->n_head, s->head_dim, to->fresh, to->at + (size_t)layer * to->step, err);
+}
+
 /* Where the model norms its heads (qwen3), that comes right before the rotation. */
-static enum kv_status stage_rope(struct pass *p, const struct machine_layer *l, struct kv_error *err)
+static enum kv_status stage_rope(struct pass *p, int layer, struct kv_error *err)
 {
     struct machine *m = p->m;
+    const struct machine_layer *l = &m->layer[layer];
     const struct kv_shape *s = m->shape;
     const struct {
         float *x;
@@ -197,6 +208,7 @@ static enum kv_status stage_rope(struct pass *p, const struct machine_layer *l, 
         if (side[i].norm)
             status = m->be->norm(
                 m->ctx, side[i].x, side[i].norm, s->norm_eps, p->n * side[i].heads, s->head_dim, side[i].x, err);
+        if (!status && !i) status = add_moments(p, layer, err);
         if (!status)
             status = m->be->rope(m->ctx, &m->rope, p->pos, side[i].x, p->n, side[i].heads, s->head_dim, err);
     }
@@ -242,7 +254,7 @@ enum kv_status pass_stage(struct pass *p, enum kv_stage stage, int layer, struct
     case KV_STAGE_embed: return m->be->embed(m->ctx, &m->embd, p->ids, p->n, m->x, err);
     case KV_STAGE_norm: return m->be->norm(m->ctx, m->x, l->attn_norm, s->norm_eps, p->n, s->hidden, m->h, err);
     case KV_STAGE_qkv: return stage_qkv(p, l, err);
-    case KV_STAGE_rope: return stage_rope(p, l, err);
+    case KV_STAGE_rope: return stage_rope(p, layer, err);
     case KV_STAGE_append: return stage_append(p, layer, err);
     case KV_STAGE_attend: {
         struct kv_seq seq[PASS_SEQS];

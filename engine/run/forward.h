@@ -63,12 +63,21 @@ struct pass_seq {
     int n;                        /* rows */
 };
 
+/* Where rope adds up the queries before it turns them (kernels/cpu/moments.c). */
+struct pass_moments {
+    float *at;   /* device, of layer 0; NULL = nowhere */
+    size_t step; /* floats from layer to layer */
+    int skip;    /* rows of this pass that are left out, the first */
+    bool fresh;  /* no rows were added before */
+};
+
 struct pass {
     struct machine *m;
     const int32_t *ids, *pos; /* [n] rows of all sequences in order; borrowed */
     int n;
     struct pass_seq seq[PASS_SEQS];
     int n_seq;
+    struct pass_moments moments;
 };
 
 /* Runs one stage of a forward plan: embed, norm, qkv, rope, append, attend, oproj, ffn. */

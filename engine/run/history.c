@@ -9,25 +9,19 @@
 
 /* --- what is kept --------------------------------------------------------------------------------------------- */
 
-static size_t columns_bytes(const struct kv_engine *e)
+static void drop_sums(struct past *p, int from)
 {
-    const struct kv_shape *s = &e->model->shape;
-    return (size_t)s->n_layer * (size_t)s->n_head * (size_t)e->n * sizeof(float);
-}
-
-static void drop_columns(struct past *p, int from)
-{
-    for (int i = from; i < p->n_columns; i++) free(p->columns[i]);
-    if (from < p->n_columns) p->n_columns = from;
+    for (int i = from; i < p->n_sums; i++) free(p->sums[i]);
+    if (from < p->n_sums) p->n_sums = from;
     if (from) return;
-    free(p->columns);
-    p->columns = NULL;
+    free(p->sums);
+    p->sums = NULL;
     p->bytes = 0;
 }
 
 void past_reset(struct past *p)
 {
-    drop_columns(p, 0);
+    drop_sums(p, 0);
     p->highest = 0;
     p->done = UINT64_MAX;
     p->cut = false;
@@ -75,23 +69,23 @@ enum kv_status past_token(struct past *p, int t, int32_t token, const struct sam
 }
 
 /* Where memory is short nothing is kept: going back then takes longer. */
-enum kv_status past_columns(struct kv_engine *e, struct kv_error *err)
+enum kv_status past_sums(struct kv_engine *e, struct kv_error *err)
 {
     struct past *p = &e->past;
-    size_t bytes = columns_bytes(e);
+    size_t bytes = e->record.sums_bytes;
     int pass = e->at.pass;
-    if (!e->record.columns || !pass || p->n_columns != pass - 1 || p->bytes + bytes > p->limit) return KV_OK;
-    float **list = realloc(p->columns, (size_t)pass * sizeof *list);
+    if (!e->record.sums || !pass || p->n_sums != pass - 1 || p->bytes + bytes > p->limit) return KV_OK;
+    float **list = realloc(p->sums, (size_t)pass * sizeof *list);
     if (!list) return KV_OK;
-    p->columns = list;
+    p->sums = list;
     float *sums = malloc(bytes);
     if (!sums) return KV_OK;
-    enum kv_status status = e->machine.be->read(e->machine.ctx, sums, e->record.columns, bytes, err);
+    enum kv_status status = e->machine.be->read(e->machine.ctx, sums, e->record.sums, bytes, err);
     if (status) {
         free(sums);
         return status;
     }
-    p->columns[p->n_columns++] = sums; /* [0] is of pass 1: pass 0 starts from zeros */
+    p->sums[p->n_sums++] = sums; /* [0] is of pass 1: pass 0 starts from zeros */
     p->bytes += bytes;
     return KV_OK;
 }
@@ -112,9 +106,9 @@ void kv_history_limit(struct kv_engine *e, size_t bytes)
 {
     struct past *p = &e->past;
     p->limit = bytes;
-    while (p->n_columns && p->bytes > bytes) {
-        p->bytes -= p->bytes / (size_t)p->n_columns;
-        drop_columns(p, p->n_columns - 1);
+    while (p->n_sums && p->bytes > bytes) {
+        p->bytes -= p->bytes / (size_t)p->n_sums;
+        drop_sums(p, p->n_sums - 1);
     }
 }
 
@@ -211,24 +205,24 @@ static void drop_compressed(struct kv_engine *e)
     run_drop_caches(&e->run);
     selection_reset(&e->sel, e->model->shape.n_layer);
     twin_free(&e->twin);
-    e->record.host_layer = -1;
+    e->record.have = 0;
 }
 
-/* To the start of the given prefill pass, or of an earlier one whose column sums are there. */
+/* To the start of the given prefill pass, or of an earlier one whose sums are there. */
 static enum kv_status back_to_prefill(struct kv_engine *e, struct kv_where *to, struct kv_error *err)
 {
     struct record *r = &e->record;
     const struct past *p = &e->past;
     if (e->in_place && e->at.tick > prefill_ticks(e)) return begin_again(e, err);
-    int pass = !r->columns || to->pass <= p->n_columns ? to->pass : p->n_columns;
+    int pass = !r->sums || to->pass <= p->n_sums ? to->pass : p->n_sums;
     int rows = pass * e->used.segment;
     enum kv_status status = cache_truncate(&e->resident, -1, rows, err);
-    if (!status && r->columns) {
-        size_t bytes = columns_bytes(e);
+    if (!status && r->sums) {
+        size_t bytes = e->record.sums_bytes;
         float *zeros = pass ? NULL : kv_alloc(1, bytes);
-        const float *sums = pass ? p->columns[pass - 1] : zeros;
-        status = sums ? e->machine.be->write(e->machine.ctx, r->columns, sums, bytes, err)
-                      : kv_fail(err, KV_NO_MEMORY, "No memory for %zu bytes of column sums.", bytes);
+        const float *sums = pass ? p->sums[pass - 1] : zeros;
+        status = sums ? e->machine.be->write(e->machine.ctx, r->sums, sums, bytes, err)
+                      : kv_fail(err, KV_NO_MEMORY, "No memory for %zu bytes of statistics.", bytes);
         free(zeros);
     }
     if (status) return status;
@@ -375,7 +369,9 @@ static void mix_record(struct hash *h, struct kv_error *err)
         for (size_t k = 0; k < heads; k++)
             mix_bytes(h, r->entropy + (l * heads + k) * (size_t)r->n, (size_t)r->rows[l] * sizeof(float));
     }
-    if (r->columns) mix_device(h, r->columns, columns_bytes(e), err);
+    for (size_t l = 0; r->cosine && l < (size_t)e->model->shape.n_layer; l++)
+        mix_bytes(h, r->cosine + l * (size_t)r->n, (size_t)r->rows[l] * sizeof(float));
+    if (r->sums) mix_device(h, r->sums, r->sums_bytes, err);
 }
 
 /* What the selector is to keep and drop. */

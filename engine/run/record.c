@@ -8,6 +8,12 @@
 
 static size_t heads(const struct record *r) { return (size_t)r->m->shape->n_head; }
 static size_t width(const struct record *r) { return heads(r) * (size_t)r->m->shape->head_dim; }
+size_t record_block(const struct record *r)
+{
+    size_t d = (size_t)r->m->shape->head_dim;
+    return 2 * d + d * (d + 1) / 2;
+}
+
 static size_t layers(const struct record *r) { return (size_t)r->m->shape->n_layer; }
 
 enum kv_status record_init(
@@ -17,7 +23,9 @@ enum kv_status record_init(
     size_t per_key = layers(r) * heads(r) * (size_t)n * sizeof(float);
     size_t last = layers(r) * KV_LAST_ROWS * width(r) * sizeof(float);
     size_t segment = (size_t)rows * (width(r) > heads(r) ? width(r) : heads(r)) * sizeof(float);
-    size_t host = 3 * heads(r) * (size_t)n * sizeof(float);
+    size_t host = record_host_floats(r) * sizeof(float);
+    size_t cosine = layers(r) * (size_t)n * sizeof(float),
+           before = (size_t)rows * (size_t)m->shape->hidden * sizeof(float);
     r->rows = kv_alloc(layers(r), sizeof *r->rows);
     r->entropy = kv_alloc(1, per_key);
     r->stage = kv_alloc(1, segment);
@@ -26,11 +34,22 @@ enum kv_status record_init(
     r->mean = (struct means){ .head = kv_alloc(2 * means + layers(r), sizeof *r->mean.head),
         .rows = kv_alloc(layers(r), sizeof *r->mean.rows) };
     if (r->mean.head) r->mean.layer = r->mean.head + means, r->mean.sum = r->mean.layer + layers(r);
-    if (needs & KV_NEED_COLUMNS) r->columns = m->be->alloc(m->ctx, per_key);
+    size_t columns = needs & KV_NEED_COLUMNS ? per_key : 0;
+    r->sums_bytes = columns + (needs & KV_NEED_EXPECTED ? means * record_block(r) * sizeof(float) : 0);
+    if (r->sums_bytes) r->sums = m->be->alloc(m->ctx, r->sums_bytes);
+    if (r->sums && columns) r->columns = r->sums;
+    if (r->sums && needs & KV_NEED_EXPECTED) r->moments = r->sums + columns / sizeof(float);
     if (needs & KV_NEED_LAST_ROWS) r->last_q = kv_alloc(1, last);
-    r->bytes = per_key + segment + host + (r->columns ? per_key : 0) + (r->last_q ? last : 0);
+    if (needs & KV_NEED_COSINE) {
+        r->cosine = kv_alloc(1, cosine);
+        r->before_bytes = before;
+        r->before = m->be->alloc(m->ctx, before);
+    }
+    r->bytes =
+        per_key + segment + host + r->sums_bytes + (r->last_q ? last : 0) + (r->cosine ? cosine + before : 0);
     if (r->rows && r->entropy && r->stage && r->host && r->mean.head && r->mean.rows &&
-        (r->columns || !(needs & KV_NEED_COLUMNS)) && (r->last_q || !(needs & KV_NEED_LAST_ROWS)))
+        (r->sums || !r->sums_bytes) && (r->last_q || !(needs & KV_NEED_LAST_ROWS)) &&
+        ((r->cosine && r->before) || !(needs & KV_NEED_COSINE)))
         return KV_OK;
     record_free(r);
     return kv_fail(err, KV_NO_MEMORY, "No memory for the statistics of %d tokens (%zu bytes a kind).", n, per_key);
@@ -45,7 +64,9 @@ void record_free(struct record *r)
     free(r->host);
     free(r->mean.head);
     free(r->mean.rows);
-    if (r->columns) r->m->be->release(r->m->ctx, r->columns, layers(r) * heads(r) * (size_t)r->n * sizeof(float));
+    free(r->cosine);
+    if (r->sums) r->m->be->release(r->m->ctx, r->sums, r->sums_bytes);
+    if (r->before) r->m->be->release(r->m->ctx, r->before, r->before_bytes);
     *r = (struct record){ .host_layer = -1 };
 }
 
@@ -78,7 +99,7 @@ static enum kv_status observe_last_rows(struct record *r, int n, int layer, int 
 enum kv_status record_observe(struct record *r, const struct pass *p, int layer, int first, struct kv_error *err)
 {
     enum kv_status status = KV_OK;
-    r->host_layer = -1;
+    r->have = 0;
     if (r->needs & KV_NEED_ENTROPY) status = observe_entropy(r, p->n, layer, first, err);
     if (!status && r->columns) {
         struct kv_seq seq[PASS_SEQS];
@@ -87,80 +108,32 @@ enum kv_status record_observe(struct record *r, const struct pass *p, int layer,
         status = r->m->be->columns(r->m->ctx, &a, sums, (size_t)r->n, err);
     }
     if (!status && r->last_q) status = observe_last_rows(r, p->n, layer, first, err);
+    if (!status && r->cosine)
+        status = r->m->be->copy(
+            r->m->ctx, r->before, r->m->x, (size_t)p->n * (size_t)r->m->shape->hidden * sizeof(float), err);
     if (!status) r->rows[layer] = first + p->n;
     return status;
 }
 
-/* Attention that the last `rows` rows give each key, summed per head into sums [n_head][n] on the host: their
- * queries go back to the device, get their lse against the resident keys, and are summed by column. */
-static enum kv_status sum_last_rows(
-    struct record *r, int layer, int rows, const struct kv_span *resident, float *sums, struct kv_error *err)
+void record_begin_pass(const struct record *r, struct pass *p, int first)
+{
+    if (!r->moments) return;
+    int skip = first < KV_MOMENT_SKIP ? KV_MOMENT_SKIP - first : 0;
+    p->moments = (struct pass_moments){ .at = r->moments,
+        .step = heads(r) * record_block(r),
+        .skip = skip < p->n ? skip : p->n,
+        .fresh = first <= KV_MOMENT_SKIP };
+}
+
+enum kv_status record_residual(struct record *r, const struct pass *p, int layer, int first, struct kv_error *err)
 {
     const struct machine *m = r->m;
-    size_t count = heads(r) * (size_t)r->n * sizeof(float);
-    const float *from = r->last_q + (size_t)layer * KV_LAST_ROWS * width(r);
-    int32_t pos[KV_LAST_ROWS];
-    enum kv_status status = KV_OK;
-    for (int i = 0; i < rows && !status; i++) {
-        pos[i] = r->n - rows + i;
-        status = m->be->write(m->ctx, m->q + (size_t)i * width(r),
-            from + (size_t)(pos[i] % KV_LAST_ROWS) * width(r), width(r) * sizeof(float), err);
-    }
-    float *device = m->be->alloc(m->ctx, count);
-    if (!device) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu bytes of window scores.", count);
-    struct pass p = { .m = (struct machine *)m, .pos = pos, .n = rows, .n_seq = 1 };
-    p.seq[0] = (struct pass_seq){ .prefix = resident, .n = rows };
-    struct kv_seq seq[PASS_SEQS];
-    struct kv_attend a = pass_attention(&p, 0, seq);
-    a.window = machine_window(m, layer);
-    if (!status) status = m->be->attend(m->ctx, &a, err);
-    if (!status) status = m->be->columns(m->ctx, &a, device, (size_t)r->n, err);
-    if (!status) status = m->be->read(m->ctx, sums, device, count, err);
-    m->be->release(m->ctx, device, count);
-    return status;
-}
-
-/* Brings columns, window sums and the last row of a layer to the host, unless they are there. */
-static enum kv_status fetch(
-    struct record *r, int layer, int window, const struct kv_span *resident, struct kv_error *err)
-{
-    size_t part = heads(r) * (size_t)r->n;
-    if (r->host_layer == layer && r->host_window == window) return KV_OK;
-    r->host_layer = -1;
-    enum kv_status status = KV_OK;
-    if (r->columns)
-        status = r->m->be->read(r->m->ctx, r->host, r->columns + (size_t)layer * part, part * sizeof(float), err);
-    if (!status && r->last_q) status = sum_last_rows(r, layer, window, resident, r->host + part, err);
-    if (!status && r->last_q) status = sum_last_rows(r, layer, 1, resident, r->host + 2 * part, err);
+    if (!r->cosine) return KV_OK;
+    /* the entropies of the rows are taken: their place holds a number a row */
+    enum kv_status status = m->be->cosine(m->ctx, r->before, m->x, p->n, m->shape->hidden, m->entropy, err);
     if (status) return status;
-    r->host_layer = layer;
-    r->host_window = window;
-    return KV_OK;
-}
-
-enum kv_status record_stats(struct record *r, unsigned needs, int layer, int window, const struct kv_span *resident,
-    struct kv_stats *out, struct kv_error *err)
-{
-    const struct kv_shape *s = r->m->shape;
-    size_t part = heads(r) * (size_t)r->n;
-    if (needs & ~r->needs)
-        return kv_fail(err, KV_NOT_NOW,
-            "This policy needs statistics that the prefill did not collect: set engine.stats all, then run again.");
-    if (window > r->n) window = r->n;
-    if (needs & (KV_NEED_COLUMNS | KV_NEED_LAST_ROWS)) {
-        enum kv_status status = fetch(r, layer, window, resident, err);
-        if (status) return status;
-    }
-    *out = (struct kv_stats){ .layer = layer,
-        .n = r->n,
-        .n_head = s->n_head,
-        .n_kv_head = s->n_kv_head,
-        .sliding_window = machine_window(r->m, layer),
-        .entropy = needs & KV_NEED_ENTROPY ? r->entropy + (size_t)layer * part : NULL,
-        .columns = needs & KV_NEED_COLUMNS ? r->host : NULL,
-        .window = needs & KV_NEED_WINDOW ? r->host + part : NULL,
-        .last = needs & KV_NEED_LAST ? r->host + 2 * part : NULL };
-    return KV_OK;
+    return m->be->read(m->ctx, r->cosine + (size_t)layer * (size_t)r->n + (size_t)first, m->entropy,
+        (size_t)p->n * sizeof(float), err);
 }
 
 static void layer_mean(struct record *r, size_t l)

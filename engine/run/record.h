@@ -16,19 +16,31 @@ struct means {
 
 struct record {
     const struct machine *m;
-    unsigned needs;  /* enum kv_need: what is collected */
-    int n;           /* prompt tokens */
-    int *rows;       /* [n_layer] rows observed so far */
-    float *entropy;  /* host [n_layer][n_head][n] nats */
-    float *columns;  /* device [n_layer][n_head][n]; NULL unless KV_NEED_COLUMNS */
-    float *last_q;   /* host [n_layer][KV_LAST_ROWS][n_head*head_dim], row i at slot i mod KV_LAST_ROWS; or NULL */
-    float *stage;    /* host scratch for one segment */
-    size_t bytes;    /* all of the above */
-    float *host;     /* of one layer on the host: [3][n_head][n] columns, window, last */
-    int host_layer;  /* whose, -1 = nobody's */
-    int host_window; /* over how many rows */
+    unsigned needs; /* enum kv_need: what is collected */
+    int n;          /* prompt tokens */
+    int *rows;      /* [n_layer] rows observed so far */
+    float *entropy; /* host [n_layer][n_head][n] nats */
+    float *sums;    /* device: what grows from pass to pass, columns then moments; NULL = neither */
+    size_t sums_bytes;
+    float *columns; /* in sums, [n_layer][n_head][n]; NULL unless KV_NEED_COLUMNS */
+    float *moments; /* in sums, [n_layer][n_head] blocks (kernels/cpu/moments.c); NULL unless KV_NEED_EXPECTED */
+    float *cosine;  /* host [n_layer][n]; NULL unless KV_NEED_COSINE */
+    float *before;  /* device: the layer's input of the rows under way, [rows][hidden] */
+    size_t before_bytes;
+    float *last_q;  /* host [n_layer][KV_LAST_ROWS][n_head*head_dim], row i at slot i mod KV_LAST_ROWS; or NULL */
+    float *stage;   /* host scratch for one segment */
+    size_t bytes;   /* all of the above */
+    float *host;    /* of one layer, whatever was asked for: see derive.c */
+    int host_layer; /* whose, -1 = nobody's */
+    unsigned have;  /* enum kv_need: what of host is there, with: */
+    int host_window, host_future;
+    double spread[2];
     struct means mean;
 };
+
+/* Floats of one head's block of moments, and of the room for one layer's statistics on the host. */
+size_t record_block(const struct record *r);
+size_t record_host_floats(const struct record *r);
 
 /* Room for a prefill of n tokens, in passes of at most `rows` rows. */
 enum kv_status record_init(
@@ -38,12 +50,18 @@ void record_free(struct record *r); /* a zeroed record is fine */
 /* Stage observe of one prefill pass: rows first..first+p->n-1 of the prompt, right after attend. */
 enum kv_status record_observe(struct record *r, const struct pass *p, int layer, int first, struct kv_error *err);
 
-/* Lends the statistics of a layer that `needs` names (enum kv_need), valid until the next call; window sums over
- * the last `window` rows are worked out from the resident keys. KV_NOT_NOW when a need was not collected. */
-enum kv_status record_stats(struct record *r, unsigned needs, int layer, int window, const struct kv_span *resident,
-    struct kv_stats *out, struct kv_error *err);
+/* What stages besides observe do for it: rope of this pass adds up the moments of its queries, and what oproj made of
+ * the rows is compared with what observe kept of them. */
+void record_begin_pass(const struct record *r, struct pass *p, int first);
+enum kv_status record_residual(struct record *r, const struct pass *p, int layer, int first, struct kv_error *err);
 
 struct kv_policy;
+/* Lends the statistics of a layer that `needs` names (enum kv_need), valid until the next call; all but entropy, columns
+ * and cosines are worked out from the resident keys and values (engine/run/derive.c), which takes the machine's buffers.
+ * KV_NOT_NOW when a need was not collected. */
+enum kv_status record_stats(struct record *r, unsigned needs, int layer, const struct kv_policy *policy,
+    const struct kv_span *resident, struct kv_stats *out, struct kv_error *err);
+
 /* Brings r->mean up to date: of the rows that each layer has read so far, NaN where there is none, or, once the
  * prefill is complete, of the rows that the policy names. */
 void record_means(struct record *r, bool complete, const struct kv_policy *policy);

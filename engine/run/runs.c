@@ -54,8 +54,8 @@ static void other_free(struct other_run *o)
     free(o->run.reply);
     free(o->logits);
     free(o->stage_us);
-    o->past.n_columns = 0;
-    o->past.columns = NULL;
+    o->past.n_sums = 0;
+    o->past.sums = NULL;
     past_free(&o->past);
     twin_free(&o->twin);
     *o = (struct other_run){ 0 };
@@ -93,8 +93,8 @@ static void exchange(struct kv_engine *e, struct other_run *o)
     e->logits = o->logits;
     e->stage_us = o->stage_us;
     e->past = o->past;
-    e->past.columns = mine.past.columns;
-    e->past.n_columns = mine.past.n_columns;
+    e->past.sums = mine.past.sums;
+    e->past.n_sums = mine.past.n_sums;
     e->past.bytes = mine.past.bytes;
     e->past.limit = mine.past.limit;
     e->twin = o->twin;

@@ -61,7 +61,7 @@ static enum kv_status keep(struct sets *s, const struct kv_policy *p, const stru
     s->kept[cell] = kept;
     policy_forced(&forcing, e->n, budget, s->forced);
     enum kv_status status = record_stats(&e->record, policy_selector_needs(p, policy_selector_at(p->selector)),
-        layer, p->window, &e->resident.span[layer], &stats, err);
+        layer, p, &e->resident.span[layer], &stats, err);
     if (!status) status = policy_score(&scored, s->score, err);
     if (!status)
         status =

@@ -149,7 +149,7 @@ static enum kv_status begin_pass(struct kv_engine *e, struct kv_error *err)
         if (status) return status;
     }
     if (prefill) {
-        enum kv_status status = past_columns(e, err);
+        enum kv_status status = past_sums(e, err);
         if (status) return status;
     }
     const int32_t *ids = prefill ? e->ids + first : decode ? &r->reply[r->n_reply - 1] : e->question + first;
@@ -158,6 +158,7 @@ static enum kv_status begin_pass(struct kv_engine *e, struct kv_error *err)
     e->pass = (struct pass){ .m = &e->machine, .ids = e->row_id, .pos = e->row_pos, .n = rows, .n_seq = 1 };
     e->pass.seq[0] = prefill ? (struct pass_seq){ .tail = e->resident.span, .tail_step = 1, .n = rows }
                              : (struct pass_seq){ r->prefix.span, r->tail.span, 1, 1, rows };
+    if (prefill) record_begin_pass(&e->record, &e->pass, first);
     return KV_OK;
 }
 
@@ -220,6 +221,10 @@ static enum kv_status run_item(struct kv_engine *e, const struct plan_item *item
     case KV_STAGE_observe:
         if (e->at.phase != KV_PHASE_prefill) return KV_OK;
         return record_observe(&e->record, &e->pass, item->layer, e->at.pass * e->used.segment, err);
+    case KV_STAGE_oproj:
+        status = pass_stage(&e->pass, KV_STAGE_oproj, item->layer, err);
+        if (status || e->at.phase != KV_PHASE_prefill) return status;
+        return record_residual(&e->record, &e->pass, item->layer, e->at.pass * e->used.segment, err);
     case KV_STAGE_head: return pass_head(&e->pass, e->pass.n - 1, 1, 0, err);
     case KV_STAGE_sample: return stage_sample(e, err);
     case KV_STAGE_allocate: return compress_allocate(e, err);

@@ -48,19 +48,19 @@ static enum kv_status explain(struct kv_engine *e, int layer, int kv_head, int p
     struct policy_part part[POLICY_PARTS];
     struct kv_stats stats;
     uint8_t *forced = mask_of(e, layer);
-    enum kv_status status =
-        !forced   ? kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", e->n)
-        : e->core ? core_stats(e, needs, layer, &stats, err)
-                  : record_stats(&e->record, needs, layer, p->window, &e->resident.span[layer], &stats, err);
+    enum kv_status status = !forced ? kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", e->n)
+                            : e->core
+                                ? core_stats(e, needs, layer, &stats, err)
+                                : record_stats(&e->record, needs, layer, p, &e->resident.span[layer], &stats, err);
     const struct policy_scored scored = { p, &stats, e->sel.sets > 1 ? kv_head : 0, forced, e->sel.seed };
     if (!status) status = policy_explain(&scored, position, part, head, &out->n_part, err);
     free(forced);
     if (status) return status;
     out->score = 0;
     for (int i = 0; i < out->n_part; i++) {
-        out->part[i] =
-            (struct kv_part){ part[i].name, part[i].raw, part[i].divided, part[i].pooled, part[i].total };
-        out->score += part[i].total != 0 ? part[i].pooled / part[i].total : part[i].pooled;
+        out->part[i] = (struct kv_part){ part[i].name, part[i].raw, part[i].divided, part[i].pooled, part[i].scaled,
+            part[i].total };
+        out->score += part[i].total != 0 ? part[i].scaled / part[i].total : part[i].scaled;
     }
     return KV_OK;
 }

@@ -80,6 +80,15 @@ enum kv_status kv_cpu_columns(
     void *ctx, const struct kv_attend *a, float *sums, size_t stride, struct kv_error *err);
 enum kv_status kv_cpu_probabilities(
     void *ctx, const struct kv_attend *a, int head, float *out, size_t stride, struct kv_error *err);
+enum kv_status kv_cpu_norms(void *ctx, const struct kv_span *span, bool values, int power, int type, int n_kv_head,
+    int head_dim, float *out, size_t stride, struct kv_error *err);
+enum kv_status kv_cpu_cosine(
+    void *ctx, const float *a, const float *b, int n, int cols, float *out, struct kv_error *err);
+enum kv_status kv_cpu_moments(
+    void *ctx, const float *q, int n, int n_head, int head_dim, bool fresh, float *moments, struct kv_error *err);
+enum kv_status kv_cpu_expect(void *ctx, const struct kv_span *span, int type, int n_head, int n_kv_head,
+    int head_dim, const float *mean, const float *cov, float scale, float *out, size_t stride,
+    struct kv_error *err);
 enum kv_status kv_cpu_gather(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,
     const int32_t *index, int n, struct kv_span *to, struct kv_error *err);
 enum kv_status kv_cpu_gather_heads(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,

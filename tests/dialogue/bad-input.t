@@ -222,7 +222,7 @@ Argument required (value of policy.ratio: in (0, 1]).
 
 ## unknown preset
 $ kvdbg -batch synthetic:tiny -ex 'set policy best'
-policy.preset must be one of seed, seed-literal, uniform, inverse, full, streaming, snapkv, adakv, tuned, manual, got "best".
+policy.preset must be one of seed, seed-literal, uniform, inverse, full, pyramid, cake, zigzag, squeeze, meda, lava, tova, h2o, streaming, snapkv, adakv, tuned, manual, got "best".
 [1]
 
 ## nothing half set when one of several is wrong
@@ -339,8 +339,11 @@ failed; 4 model or prompt cannot be loaded; 5 out of memory; 6 an engine event; 
 
 ## interrupt in a batch
 $ head -c 5000 sessions/tour.txt >$T/p
-> timeout --preserve-status -s INT 2 "$KVDBG" -q -batch synthetic:smollm2-135m --precision f32 --threads 1 -p $T/p -ex run -ex 'print 1' >$T/out 2>&1
-> status=$?
+> for after in 2 6 15 40; do
+>   timeout --preserve-status -s INT $after "$KVDBG" -q -batch synthetic:smollm2-135m --precision f32 --threads 1 -p $T/p -ex run -ex 'print 1' >$T/out 2>&1
+>   status=$?
+>   grep -q SIGINT $T/out && break
+> done
 > sed -n '1s/,.*//p; /SIGINT/p; $p' $T/out
 > exit $status
 Starting request: $T/p

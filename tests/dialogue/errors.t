@@ -286,7 +286,7 @@ Division by zero
 
 ## bad setting value: a word
 $ kvdbg -batch --precision f32 --threads 1 -ex 'set policy.allocator nosuch' synthetic:tiny
-policy.allocator must be one of entropy, uniform, inverse, tuned, manual, got "nosuch".
+policy.allocator must be one of entropy, uniform, inverse, pyramid, cake, zigzag, squeeze, meda, lava, tuned, manual, got "nosuch".
 [1]
 
 ## bad setting value: a number
@@ -306,7 +306,7 @@ $ kvdbg -batch --precision f32 --threads 1 -ex 'set confirm maybe' synthetic:tin
 
 ## bad policy
 $ kvdbg -batch --precision f32 --threads 1 -ex 'set policy nosuch' synthetic:tiny
-policy.preset must be one of seed, seed-literal, uniform, inverse, full, streaming, snapkv, adakv, tuned, manual, got "nosuch".
+policy.preset must be one of seed, seed-literal, uniform, inverse, full, pyramid, cake, zigzag, squeeze, meda, lava, tova, h2o, streaming, snapkv, adakv, tuned, manual, got "nosuch".
 [1]
 
 ## script error, nested

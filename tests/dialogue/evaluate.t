@@ -85,7 +85,7 @@ $T/none has no rows.
 1
 $T/seven:1: "answers" must be a text or a list of texts.
 1
-policy.preset must be one of seed, seed-literal, uniform, inverse, full, streaming, snapkv, adakv, tuned, manual, got "nothing".
+policy.preset must be one of seed, seed-literal, uniform, inverse, full, pyramid, cake, zigzag, squeeze, meda, lava, tova, h2o, streaming, snapkv, adakv, tuned, manual, got "nothing".
 1
 A policy needs a preset or settings.
 1

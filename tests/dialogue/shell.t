@@ -80,6 +80,15 @@ policy.rows          all
 policy.window        32
 policy.entropy       raw
 policy.power         1
+policy.beta          20
+policy.tau1          1
+policy.tau2          1
+policy.temperature   1
+policy.mass          0.9
+policy.boundary      0.2
+policy.share         0.3
+policy.future        512
+policy.epsilon       0
 policy.pool          auto
 policy.kernel        5
 policy.reduce        sum
