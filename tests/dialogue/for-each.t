@@ -219,7 +219,7 @@ kvdbg: --shard is I/N with 1 <= I <= N, not "1/2x".
 
 ## for-each: an interrupt ends it
 $ for i in 1 2; do printf '{"prompt":"%s"}\n' "$(head -c 5000 sessions/tour.txt | tr '\n"' '  ')"; done >$T/r
-> timeout --preserve-status -s INT 2 "$KVDBG" -nx --for-each $T/r --keep-going synthetic:smollm2-135m --precision f32 --threads 1 -ex run 2>&1 >/dev/null
+> timeout --preserve-status -s INT 5 "$KVDBG" -nx --for-each $T/r --keep-going synthetic:smollm2-135m --precision f32 --threads 1 -ex run 2>&1 >/dev/null
 Interrupted.
 $T/r:1: row 0 failed.
 2 rows: 0 passed, 1 failed (row 0: Interrupted.), 1 not run
