@@ -137,7 +137,8 @@ struct kv_array {
 /* A value by its name (NAMES.md): entropy[l][h], E[l], entropy_q[l][h][i], columns[l][h][j], score[l][j],
  * rank[l][j], margin[l][j], cut[l], reason[l][j], kept[l][j] (these five [l][g] and [l][g][j], g a KV head, where
  * compress ran with policy.group kv-head), weight[l], budget.req[l], budget.app[l], budget.used[l] (tokens of one KV
- * head, on average), budget.head[l][g] (tokens kept), budget.floor[l], budget.cap[l], budget.rule[l] (edit.h), budget.total[2] (asked for, shared out), tok[j],
+ * head, on average), budget.head[l][g] (tokens kept), budget.floor[l], budget.cap[l], budget.rule[l] (edit.h),
+ * budget.total[2] (asked for, shared out), sharing.*[l][g] (engine/run/sharing.h), tok[j],
  * question[j], reply[t], logit[v], kl[t], full[t], other[t] (tokens of the twins). rank is 0 for the best; cut is the
  * lowest score that got a token in, and a margin (score - cut) / |cut|, NaN of tokens that did not compete; a reason
  * is an index into kv_reason_name. The next kv_value may take the array's place. KV_NOT_FOUND for a name that does

@@ -3,6 +3,7 @@
 #include "engine/state.h"
 
 #include "engine/policy/select.h"
+#include "engine/run/sharing.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -285,6 +286,44 @@ static enum kv_status get_heads(struct kv_engine *e, struct kv_array *out, struc
     return count ? KV_OK : KV_NO_MEMORY;
 }
 
+/* Makes numbers [n_layer][columns] the value that is kept: how they are worked out takes other values' place. */
+static enum kv_status take(struct kv_engine *e, enum kv_status status, double *number, size_t columns,
+    const char *axis, struct kv_array *out)
+{
+    if (status) {
+        free(number);
+        return status;
+    }
+    free(e->value);
+    e->value = number;
+    *out = (struct kv_array){ KV_F64, 2, { n_layer(e), columns }, number, "", { "layer", axis } };
+    return KV_OK;
+}
+
+static enum kv_status get_sharing(
+    struct kv_engine *e, enum sharing_kind kind, struct kv_array *out, struct kv_error *err)
+{
+    size_t heads = (size_t)e->model->shape.n_kv_head;
+    double *number = kv_alloc(n_layer(e) * heads, sizeof *number);
+    if (!number) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu values.", n_layer(e) * heads);
+    return take(e, sharing_values(e, kind, number, err), number, heads, "KV head", out);
+}
+
+static enum kv_status get_overlap(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    return get_sharing(e, SHARING_OVERLAP, out, err);
+}
+
+static enum kv_status get_shared_mass(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    return get_sharing(e, SHARING_MASS, out, err);
+}
+
+static enum kv_status get_own_mass(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    return get_sharing(e, SHARING_OWN, out, err);
+}
+
 static enum kv_status get_tok(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
     (void)err;
@@ -381,6 +420,9 @@ static const struct value table[] = {
     { "budget.cap", SINCE_ALLOCATE, get_cap },
     { "budget.rule", SINCE_ALLOCATE, get_rule },
     { "budget.total", SINCE_ALLOCATE, get_total },
+    { "sharing.overlap", SINCE_ALLOCATE, get_overlap },
+    { "sharing.mass", SINCE_ALLOCATE, get_shared_mass },
+    { "sharing.own", SINCE_ALLOCATE, get_own_mass },
     { "tok", SINCE_PROMPT, get_tok },
     { "question", SINCE_PROMPT, get_question },
     { "reply", SINCE_START, get_reply },
@@ -432,6 +474,12 @@ static enum kv_status check_since(const struct kv_engine *e, const struct value 
         kv_phase_name[e->at.phase], e->at.pass);
 }
 
+/* Worked out from other values: a core file does that as well. */
+static bool derived(const struct value *v)
+{
+    return v->get == get_heads || v->get == get_overlap || v->get == get_shared_mass || v->get == get_own_mass;
+}
+
 enum kv_status kv_value(struct kv_engine *e, const char *name, struct kv_array *out, struct kv_error *err)
 {
     *out = (struct kv_array){ 0 };
@@ -439,8 +487,7 @@ enum kv_status kv_value(struct kv_engine *e, const char *name, struct kv_array *
         if (strcmp(table[i].name, name)) continue;
         enum kv_status status = check_since(e, &table[i], err);
         if (status) return status;
-        bool known = !e->core || table[i].get == get_heads; /* a core has the lengths at hand */
-        return known ? table[i].get(e, out, err) : core_value_get(e, name, out, err);
+        return !e->core || derived(&table[i]) ? table[i].get(e, out, err) : core_value_get(e, name, out, err);
     }
     return kv_fail(err, KV_NOT_FOUND, "No value \"%s\" here.", name);
 }

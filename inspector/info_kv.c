@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "inspector/info.h"
+#include "inspector/lab/sharing.h"
 #include "engine/look.h"
 #include "inspector/line.h"
 #include "inspector/rows.h"
@@ -83,7 +84,8 @@ struct reaction cmd_info_kv(struct session *s, const char *args)
     struct kv_array tok, shape;
     struct kv_error ignored;
     char resident[32], active[32], element[16];
-    (void)args;
+    if (!strncmp(args, "sharing", 7)) return info_sharing(s, args);
+    if (*args) return refuse(s, KV_BAD_ARG, "\"%.40s\" is not sharing.", args);
     if (session_value(s, "tok", &tok)) return failed(s);
     kv_memory(s->engine, &m);
     double n = (double)tok.dim[0], full = n * s->facts.n_layer, count = 0, held = 0, least = INFINITY, most = 0;

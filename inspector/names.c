@@ -108,7 +108,7 @@ const char *session_set_name(struct session *s)
     struct kv_array a;
     struct kv_error ignored;
     bool own = kv_started(s->engine) && !kv_value(s->engine, "kept", &a, &ignored) && has_sets(&a, "kept");
-    snprintf(text, sizeof text, own ? " of KV head %d" : "", session_kv_head(s, s->head));
+    snprintf(text, sizeof text, own ? ", KV head %d" : "", session_kv_head(s, s->head));
     return text;
 }
 

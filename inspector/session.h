@@ -84,9 +84,9 @@ struct session {
     unsigned events_stop, events_print; /* bits: which events (events.c) `handle` has changed */
     char stop_reason[32];               /* of the last stop, for expect-stop: "breakpoint 2", "step", "done", ... */
     double kl_mean;                     /* of the last diff, nats a token; NaN = none yet */
-    double noise_mean, noise_max;       /* the floor under all KL of this prompt (diff -noise); NaN = not measured */
-    size_t streamed;                    /* reply tokens already printed */
-    bool mid_line;                      /* the reply's last line is open */
+    double noise_mean, noise_max; /* the floor under all KL of this prompt (diff -noise); NaN = not measured */
+    size_t streamed;              /* reply tokens already printed */
+    bool mid_line;                /* the reply's last line is open */
 
     struct value *history; /* $1 is history[0] */
     size_t n_history;
@@ -191,14 +191,12 @@ bool session_interrupted(void); /* reads and clears the flag */
 
 /* The engine's value, or the sentence for a name that is not one. */
 enum kv_status session_value(struct session *s, const char *name, struct kv_array *out);
-/* A value by kept set as [layer][position], or cut as [layer]: where KV heads keep sets of their own, that of one of
- * them, -1 = the focused head's. Valid until the next such call. */
+/* A value by kept set as [layer][position], cut as [layer], of the KV head that is asked for (-1: the focused head's)
+ * where each has its own; valid until the next such call. */
 enum kv_status session_set(struct session *s, struct kv_engine *e, const char *name, int kv_head,
     struct kv_array *out, struct kv_error *err);
-/* The KV head that a query head reads, and that of the focus. */
-int session_kv_head(const struct session *s, int head);
-/* "" or " of KV head 1": whose sets session_set shows. Borrowed until the next call. */
-const char *session_set_name(struct session *s);
+int session_kv_head(const struct session *s, int head); /* that a query head reads */
+const char *session_set_name(struct session *s);        /* whose sets these are: "" or ", KV head 1" */
 /* Element i of an array as a double. */
 double array_number(const struct kv_array *a, size_t i);
 

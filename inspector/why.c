@@ -194,8 +194,9 @@ static enum kv_status why_token(
         free(c.value);
         return st;
     }
-    fprintf(s->out, "@%d %s: kept in %d of %d layers (%s)\n", position, tokens_quote(s, id, quoted, sizeof quoted),
-        layers_kept(s, f, position), s->facts.n_layer, session_mode(s));
+    fprintf(s->out, "@%d %s%s: kept in %d of %d layers (%s)\n", position,
+        tokens_quote(s, id, quoted, sizeof quoted), session_set_name(s), layers_kept(s, f, position),
+        s->facts.n_layer, session_mode(s));
     fprintf(s->out, "%5s %7s", "layer", "budget");
     for (int k = 0; k < c.n; k++) fprintf(s->out, " %10s", c.name[k]);
     fprintf(s->out, " %10s %7s %8s %10s %9s  %s\n", "score", "rank", "last in", "cut-off", "margin", "rule");
@@ -277,9 +278,11 @@ static void tell_parts(struct session *s, const struct tokens_scope *scope, int 
     }
     kv_policy_get(s->engine, KV_POLICY_COMPRESSED, "policy.reduce", reduce, sizeof reduce, &s->err);
     if (!why.n_part) fprintf(s->out, "  made of   %s\n", no_parts(s));
+    int group = s->facts.n_head / s->facts.n_kv_head, own = *session_set_name(s) ? session_kv_head(s, s->head) : -1;
     for (int p = 0; p < why.n_part; p++) {
         const struct kv_part *part = &why.part[p];
-        fprintf(s->out, "  made of   %s: %.4g, %s of %d heads", part->name, part->raw, reduce, s->facts.n_head);
+        fprintf(s->out, "  made of   %s: %.4g, %s of %d heads", part->name, part->raw, reduce,
+            own < 0 ? s->facts.n_head : group);
         if (part->divided != part->raw) fprintf(s->out, "; %.4g per row", part->divided);
         if (part->pooled != part->divided) fprintf(s->out, "; %.4g pooled", part->pooled);
         if (part->scaled != part->pooled) fprintf(s->out, "; %.4g times the lengths of its values", part->scaled);
@@ -288,13 +291,27 @@ static void tell_parts(struct session *s, const struct tokens_scope *scope, int 
         rows_fact(s, part->name, part_value(part, part->scaled));
         fprintf(s->out, "\n  heads    ");
         for (int h = 0; h < s->facts.n_head; h++) {
-            if (scope->head >= 0 && scope->head != h) continue;
+            if ((scope->head >= 0 && scope->head != h) || (own >= 0 && own != h / group)) continue;
             if (h && scope->head < 0) fprintf(s->out, h % 6 ? " " : "\n           ");
             fprintf(s->out, " %d: %.4g", h, head[(size_t)p * heads + (size_t)h]);
         }
         fputc('\n', s->out);
     }
     free(head);
+}
+
+/* What became of it in every KV head, where they have sets of their own. */
+static void tell_sets(struct session *s, int layer, int position)
+{
+    struct kv_array reason;
+    struct kv_error ignored;
+    if (kv_value(s->engine, "reason", &reason, &ignored) || reason.n_dim != 3) return;
+    fprintf(s->out, "  KV heads ");
+    for (size_t g = 0; g < reason.dim[1]; g++) {
+        size_t at = ((size_t)layer * reason.dim[1] + g) * reason.dim[2] + (size_t)position;
+        fprintf(s->out, "%s %zu: %s", g ? "," : "", g, kv_reason_name[(int)array_number(&reason, at)]);
+    }
+    fputc('\n', s->out);
 }
 
 /* Everything about it in one layer. */
@@ -313,9 +330,9 @@ static void why_detail(
     rows_fact(s, "cut_off", f->cut[layer]);
     rows_fact(s, "margin", f->margin[i]);
     rows_fact_text(s, "rule", rule_text(f, i));
-    fprintf(s->out, "@%d %s in layer %d: %s (%s)\n", position,
-        tokens_quote(s, ids[position], quoted, sizeof quoted), layer, f->reason[i] > 0 ? "kept" : "evicted",
-        session_mode(s));
+    fprintf(s->out, "@%d %s in layer %d%s: %s (%s)\n", position,
+        tokens_quote(s, ids[position], quoted, sizeof quoted), layer, session_set_name(s),
+        f->reason[i] > 0 ? "kept" : "evicted", session_mode(s));
     tell_rule(s, f, i, &c);
     fprintf(s->out, "  budget    %.0f of %zu tokens: %d sinks, %d recent, %d pinned, %d by score (why budget %d)\n",
         f->budget[layer], f->n, c.by_reason[1], c.by_reason[2], c.by_reason[3], c.by_score, layer);
@@ -328,6 +345,7 @@ static void why_detail(
         fputc('\n', s->out);
     } else
         fprintf(s->out, "  cut-off   none: no token came in by score\n");
+    tell_sets(s, layer, position);
 }
 
 /* --- several tokens -------------------------------------------------------------------------------------------------- */
@@ -444,8 +462,11 @@ struct reaction cmd_why(struct session *s, const char *args)
     if (w.phase == KV_PHASE_compress && !w.pass)
         return refuse(s, KV_NOT_NOW, "why is not available before compress is done (now in compress:0).");
     if (tokens_scope(s, args, &scope)) return failed(s);
+    int focus = s->head;
     if (tokens_read(s, scope.what, &list, &count, &places)) return failed(s);
+    if (scope.head >= 0) s->head = scope.head; /* whose set it is, where KV heads have their own */
     if (!fate_open(s, &f)) {
+        s->head = focus;
         fate_close(&f);
         free(list);
         return failed(s);
@@ -453,6 +474,7 @@ struct reaction cmd_why(struct session *s, const char *args)
     if (places > 1) fprintf(s->out, "%d places match.\n", places);
     enum kv_status st = tell(s, &f, &scope, list, count);
     s->token = list[0];
+    s->head = focus;
     s->list_next = -1;
     fate_close(&f);
     free(list);

@@ -136,7 +136,9 @@ enum kv_status policy_select_heads(const float *score, const uint8_t *forced, in
     int count = 0;
     for (int h = 0; h < heads && !status; h++) {
         memcpy(mask + (size_t)h * row, forced, row);
-        status = protect(score + (size_t)h * row, n, (int)(alpha * budget), mask + (size_t)h * row, all);
+        int own = (int)(alpha * budget);
+        if (alpha > 0 && !own && budget) own = 1;
+        status = protect(score + (size_t)h * row, n, own, mask + (size_t)h * row, all);
     }
     if (!status) status = kv_select_cpu(score, mask, (int)cells, heads * budget, all, &count);
     if (status && mask && all) kv_fail(err, status, "Cannot keep %d of %d tokens in %d heads.", budget, n, heads);

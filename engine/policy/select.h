@@ -47,7 +47,7 @@ void policy_find_cut(
 enum kv_status policy_rank(const float *score, const uint8_t *forced, int n, int32_t *rank, struct kv_error *err);
 
 /* One kept set for each of `heads` heads, which share heads * budget tokens (AdaKV, arXiv 2407.11550; the safeguard as
- * kvpress has it): every head keeps its forced tokens and its best, until they are int(alpha * budget), then the best
+ * kvpress has it): every head keeps its forced tokens and its best, until they are int(alpha * budget), but at least one where alpha > 0, then the best
  * of all heads until the sum is reached. score [heads][n]; forced [n] (enum kv_forced), as of this budget, for all
  * heads; kept [heads][n], ascending in each row, n_kept [heads]. The sum falls short only where evicted tokens leave
  * too few. KV_NO_MEMORY. */

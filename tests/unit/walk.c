@@ -133,7 +133,9 @@ static void change(struct walk *w)
         { "decode.seed", { "0", "1", "2", "3", "4611686018427387904" } },
         { "engine.segment", { "1", "7", "32", "512", "8192" } },
         { "engine.snapshot", { "on", "off", "on", "off", "on" } },
-        { "policy.preset", { "seed", "full", "streaming", "seed-literal", "inverse" } },
+        { "policy.preset", { "seed", "full", "adakv", "snapkv", "inverse" } },
+        { "policy.group", { "kv-head", "shared", "kv-head", "shared", "kv-head" } },
+        { "policy.alpha", { "0", "1", "0.2", "0.5", "1" } },
         { "policy.selector", { "sum", "window", "last", "random", "mix" } },
         { "policy.ratio", { "0.25", "1", "1e-9", "0.5", "0.9" } },
         { "policy.tokens", { "1", "2", "30", "60", "100000" } },
@@ -260,11 +262,11 @@ static void look(struct walk *w)
 /* --- the walk --------------------------------------------------------------------------------------------------- */
 
 /* Sets everything that a compression or a reply depends on to known values. */
-static void settle(struct kv_engine *e)
+static void settle(struct kv_engine *e, const char *preset)
 {
     static const char *const name[] = { "policy.preset", "policy.ratio", "policy.query-aware", "decode.tokens",
         "decode.temperature", "decode.top-k", "decode.seed" };
-    static const char *const value[] = { "seed", "0.4", "off", "12", "1", "0", "5" };
+    const char *const value[] = { preset, "0.4", "off", "12", "1", "0", "5" };
     CHECK(!kv_set(e, name, value, KV_COUNT(name), &err), "%s", err.text);
 }
 
@@ -304,8 +306,9 @@ static void compare(struct walk *w)
     struct kv_engine *fresh = open_engine();
     struct kv_where at;
     int passes = 4000;
-    settle(w->e);
-    settle(w->shadow);
+    const char *preset = below(w, 2) ? "seed" : "adakv";
+    settle(w->e, preset);
+    settle(w->shadow, preset);
     take_back(w);
     kv_where(w->e, &at);
     if (at.phase > KV_PHASE_prefill)
@@ -313,7 +316,7 @@ static void compare(struct walk *w)
     else
         start(w);
     CHECK(finish(w->e, &passes), "a walk cannot end: %s", err.text);
-    settle(fresh);
+    settle(fresh, preset);
     CHECK(put(fresh, "engine.segment", w->segment), "%s", err.text);
     CHECK(!kv_prompt_ids(fresh, w->ids, w->n, w->question, w->n_question, &err), "%s", err.text);
     CHECK(put(fresh, "policy.query-aware", w->query_aware), "%s", err.text);
