@@ -38,11 +38,11 @@ static void close_room(struct room *r)
     free(r->own);
 }
 
-static enum kv_status statistics(
-    struct kv_engine *e, unsigned needs, int layer, int window, struct kv_stats *out, struct kv_error *err)
+static enum kv_status statistics(struct kv_engine *e, unsigned needs, int layer, const struct kv_policy *p,
+    struct kv_stats *out, struct kv_error *err)
 {
     return e->core ? core_stats(e, needs, layer, out, err)
-                   : record_stats(&e->record, needs, layer, window, &e->resident.span[layer], out, err);
+                   : record_stats(&e->record, needs, layer, p, &e->resident.span[layer], out, err);
 }
 
 /* One set of a layer: what the rows of KV head g would keep of the layer's budget, or of all heads. */
@@ -91,7 +91,7 @@ static enum kv_status layer_values(
     shared.group = POLICY_GROUP_SHARED;
     own = shared;
     own.group = POLICY_GROUP_KV_HEAD;
-    enum kv_status status = statistics(e, needs, layer, shared.window, &stats, err);
+    enum kv_status status = statistics(e, needs, layer, &shared, &stats, err);
     if (!status) status = choose(e, &shared, &stats, 0, r, r->shared, err);
     for (int g = 0; g < heads && !status; g++) {
         if (kind != SHARING_MASS) status = choose(e, &own, &stats, g, r, r->own, err);
