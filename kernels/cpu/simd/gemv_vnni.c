@@ -47,7 +47,7 @@ static void quantize_group(const float *x, bool coarse, struct quad *q, int b)
         _mm512_and_epi32(_mm512_castps_si512(u), magnitude), _mm512_and_epi32(_mm512_castps_si512(v), magnitude));
     float largest = kv_bits_f32((uint32_t)_mm512_reduce_max_epi32(top)), most = coarse ? MAX_COARSE : MAX_FINE;
     float scale = largest < 1e-30f ? 0 : largest / most, inverse = largest < 1e-30f ? 0 : most / largest;
-    if (!(largest < HUGE_VALF)) scale = NAN, u = v = _mm512_setzero_ps();
+    if (!(largest < HUGE_VALF)) scale = NAN, inverse = 0, u = v = _mm512_setzero_ps();
     __m512i a = _mm512_cvtps_epi32(_mm512_mul_ps(u, _mm512_set1_ps(inverse)));
     __m512i c = _mm512_cvtps_epi32(_mm512_mul_ps(v, _mm512_set1_ps(inverse)));
     __m512i high_a = coarse ? a : _mm512_srai_epi32(_mm512_add_epi32(a, bias), 8);
