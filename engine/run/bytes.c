@@ -29,7 +29,8 @@ static size_t stats_bytes(const struct kv_engine *e, size_t n, size_t rows)
     if (needs & KV_NEED_COLUMNS) sum += per_key;
     if (needs & KV_NEED_LAST_ROWS) sum += layers * KV_LAST_ROWS * width * sizeof(float);
     sum += rows * width * sizeof(float) + 3 * heads * n * sizeof(float);
-    return sum + layers * n * (sizeof *e->sel.kept + sizeof *e->sel.score + sizeof *e->sel.reason);
+    size_t sets = (size_t)policy_sets(&e->set.policy, s->n_kv_head);
+    return sum + layers * sets * n * (sizeof *e->sel.kept + sizeof *e->sel.score + sizeof *e->sel.reason);
 }
 
 enum kv_status kv_wanted(const struct kv_engine *e, struct kv_wanted *out, struct kv_error *err)

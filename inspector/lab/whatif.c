@@ -113,9 +113,10 @@ static void note_run(struct session *s, struct whatif *w, int i)
     w->active[i] = f.active;
     if (!f.compressed) return;
     if (!kv_value(s->engine, "kept", &kept, &ignored)) {
-        double sum = 0, cells = (double)(kept.dim[0] * kept.dim[1]);
-        for (size_t j = 0; j < kept.dim[0] * kept.dim[1]; j++) sum += ((const uint8_t *)kept.data)[j];
-        w->kept[i] = sum / cells;
+        double sum = 0;
+        size_t cells = kept.dim[0] * kept.dim[1] * (kept.n_dim == 3 ? kept.dim[2] : 1);
+        for (size_t j = 0; j < cells; j++) sum += ((const uint8_t *)kept.data)[j];
+        w->kept[i] = sum / (double)cells;
     }
     kv_time(s->engine, KV_PHASE_compress, &t);
     w->compress_us[i] = t.us;
