@@ -393,8 +393,9 @@ static enum kv_status get_regret(struct kv_engine *e, struct kv_array *out, stru
     float *regret = own(e, count, sizeof *regret, err);
     *out = by_head(e, regret);
     for (size_t i = 0; regret && i < count; i++) {
-        size_t l = i / (heads * n), j = i % n;
-        bool kept = e->sel.n_kept[l] < 0 || e->sel.reason[l * n + j] != POLICY_EVICTED;
+        size_t group = heads / (size_t)e->model->shape.n_kv_head, h = i / n % heads;
+        size_t row = selection_row(&e->sel, (int)(i / (heads * n)), (int)(h / group));
+        bool kept = e->sel.n_kept[row] < 0 || e->sel.reason[row * n + i % n] != POLICY_EVICTED;
         regret[i] = kept ? 0 : e->mass.mean[i];
     }
     return regret ? KV_OK : KV_NO_MEMORY;
