@@ -25,7 +25,7 @@ function command(    r) {
     if (r < 72) return "back" count()
     if (r < 75) return "forward" count()
     if (r < 78) return "recompress"
-    if (r < 82) return "set policy " pick("seed uniform inverse streaming full seed-literal")
+    if (r < 82) return "set policy " pick("seed uniform inverse streaming full seed-literal adakv snapkv")
     if (r < 84) return "set policy.ratio " pick("0.2 0.5 1")
     if (r < 86) return "set decode.seed " below(4)
     if (r == 86) return "set decode.tokens " 3 + below(9)

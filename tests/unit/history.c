@@ -123,7 +123,7 @@ static void change(struct walk *w)
     } settings[] = {
         { "decode.tokens", { "3", "6", "9" } },
         { "decode.temperature", { "0", "1", "2" } },
-        { "policy.preset", { "seed", "streaming", "inverse" } },
+        { "policy.preset", { "seed", "adakv", "inverse" } },
         { "policy.ratio", { "0.2", "0.5", "1" } },
         { "decode.seed", { "1", "2", "3" } },
     };
