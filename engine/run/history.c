@@ -226,7 +226,11 @@ static enum kv_status back_to_prefill(struct kv_engine *e, struct kv_where *to, 
         free(zeros);
     }
     if (status) return status;
-    for (int l = 0; l < e->model->shape.n_layer; l++) r->rows[l] = rows;
+    for (size_t l = 0; l < (size_t)e->model->shape.n_layer; l++) {
+        r->rows[l] = rows;
+        if (r->cosine) /* of rows that are observed, oproj writes it only later */
+            memset(r->cosine + l * (size_t)r->n + rows, 0, (size_t)(r->n - rows) * sizeof *r->cosine);
+    }
     drop_compressed(e);
     where_is(e, (uint64_t)pass * (uint64_t)e->plan[PLAN_FORWARD].n, to);
     step_put(e, to);
