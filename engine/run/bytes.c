@@ -19,18 +19,14 @@ static size_t token_bytes(const struct kv_engine *e)
     return 2 * kv_type_bytes(cache_type(e), (size_t)s->n_kv_head * (size_t)s->head_dim);
 }
 
-/* As record_init and selection_init allocate them. */
+/* The record's, and what a selection keeps a key and set. */
 static size_t stats_bytes(const struct kv_engine *e, size_t n, size_t rows)
 {
     const struct kv_shape *s = &e->model->shape;
-    size_t layers = (size_t)s->n_layer, heads = (size_t)s->n_head, width = heads * (size_t)s->head_dim;
     unsigned needs = e->set.stats_all ? policy_needs_all() : policy_needs(&e->set.policy);
-    size_t per_key = layers * heads * n * sizeof(float), sum = per_key;
-    if (needs & KV_NEED_COLUMNS) sum += per_key;
-    if (needs & KV_NEED_LAST_ROWS) sum += layers * KV_LAST_ROWS * width * sizeof(float);
-    sum += rows * width * sizeof(float) + 3 * heads * n * sizeof(float);
     size_t sets = (size_t)policy_sets(&e->set.policy, s->n_kv_head);
-    return sum + layers * sets * n * (sizeof *e->sel.kept + sizeof *e->sel.score + sizeof *e->sel.reason);
+    return record_bytes(s, needs, (int)n, (int)rows) +
+           (size_t)s->n_layer * sets * n * (sizeof *e->sel.kept + sizeof *e->sel.score + sizeof *e->sel.reason);
 }
 
 enum kv_status kv_wanted(const struct kv_engine *e, struct kv_wanted *out, struct kv_error *err)

@@ -24,10 +24,9 @@ struct deriving {
     struct host host;
 };
 
-size_t record_host_floats(const struct record *r)
+size_t record_host_floats(const struct kv_shape *s, int n)
 {
-    const struct kv_shape *s = r->m->shape;
-    return (4 * (size_t)s->n_head + 3 * (size_t)s->n_kv_head) * (size_t)r->n;
+    return (4 * (size_t)s->n_head + 3 * (size_t)s->n_kv_head) * (size_t)n;
 }
 
 static struct host host_of(const struct record *r)
@@ -223,7 +222,7 @@ static void turn_moments(
 static enum kv_status future_queries(struct deriving *g, float *mean, float *cov, struct kv_error *err)
 {
     const struct machine *m = g->r->m;
-    size_t d = g->d, block = record_block(g->r), each = d + d * d;
+    size_t d = g->d, block = record_block(g->r->m->shape), each = d + d * d;
     float *from = kv_alloc(g->heads * block, sizeof *from), *to = kv_alloc(g->heads * each, sizeof *to);
     double *turn = kv_alloc(d + each, sizeof *turn);
     enum kv_status status = from && to && turn ? mean_turn(g, turn, err)

@@ -8,51 +8,69 @@
 
 static size_t heads(const struct record *r) { return (size_t)r->m->shape->n_head; }
 static size_t width(const struct record *r) { return heads(r) * (size_t)r->m->shape->head_dim; }
-size_t record_block(const struct record *r)
+size_t record_block(const struct kv_shape *shape)
 {
-    size_t d = (size_t)r->m->shape->head_dim;
+    size_t d = (size_t)shape->head_dim;
     return 2 * d + d * (d + 1) / 2;
 }
 
 static size_t layers(const struct record *r) { return (size_t)r->m->shape->n_layer; }
 
+/* Bytes of each of a record's arrays; 0 = not wanted. */
+struct sizes {
+    size_t entropy, stage, host, columns, moments, last, cosine, before;
+};
+
+static struct sizes sizes_of(const struct kv_shape *s, unsigned needs, int n, int rows)
+{
+    size_t heads_ = (size_t)s->n_head, d = (size_t)s->head_dim, cells = (size_t)s->n_layer * heads_;
+    size_t per_key = cells * (size_t)n * sizeof(float), widest = heads_ * (d > 1 ? d : 1);
+    struct sizes z = { .entropy = per_key,
+        .stage = (size_t)rows * widest * sizeof(float),
+        .host = record_host_floats(s, n) * sizeof(float) };
+    if (needs & KV_NEED_COLUMNS) z.columns = per_key;
+    if (needs & KV_NEED_EXPECTED) z.moments = cells * record_block(s) * sizeof(float);
+    if (needs & KV_NEED_LAST_ROWS) z.last = cells * KV_LAST_ROWS * d * sizeof(float);
+    if (!(needs & KV_NEED_COSINE)) return z;
+    z.cosine = (size_t)s->n_layer * (size_t)n * sizeof(float);
+    z.before = (size_t)rows * (size_t)s->hidden * sizeof(float);
+    return z;
+}
+
+size_t record_bytes(const struct kv_shape *shape, unsigned needs, int n, int rows)
+{
+    struct sizes z = sizes_of(shape, needs, n, rows);
+    return z.entropy + z.stage + z.host + z.columns + z.moments + z.last + z.cosine + z.before;
+}
+
 enum kv_status record_init(
     struct record *r, const struct machine *m, unsigned needs, int n, int rows, struct kv_error *err)
 {
     *r = (struct record){ .m = m, .needs = needs, .n = n, .host_layer = -1 };
-    size_t per_key = layers(r) * heads(r) * (size_t)n * sizeof(float);
-    size_t last = layers(r) * KV_LAST_ROWS * width(r) * sizeof(float);
-    size_t segment = (size_t)rows * (width(r) > heads(r) ? width(r) : heads(r)) * sizeof(float);
-    size_t host = record_host_floats(r) * sizeof(float);
-    size_t cosine = layers(r) * (size_t)n * sizeof(float),
-           before = (size_t)rows * (size_t)m->shape->hidden * sizeof(float);
+    struct sizes z = sizes_of(m->shape, needs, n, rows);
     r->rows = kv_alloc(layers(r), sizeof *r->rows);
-    r->entropy = kv_alloc(1, per_key);
-    r->stage = kv_alloc(1, segment);
-    r->host = kv_alloc(1, host);
+    r->entropy = kv_alloc(1, z.entropy);
+    r->stage = kv_alloc(1, z.stage);
+    r->host = kv_alloc(1, z.host);
     size_t means = layers(r) * heads(r);
     r->mean = (struct means){ .head = kv_alloc(2 * means + layers(r), sizeof *r->mean.head),
         .rows = kv_alloc(layers(r), sizeof *r->mean.rows) };
     if (r->mean.head) r->mean.layer = r->mean.head + means, r->mean.sum = r->mean.layer + layers(r);
-    size_t columns = needs & KV_NEED_COLUMNS ? per_key : 0;
-    r->sums_bytes = columns + (needs & KV_NEED_EXPECTED ? means * record_block(r) * sizeof(float) : 0);
+    r->sums_bytes = z.columns + z.moments;
     if (r->sums_bytes) r->sums = m->be->alloc(m->ctx, r->sums_bytes);
-    if (r->sums && columns) r->columns = r->sums;
-    if (r->sums && needs & KV_NEED_EXPECTED) r->moments = r->sums + columns / sizeof(float);
-    if (needs & KV_NEED_LAST_ROWS) r->last_q = kv_alloc(1, last);
-    if (needs & KV_NEED_COSINE) {
-        r->cosine = kv_alloc(1, cosine);
-        r->before_bytes = before;
-        r->before = m->be->alloc(m->ctx, before);
-    }
-    r->bytes =
-        per_key + segment + host + r->sums_bytes + (r->last_q ? last : 0) + (r->cosine ? cosine + before : 0);
+    if (r->sums && z.columns) r->columns = r->sums;
+    if (r->sums && z.moments) r->moments = r->sums + z.columns / sizeof(float);
+    if (z.last) r->last_q = kv_alloc(1, z.last);
+    if (z.cosine) r->cosine = kv_alloc(1, z.cosine);
+    if (z.before) r->before = m->be->alloc(m->ctx, r->before_bytes = z.before);
+    r->bytes = record_bytes(m->shape, needs, n, rows);
     if (r->rows && r->entropy && r->stage && r->host && r->mean.head && r->mean.rows &&
-        (r->sums || !r->sums_bytes) && (r->last_q || !(needs & KV_NEED_LAST_ROWS)) &&
-        ((r->cosine && r->before) || !(needs & KV_NEED_COSINE)))
+        (r->sums || !r->sums_bytes) && (r->last_q || !z.last) && (r->cosine || !z.cosine) &&
+        (r->before || !z.before))
         return KV_OK;
     record_free(r);
-    return kv_fail(err, KV_NO_MEMORY, "No memory for the statistics of %d tokens (%zu bytes a kind).", n, per_key);
+    return kv_fail(
+        err, KV_NO_MEMORY, "No memory for the statistics of %d tokens (%zu bytes a kind).", n, z.entropy);
 }
 
 void record_free(struct record *r)
@@ -120,7 +138,7 @@ void record_begin_pass(const struct record *r, struct pass *p, int first)
     if (!r->moments) return;
     int skip = first < KV_MOMENT_SKIP ? KV_MOMENT_SKIP - first : 0;
     p->moments = (struct pass_moments){ .at = r->moments,
-        .step = heads(r) * record_block(r),
+        .step = heads(r) * record_block(r->m->shape),
         .skip = skip < p->n ? skip : p->n,
         .fresh = first <= KV_MOMENT_SKIP };
 }

@@ -39,8 +39,10 @@ struct record {
 };
 
 /* Floats of one head's block of moments, and of the room for one layer's statistics on the host. */
-size_t record_block(const struct record *r);
-size_t record_host_floats(const struct record *r);
+size_t record_block(const struct kv_shape *shape);
+size_t record_host_floats(const struct kv_shape *shape, int n);
+/* What record_init takes for this; bytes. */
+size_t record_bytes(const struct kv_shape *shape, unsigned needs, int n, int rows);
 
 /* Room for a prefill of n tokens, in passes of at most `rows` rows. */
 enum kv_status record_init(
