@@ -250,7 +250,7 @@ static void show_reply(struct session *s, const struct whatif *w)
     int n = c->length[w->at[OWN]], t = 0;
     while (t < n && own[t] == c->token[t]) t++;
     char *text = kv_tokens_text(s->engine, own, n);
-    rows_fact_text(s, "text", text);
+    rows_fact_text(s, "reply", text);
     free(text);
     if (t == n) {
         fprintf(s->out, "Its own text: the full cache's tokens, %d of %d.\n", n, n);
