@@ -70,7 +70,7 @@ static void diff_rows(struct session *s, const struct diff *d)
         rows_new(s);
         rows_number(s, "step", t);
         rows_token(s, d->name[0], d->token[0][t]);
-        rows_token(s, d->name[1], d->token[1][t]);
+        rows_token(s, strcmp(d->name[0], d->name[1]) ? d->name[1] : "again", d->token[1][t]);
         rows_number(s, "KL", t < d->n - v->steps ? NAN : d->kl[t]);
     }
     rows_fact(s, "kl_mean", v->kl_mean);

@@ -2,9 +2,13 @@
 #include "inspector/prompt.h"
 
 #include <editline/readline.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
 
 #include "inspector/block.h"
 #include "inspector/complete.h"
@@ -93,12 +97,66 @@ static void take(struct session *s, const char *line)
     if (*text) session_do(s, text);
 }
 
+/* --- signals ------------------------------------------------------------------------------------------------------ */
+
+/* libedit's own handlers allocate in the middle of whatever goes on, so they are off; these do what is safe there. */
+static struct termios cooked; /* the terminal as it was before the first line */
+static volatile sig_atomic_t resized;
+
+static void on_resize(int n)
+{
+    (void)n;
+    resized = 1;
+}
+
+static void on_end(int n)
+{
+    tcsetattr(STDIN_FILENO, TCSANOW, &cooked);
+    signal(n, SIG_DFL);
+    raise(n);
+}
+
+/* Stops with the terminal as it was, and goes on in the line that was being typed. */
+static void on_stop(int n)
+{
+    struct termios typing;
+    sigset_t stop;
+    int was = errno;
+    tcgetattr(STDIN_FILENO, &typing);
+    tcsetattr(STDIN_FILENO, TCSANOW, &cooked);
+    signal(n, SIG_DFL);
+    sigemptyset(&stop);
+    sigaddset(&stop, n);
+    sigprocmask(SIG_UNBLOCK, &stop, NULL);
+    raise(n);
+    signal(n, on_stop);
+    tcsetattr(STDIN_FILENO, TCSANOW, &typing);
+    errno = was;
+}
+
+static void catch_signals(bool on)
+{
+    static const int ends[] = { SIGTERM, SIGHUP, SIGQUIT };
+    struct sigaction resize = { .sa_handler = on ? on_resize : SIG_DFL, .sa_flags = SA_RESTART };
+    if (on) tcgetattr(STDIN_FILENO, &cooked);
+    for (size_t i = 0; i < KV_COUNT(ends); i++) signal(ends[i], on ? on_end : SIG_DFL);
+    signal(SIGTSTP, on ? on_stop : SIG_DFL);
+    sigaction(SIGWINCH, &resize, NULL);
+}
+
+static char *ask_line(const char *prompt)
+{
+    if (resized) rl_resize_terminal();
+    resized = 0;
+    return readline(prompt);
+}
+
 /* The lines of a block, asked for behind a > a level. */
 static bool terminal_line(struct line_source *src, char **line, size_t *cap)
 {
     struct session *s = src->ctx;
     fflush(s->out);
-    char *text = readline(">");
+    char *text = ask_line(">");
     if (session_interrupted()) {
         kv_fail(&s->err, KV_NOT_NOW, "Quit");
         free(text);
@@ -119,6 +177,7 @@ static void terminal_loop(struct session *s)
     struct line_source src = { .read = terminal_line, .ctx = s };
     completing = s;
     rl_readline_name = "kvdbg";
+    rl_catch_signals = 0;
     rl_initialize();
     using_history();
     stifle_history(HISTORY_LINES);
@@ -126,8 +185,9 @@ static void terminal_loop(struct session *s)
     rl_attempted_completion_function = attempt;
     rl_completer_word_break_characters = " \t()[]+-*/<>=!&|,";
     s->source = &src;
+    catch_signals(true);
     while (!s->leaving && !s->want_tui) {
-        char *line = readline(PROMPT);
+        char *line = ask_line(PROMPT);
         if (session_interrupted()) { /* Ctrl-C drops the line, as in GDB */
             fputs("Quit\n", s->out);
             free(line);
@@ -142,6 +202,7 @@ static void terminal_loop(struct session *s)
         take(s, line);
         free(line);
     }
+    catch_signals(false);
     s->source = NULL;
     if (kept) write_history(path);
 }

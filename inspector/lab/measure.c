@@ -63,8 +63,10 @@ static enum kv_status measure_key(struct measurer *m, const struct task *task, c
     if (!f) return kv_fail(&s->err, KV_NO_MEMORY, "No memory for a key.");
     fprintf(f, "%s\n%s\n%d %d %d %s\n", s->model_sha, task->sha, m->v->how.apart, m->v->stem, m->v->judge,
         ROUGE_FLAVOR);
-    for (int i = 0; (row = kv_setting_at(i)); i++)
+    for (int i = 0; (row = kv_setting_at(i)); i++) {
+        if (!strcmp(row->name, "policy.query-aware")) continue; /* the prompt sets it, and may not be there yet */
         if (!kv_get(m->e, row->name, value, sizeof value, &s->err)) fprintf(f, "%s=%s\n", row->name, value);
+    }
     enum kv_status st = fclose(f) ? kv_fail(&s->err, KV_NO_MEMORY, "No memory for a key.") : KV_OK;
     if (!st) st = hash_bytes(text, bytes, key, &s->err);
     free(text);
