@@ -375,13 +375,14 @@ static int draw_key(const struct pane *p, int row, const struct view_key *k)
     const char *text = k->help;
     pane_text(p, row, 1, COLOR_TEXT, SCREEN_BOLD, k->keys);
     if ((int)strlen(k->keys) + 2 > left) row++;
+    if (room < 2) return row + 1; /* a screen of a few columns */
     do {
         int n = (int)strlen(text);
         if (n > room)
             for (n = room; n > 1 && text[n] != ' ';) n--;
         pane_printf(p, row++, left, COLOR_TEXT, 0, "%.*s", n, text);
         text += n + (text[n] == ' ');
-    } while (*text && room > 1);
+    } while (*text);
     return row;
 }
 
