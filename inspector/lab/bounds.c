@@ -78,8 +78,7 @@ static void print_format(struct session *s, bool bits16, double kept)
         bits16 ? "In 16 bits" : "As stored", line_bytes(f.weights, bytes[0]), line_bytes(f.read, bytes[1]),
         line_thousands((unsigned long long)f.token, bytes[2]));
     fprintf(s->out, "%19s   --- of weights and KV ----   --- of a decode step's ---\n", "");
-    fprintf(s->out, "%8s %10s   KV is    saved keep for    KV is    saved keep for\n", "context", "KV");
-    fprintf(s->out, "%37s %8s %17s %8s\n", "", "-4.18 %", "", "-46.6 %");
+    fprintf(s->out, "%8s %10s   KV is    saved -4.18 %%    KV is    saved -46.6 %%\n", "context", "KV");
     for (int i = 0, n = contexts(s, context); i < n; i++) print_row(s, &f, bits16, context[i], kept);
     tokens_needed(s, &f, kept);
 }
@@ -111,9 +110,9 @@ struct reaction cmd_info_bounds(struct session *s, const char *args)
         "cache",
         s->facts.synthetic ? " (random weights in this model's shape)" : "", kept);
     if (f.window) fprintf(s->out, "; layers hold a window of %d at most (engine.sliding)", f.window);
-    fprintf(s->out,
-        ".\n\"keep for\": the kept share that makes the paper's -4.18 %% memory (on Qwen3-4B), -46.6 %% time (on "
-        "Mistral-7B);\n\"-\": none does.\n");
+    fprintf(s->out, ".\nUnder -4.18 %% (the paper's memory, on Qwen3-4B) and -46.6 %% (its time, on Mistral-7B) "
+                    "stands the share to keep "
+                    "for\nit; \"-\": none does.\n");
     print_format(s, false, kept);
     print_format(s, true, kept);
     return DONE;

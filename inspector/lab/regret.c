@@ -248,7 +248,7 @@ static void show_table(
     if (!n)
         fprintf(s->out, "It reads nothing that is evicted.\n");
     else if (o->by == BY_HEAD)
-        fprintf(s->out, "%-9s %10s\n", "head", "to evicted");
+        fprintf(s->out, "%-9s %10s\n", "head", "mass");
     else
         fprintf(s->out, "%8s  %-22s %10s   %s\n", "position", "text", "mass",
             o->by == BY_TOKEN ? "worst head" : "head");

@@ -151,20 +151,18 @@ static int axis_width(const struct sweep_axis *a)
     return (int)most;
 }
 
+#define CELL 10 /* columns of a figure with its unit */
+
 static void show_cell(struct session *s, int metric, double x)
 {
     char text[32] = "-";
     bool share = metric == SWEEP_top1 || metric == SWEEP_mass || metric == SWEEP_kept;
     bool ms = metric == SWEEP_compress || metric == SWEEP_token;
-    if (!isnan(x))
-        snprintf(text, sizeof text,
-            share                         ? "%.2f"
-            : ms || metric == SWEEP_bytes ? "%.3f"
-                                          : "%.4g",
-            share                   ? 100 * x
-            : metric == SWEEP_bytes ? x / (1 << 20)
-                                    : x);
-    fprintf(s->out, "  %*s", (int)kv_max(strlen(sweep_heading[metric]), (size_t)9), text);
+    if (metric == SWEEP_bytes && !isnan(x))
+        line_bytes(x, text);
+    else if (!isnan(x))
+        snprintf(text, sizeof text, share ? "%.2f %%" : ms ? "%.3f ms" : "%.4g", share ? 100 * x : x);
+    fprintf(s->out, "  %*s", CELL, text);
 }
 
 static void show(struct session *s, const struct sweep *w)
@@ -175,8 +173,7 @@ static void show(struct session *s, const struct sweep *w)
     for (int a = 0; a < w->n_axis; a++)
         fprintf(s->out, "%s%-*s", a ? "  " : "", axis_width(&w->axis[a]), w->axis[a].name);
     for (int m = 0; m < SWEEP_METRICS; m++)
-        if (w->want[m])
-            fprintf(s->out, "  %*s", (int)kv_max(strlen(sweep_heading[m]), (size_t)9), sweep_heading[m]);
+        if (w->want[m]) fprintf(s->out, "  %*s", CELL, sweep_name[m]);
     fputc('\n', s->out);
     for (int c = 0; c < w->n_config; c++) {
         rows_new(s);

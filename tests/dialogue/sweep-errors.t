@@ -23,11 +23,11 @@ There is no finished prefill to sweep from: run first, or -prompts FILE.
 ## Rows of data, and files
 $ printf '{"id":"a","document":"The quick brown fox jumps over the lazy dog.","reference":"A fox jumps."}\n{"prompt":"One two three four five six seven eight nine ten."}\n' >$T/r.jsonl; kvdbg -q -nx -batch synthetic:tiny --precision f32 --threads 1 -ex 'set judge.tokens 6 decode.tokens 6' -ex "sweep policy.ratio=0.3,1 policy.floor=4,8 -prompts $T/r.jsonl -metric kl,top1,rouge,kept -csv $T/s.csv -jsonl $T/s.jsonl -png $T/s.png"; cat $T/s.csv; sed 's/\(\.[0-9]\{6\}\)[0-9]*/\1/g' $T/s.jsonl; kvdbg -q -nx -batch synthetic:tiny -ex "info png $T/s.png" | grep -e sweep | sed 's,/tmp/[^ ]*/,,g'
 4 combinations from one prefill, 2 prompts, at most 6 steps of the full cache's reply (f32, synthetic weights: timing only)
-policy.ratio  policy.floor    KL mean    top-1 %    ROUGE-L     kept %
-0.3           4                 1.551       0.00          0      29.99
-0.3           8                 1.551       0.00          0      29.99
-1             4                     0     100.00          0     100.00
-1             8                     0     100.00          0     100.00
+policy.ratio  policy.floor          kl        top1       rouge        kept
+0.3           4                  1.551      0.00 %           0     29.99 %
+0.3           8                  1.551      0.00 %           0     29.99 %
+1             4                      0    100.00 %           0    100.00 %
+1             8                      0    100.00 %           0    100.00 %
 $T/s.csv: 8 rows  (synthetic weights)
 $T/s.jsonl: 8 lines  (synthetic weights)
 $T/s.png: kl of 4 combinations  (synthetic weights)
