@@ -1,5 +1,5 @@
 /* Resampled means. */
-#include "engine/judge/bootstrap.h"
+#include "engine/bootstrap.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Words become numbers first, so that all counting compares numbers. */
-#include "engine/judge/rouge.h"
+#include "engine/rouge.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/judge/rouge.h"
+#include "engine/rouge.h"
 #include "inspector/beside.h"
 #include "inspector/hash.h"
 #include "inspector/progress.h"

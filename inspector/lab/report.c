@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/judge/bootstrap.h"
-#include "engine/judge/rouge.h"
+#include "engine/bootstrap.h"
+#include "engine/rouge.h"
 #include "inspector/rows.h"
 
 #define RESAMPLES 10000

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/judge/rouge.h"
+#include "engine/rouge.h"
 #include "engine/regret.h"
 #include "engine/runs.h"
 #include "inspector/beside.h"

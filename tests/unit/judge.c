@@ -1,6 +1,6 @@
 /* KL, agreement and summaries against torch and numpy (tests/golden/judge.txt, by tests/oracle/judge_golden.py), and
  * what they do with numbers that are none. */
-#include "engine/judge/bootstrap.h"
+#include "engine/bootstrap.h"
 #include "engine/judge/kl.h"
 #include "tests/tap.h"
 #include "tests/unit/policy_random.h"

@@ -1,6 +1,6 @@
 /* ROUGE and stems against rouge-score and NLTK (tests/golden/rouge.txt, by tests/oracle/rouge_golden.py). */
 #include "engine/judge/porter.h"
-#include "engine/judge/rouge.h"
+#include "engine/rouge.h"
 #include "tests/tap.h"
 #include "tests/unit/policy_random.h"
 

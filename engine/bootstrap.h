@@ -1,6 +1,7 @@
-/* How far a mean over rows may be off: the percentile bootstrap (Efron & Tibshirani 1993), repeatable. */
-#ifndef KV_JUDGE_BOOTSTRAP_H
-#define KV_JUDGE_BOOTSTRAP_H
+/* How far a mean over rows may be off: the percentile bootstrap (Efron & Tibshirani 1993), repeatable. A page of the
+ * engine's public contract. */
+#ifndef KV_BOOTSTRAP_H
+#define KV_BOOTSTRAP_H
 
 #include "kernels/base.h"
 

@@ -1,10 +1,11 @@
-/* ROUGE as Google's rouge-score counts it: lower-case words of [a-z0-9], F = 2PR / (P + R).
+/* ROUGE as Google's rouge-score counts it: lower-case words of [a-z0-9], F = 2PR / (P + R). A page of the
+ * engine's public contract.
  *
  * C.-Y. Lin, "ROUGE: a package for automatic evaluation of summaries" (2004); the package is rouge-score 0.1.2, whose
  * figures these are. Other packages count otherwise (LongBench's cuts sentences at full stops, keeps case, and counts
  * each n-gram once): always say the flavor beside a figure. */
-#ifndef KV_JUDGE_ROUGE_H
-#define KV_JUDGE_ROUGE_H
+#ifndef KV_ROUGE_H
+#define KV_ROUGE_H
 
 #include "kernels/base.h"
 
