@@ -9,7 +9,7 @@
 #define ROWS 64
 
 struct setup_row {
-    char name[40], value[64], legal[160], help[160];
+    char name[40], value[64], legal[400], help[160];
 };
 
 struct setup_view {
@@ -43,10 +43,28 @@ static void title(const void *self, char *text, size_t size)
     snprintf(text, size, v->editing ? "Enter sets it, Escape leaves it" : "Enter edits a value, F2 goes back");
 }
 
+/* The text from `row` on, broken at blanks; returns how many rows it takes. With p NULL it is only measured. */
+static int wrapped(const struct pane *p, int cols, int row, enum color_role role, const char *text)
+{
+    int count = 0, room = cols > 12 ? cols - 2 : 10;
+    while (*text) {
+        int n = (int)strlen(text);
+        if (n > room)
+            for (n = room; n > 1 && text[n] != ' ';) n--;
+        if (p) pane_printf(p, row + count, 1, role, 0, "%.*s", n, text);
+        text += n + (text[n] == ' ');
+        count++;
+    }
+    return count;
+}
+
 static void draw(void *self, const struct pane *p, const struct view_look *look)
 {
     struct setup_view *v = self;
-    int rows = p->rows - 2;
+    int help = v->n ? wrapped(NULL, p->cols, 0, COLOR_TEXT, v->row[v->at].help) : 0;
+    int legal = v->n ? wrapped(NULL, p->cols, 0, COLOR_MUTED, v->row[v->at].legal) : 0;
+    int rows = p->rows - help - legal;
+    if (rows < 1) rows = 1;
     (void)look;
     if (v->at < v->top) v->top = v->at;
     if (v->at >= v->top + rows) v->top = v->at - rows + 1;
@@ -61,8 +79,8 @@ static void draw(void *self, const struct pane *p, const struct view_look *look)
             pane_reverse(p, i, 22, end > 22 ? end - 22 : 1);
     }
     if (!v->n) return;
-    pane_printf(p, p->rows - 2, 1, COLOR_TEXT, 0, "%s", v->row[v->at].help);
-    pane_printf(p, p->rows - 1, 1, COLOR_MUTED, 0, "%s", v->row[v->at].legal);
+    wrapped(p, p->cols, rows, COLOR_TEXT, v->row[v->at].help);
+    wrapped(p, p->cols, rows + help, COLOR_MUTED, v->row[v->at].legal);
 }
 
 static bool edit(struct setup_view *v, struct tui *t, int k)
