@@ -1,6 +1,8 @@
 /* Resampled means. */
 #include "engine/bootstrap.h"
 
+#include "engine/judge/percentile.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -10,20 +12,6 @@ static uint64_t next(uint64_t *state)
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return z ^ z >> 31;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double percentile(const double *sorted, int n, double share)
-{
-    double at = share * (n - 1);
-    int below = (int)at;
-    if (below + 1 >= n) return sorted[n - 1];
-    return sorted[below] + (at - below) * (sorted[below + 1] - sorted[below]);
 }
 
 enum kv_status bootstrap_mean(
@@ -40,7 +28,7 @@ enum kv_status bootstrap_mean(
         for (int i = 0; i < n; i++) drawn += value[next(&seed) % (uint64_t)n];
         mean[r] = drawn / n;
     }
-    qsort(mean, (size_t)resamples, sizeof *mean, by_size);
+    percentile_sort(mean, resamples);
     out->low = isnan(out->mean) ? NAN : percentile(mean, resamples, 0.025);
     out->high = isnan(out->mean) ? NAN : percentile(mean, resamples, 0.975);
     free(mean);

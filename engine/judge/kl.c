@@ -1,6 +1,8 @@
 /* KL divergence in f64, agreement, order statistics. */
 #include "engine/judge/kl.h"
 
+#include "engine/judge/percentile.h"
+
 #include "engine/judge/lanes.h"
 
 #include <math.h>
@@ -73,21 +75,6 @@ double kl_surprise(const float *logit, int n_vocab, int id)
     return ln_sum(logit, n_vocab, &row) + row.most - logit[id];
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double percentile(const double *sorted, int n, double share)
-{
-    double at = share * (n - 1);
-    int below = (int)at;
-    bool plain = below + 1 >= n || at == below || sorted[below] == sorted[below + 1];
-    if (plain) return sorted[below]; /* 0 * inf and inf - inf are NaN */
-    return sorted[below] + (at - below) * (sorted[below + 1] - sorted[below]);
-}
-
 enum kv_status kl_summarize(
     const struct kl_step *step, int n, int first, struct kl_summary *summary, struct kv_error *err)
 {
@@ -110,7 +97,7 @@ enum kv_status kl_summarize(
     summary->n = count;
     summary->top1 = (double)agreed / count;
     if (!summary->n_bad) {
-        qsort(sorted, (size_t)count, sizeof *sorted, ascending);
+        percentile_sort(sorted, count);
         summary->mean = sum / count;
         summary->median = percentile(sorted, count, 0.5);
         summary->p90 = percentile(sorted, count, 0.9);

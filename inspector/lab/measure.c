@@ -13,7 +13,7 @@
 #include "inspector/run.h"
 
 const char *const metric_name[METRIC_COUNT] = {
-#define X(name, unit, heading) #name,
+#define X(name) #name,
     METRIC_LIST(X)
 #undef X
 };

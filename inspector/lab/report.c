@@ -202,7 +202,7 @@ static void savings(struct report *r, int ratio)
     }
 }
 
-enum kv_status evaluate_report(struct session *s, const struct evaluation *v, const struct measures *done)
+void evaluate_report(struct session *s, const struct evaluation *v, const struct measures *done)
 {
     struct report r = { .s = s, .v = v, .done = done };
     struct kv_memory memory;
@@ -223,5 +223,4 @@ enum kv_status evaluate_report(struct session *s, const struct evaluation *v, co
         "KV MiB: as allocated, room for the reply included; kept %%: of the prompt's tokens, over all layers.\n"
         "Peak memory of this process, which every policy shares for the whole cache is made first: %s.\n",
         ROUGE_FLAVOR, v->stem ? "on" : "off", line_bytes((double)memory.peak, peak));
-    return KV_OK;
 }

@@ -1,5 +1,6 @@
 /* Chat templates: what transformers renders, where each byte comes from, what is refused, and hostile templates. */
 #include "tests/tap.h"
+#include "tests/unit/escapes.h"
 
 #include "engine/text/jinja.h"
 
@@ -40,25 +41,6 @@ static enum kv_status render_user(const char *template, const char *content)
 }
 
 /* ---- golden file ---- */
-
-static int hex_digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
-
-static struct kv_string unescape(char *field)
-{
-    char *out = field;
-    for (char *p = field; *p; p++) {
-        if (*p != '\\') {
-            *out++ = *p;
-        } else if (p[1] == 'x') {
-            *out++ = (char)(hex_digit(p[2]) << 4 | hex_digit(p[3]));
-            p += 3;
-        } else {
-            *out++ = *++p;
-        }
-    }
-    *out = 0;
-    return (struct kv_string){ field, (size_t)(out - field) };
-}
 
 static void check_case(const char *name, struct kv_string template, char *rest, int number)
 {

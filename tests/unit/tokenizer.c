@@ -1,6 +1,7 @@
 /* Tokenizer and chat prompts: the golden ids of the `tokenizers` library on the real model, and properties that
  * must hold for any text on a small vocabulary. */
 #include "tests/tap.h"
+#include "tests/unit/escapes.h"
 
 #include "engine/text/chat.h"
 #include "tests/fuzz/tokenizer_vocabulary.h"
@@ -51,25 +52,6 @@ static size_t random_text(char *text, size_t room)
 }
 
 /* ---- golden files ---- */
-
-static int hex_digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
-
-/* Undoes the escapes of a field in place. */
-static struct kv_string unescape(char *field)
-{
-    char *out = field;
-    for (char *p = field; *p; p++) {
-        if (*p != '\\') {
-            *out++ = *p;
-        } else if (p[1] == 'x') {
-            *out++ = (char)(hex_digit(p[2]) << 4 | hex_digit(p[3]));
-            p += 3;
-        } else {
-            *out++ = *++p;
-        }
-    }
-    return (struct kv_string){ field, (size_t)(out - field) };
-}
 
 static size_t read_ids(const char *field, int32_t *ids, size_t room)
 {

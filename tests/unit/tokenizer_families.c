@@ -1,6 +1,7 @@
 /* Tokenizers of every family against the ids of the `tokenizers` and `sentencepiece` libraries: small vocabularies in
  * tests/golden/tokenizer, the texts of tests/golden/tokenizer.txt, and texts with each family's own added tokens. */
 #include "tests/tap.h"
+#include "tests/unit/escapes.h"
 
 #include "engine/text/tokenizer.h"
 #include "engine/text/vocabulary.h"
@@ -22,22 +23,13 @@ struct text {
 static struct text texts[TEXTS_MAX]; /* of tokenizer.txt */
 static size_t n_texts;
 
-static int hex_digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
-
 /* A field with its escapes undone; released by the caller. */
-static struct text unescape(char mode, const char *field, size_t length)
+static struct text unescaped(char mode, const char *field, size_t length)
 {
     struct text t = { mode, malloc(length + 1), 0 };
-    for (size_t i = 0; i < length; i++) {
-        if (field[i] != '\\') {
-            t.bytes[t.n++] = field[i];
-        } else if (field[i + 1] == 'x') {
-            t.bytes[t.n++] = (char)(hex_digit(field[i + 2]) << 4 | hex_digit(field[i + 3]));
-            i += 3;
-        } else {
-            t.bytes[t.n++] = field[++i];
-        }
-    }
+    memcpy(t.bytes, field, length);
+    t.bytes[length] = '\0';
+    t.n = unescape(t.bytes).length;
     return t;
 }
 
@@ -50,7 +42,7 @@ static bool load_texts(void)
     while (getline(&line, &room, file) > 0 && n_texts < TEXTS_MAX) {
         char *tab = line[1] == '\t' ? strchr(line + 2, '\t') : NULL;
         if (*line == '#' || *line == 'g' || !tab) continue;
-        texts[n_texts++] = unescape(*line, line + 2, (size_t)(tab - line - 2));
+        texts[n_texts++] = unescaped(*line, line + 2, (size_t)(tab - line - 2));
     }
     free(line);
     fclose(file);
@@ -102,7 +94,7 @@ static void compare_all(struct family *f, bool without_nul)
     for (size_t number = 1; getline(&line, &room, file) > 0; number++) {
         char *tab = line[1] == '\t' ? strchr(line + 2, '\t') : NULL;
         if (tab) {
-            struct text own = unescape(*line, line + 2, (size_t)(tab - line - 2));
+            struct text own = unescaped(*line, line + 2, (size_t)(tab - line - 2));
             compare(f, &own, (uint32_t)strtoul(tab + 1, NULL, 16), "line", number);
             free(own.bytes);
             continue;
