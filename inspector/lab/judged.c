@@ -28,7 +28,10 @@ enum kv_status judged_settings(struct session *s, struct kv_engine *e)
 
 void judged_close(struct judged *j)
 {
-    if (j->engine) kv_engine_close(j->engine);
+    if (j->engine) {
+        session_interrupts(j->s->engine);
+        kv_engine_close(j->engine);
+    }
     free(j->reply);
     *j = (struct judged){ 0 };
 }
@@ -60,12 +63,13 @@ enum kv_status judged_open(
     const char *names[] = { "policy.preset", "decode.tokens", "decode.temperature" },
                *values[] = { "full", tokens, "0" };
     struct kv_array ids;
-    *out = (struct judged){ 0 };
+    *out = (struct judged){ .s = s };
     snprintf(tokens, sizeof tokens, "%d", reply);
     enum kv_status st = beside_open(s, &out->engine);
     if (!st) st = kv_set(out->engine, names, values, 3, &s->err);
     if (!st) st = task_prompt(s, out->engine, task, how);
     if (!st) kv_on_progress(out->engine, progress_show, s);
+    if (!st) session_interrupts(out->engine);
     if (!st) st = run_to_done(s, out->engine);
     if (!st) st = count_of(s, out->engine, "tok", &out->tokens);
     if (!st && how->apart && task->question) st = count_of(s, out->engine, "question", &out->asked);

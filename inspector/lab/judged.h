@@ -6,6 +6,7 @@
 #include "inspector/lab/task.h"
 
 struct judged {
+    struct session *s;
     struct kv_engine *engine; /* at the end of its reply; nothing was evicted */
     int32_t *reply;           /* [n_reply] the full cache's greedy one */
     int n_reply;
@@ -13,7 +14,8 @@ struct judged {
 };
 
 /* Prefill and reply of at most `reply` tokens, with the session's engine.* settings and its policy's, its totals apart
- * (the preset is `full`). KV_STOPPED on Ctrl-C. judged_close in any case. */
+ * (the preset is `full`). KV_STOPPED on Ctrl-C, which stops this engine from now on
+ * (session_interrupts), the session's again after judged_close, which comes in any case. */
 enum kv_status judged_open(
     struct session *s, const struct task *task, const struct task_how *how, int reply, struct judged *out);
 void judged_close(struct judged *j);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/profile.h"
+#include "inspector/lab/board.h"
 #include "inspector/lab/options.h"
 #include "inspector/lab/sensitivity.h"
 #include "inspector/lab/tune.h"
@@ -24,6 +25,7 @@ enum kv_status profile_admit(struct session *s, const char *path)
         st = kv_fail(&s->err, KV_BAD_ARG,
             "The profile %.200s was measured on a model with sha256 %.*s..., and this one has %.*s...", path,
             SHA_SHOWN, p->model_sha, SHA_SHOWN, s->model_sha);
+    if (!st) board_put(p, path, -1, 0, 0);
     kv_profile_free(p);
     return st;
 }
@@ -53,6 +55,7 @@ struct reaction cmd_profile(struct session *s, const char *args)
     if (w.n_file != 1) return refuse(s, KV_BAD_ARG, "Argument required (FILE of a profile, diff or average).");
     enum kv_status st = kv_profile_read(w.file[0], &p, &s->err);
     if (!st) tell_origin(s, w.file[0], p);
+    if (!st) board_put(p, w.file[0], -1, 0, 0);
     for (int k = 0; !st && k < kv_profile_kind(p, NULL); k++)
         for (int c = 0; c < p->n_selector && !st; c++) st = sensitivity_table(s, p, k, c);
     if (!st && w.png) st = target_open(s, w.png, w.force, &t);

@@ -8,6 +8,7 @@
 
 #include "engine/tune.h"
 #include "inspector/hash.h"
+#include "inspector/lab/board.h"
 #include "inspector/lab/judged.h"
 #include "inspector/lab/options.h"
 #include "inspector/progress.h"
@@ -143,6 +144,7 @@ static int curves_left(const struct kv_profile *p, int prompt)
     return left;
 }
 
+/* On the board, and in words. */
 static void announce(const struct measuring *m, int prompt, int selector, int layer)
 {
     const struct kv_profile *p = m->profile;
@@ -152,7 +154,9 @@ static void announce(const struct measuring *m, int prompt, int selector, int la
     if (m->curves_done > 3)
         snprintf(text + n, sizeof text - (size_t)n, ", %.0f s left",
             (kv_now_us() - m->began_us) / m->curves_done * (m->curves - m->curves_done) / 1e6);
-    progress_title(text, isatty(STDOUT_FILENO) == 0);
+    progress_title("", false);
+    progress_show(m->s, text, m->curves_done, m->curves);
+    board_put(p, m->path, prompt, selector, layer);
 }
 
 /* All curves of one prompt that are not there yet. */
@@ -163,6 +167,7 @@ static enum kv_status measure_prompt(struct measuring *m, const struct task *tas
     progress_title(p->prompt[prompt].name, false);
     enum kv_status st = judged_open(m->s, task, &m->w->how, p->reply, &j);
     if (!st) st = judged_settings(m->s, j.engine);
+    if (!st) kv_on_progress(j.engine, NULL, NULL); /* curves are counted instead */
     if (!st && j.n_reply < 2)
         st = kv_fail(&m->s->err, KV_BAD_ARG, "The model's reply to %.60s has %d tokens: nothing to judge.",
             task->id, j.n_reply);
@@ -208,6 +213,7 @@ static enum kv_status measure(struct measuring *m)
     }
     progress_title("", false);
     progress_clear();
+    board_put(m->profile, m->path, -1, 0, 0);
     return st;
 }
 

@@ -70,7 +70,10 @@ static enum kv_status open_prompt(struct tuning *t, size_t i)
 {
     char title[96];
     struct judged *j = &t->judged[i];
-    if (j->engine) return KV_OK;
+    if (j->engine) {
+        session_interrupts(j->engine);
+        return KV_OK;
+    }
     snprintf(title, sizeof title, "prompt %zu of %zu", i + 1, t->tasks.count);
     progress_title(title, false);
     enum kv_status st =

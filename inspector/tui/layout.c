@@ -234,5 +234,6 @@ const struct layout_row layout_rows[] = {
     { "asm", "stages 3 command 2", "Stages of the pass" },
     { "split", "{-horizontal heat 1 budget 1} 2 {-horizontal tokens 1 attn 1} 2 command 1", "Everything at once" },
     { "diff", "diff 3 command 2", "The full cache's reply beside this run's" },
+    { "sensitivity", "{-horizontal sensitivity 3 budget 2} 3 command 2", "What each layer's tokens are worth" },
     { NULL, NULL, NULL },
 };

@@ -12,7 +12,7 @@
 #define PROGRESS_US 5e4 /* between two pictures of the progress bar */
 
 const struct view_ops *const view_all[] = { &view_heat, &view_attn, &view_budget, &view_tokens, &view_kept,
-    &view_stages, &view_diff, &view_command, &view_setup, NULL };
+    &view_stages, &view_diff, &view_sensitivity, &view_command, &view_setup, NULL };
 
 /* --- windows ------------------------------------------------------------------------------------------------------ */
 

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "inspector/lab/board.h"
 #include "inspector/tui/state.h"
 
 static const struct {
@@ -50,7 +51,7 @@ const struct view_key tui_keys[] = {
     { "F2", "Settings of the policy in a form, or back" },
     { "F3, F4", "Search the prompt; show only what was evicted or kept" },
     { "F5", "The next layout" },
-    { "F6", "The next number in the heat window" },
+    { "F6", "The next number in heat or sensitivity" },
     { "F10", "Quit" },
     { NULL, NULL },
 };
@@ -90,6 +91,14 @@ static void key_of_window(struct tui *t, const char *name, int key)
     w->ops->key(w->self, t, key);
 }
 
+/* The window whose number F6 changes: the focused one of the two that have several, else the one that is shown. */
+static const char *metric_window(struct tui *t)
+{
+    const struct tui_window *heat = tui_window_named(t, "heat"), *other = tui_window_named(t, "sensitivity");
+    bool is = t->focus == (int)(other - t->window) || (heat->pane.rows <= 0 && other->pane.rows > 0);
+    return is ? other->ops->name : heat->ops->name;
+}
+
 static bool function_key(struct tui *t, int key)
 {
     switch (key) {
@@ -98,7 +107,7 @@ static bool function_key(struct tui *t, int key)
     case TUI_F3:
     case TUI_F4: key_of_window(t, "tokens", key); return true;
     case TUI_F5: next_layout(t); return true;
-    case TUI_F6: key_of_window(t, "heat", key); return true;
+    case TUI_F6: key_of_window(t, metric_window(t), key); return true;
     case TUI_F10: tui_run(t, "quit"); return true;
     case TUI_BACKTAB: tui_focus_next(t, -1); return true;
     case KEY_CTRL('l'): t->redraw = true; return true;
@@ -118,7 +127,27 @@ static void interrupt(struct tui *t)
     command_log(t, "Quit\n");
 }
 
-/* Writes what the focused window shows to the first file name that is free. */
+/* The first file name that is free. */
+static void free_name(const char *window, char *file, size_t size)
+{
+    for (int i = 1; i < 10000; i++) {
+        snprintf(file, size, "kvdbg-%s-%d.png", window, i);
+        if (access(file, F_OK)) break;
+    }
+}
+
+/* The picture of the profile in hand. */
+static void export_profile(struct tui *t, const char *file)
+{
+    struct board b = { 0 };
+    if (board_take(&b))
+        tui_run(t, "profile %s -png %s", b.path, file);
+    else
+        tui_say(t, "There is no profile yet.");
+    board_free(&b);
+}
+
+/* Writes what the focused window shows. */
 static void export_key(struct tui *t, const struct session *s)
 {
     static const char *const what[][2] = { { "heat", "entropy" }, { "budget", "budget" }, { "kept", "kept" },
@@ -127,14 +156,15 @@ static void export_key(struct tui *t, const struct session *s)
     char file[64], args[64] = "";
     for (size_t i = 0; i < KV_COUNT(what); i++)
         if (!strcmp(what[i][0], name)) snprintf(args, sizeof args, "%s", what[i][1]);
+    free_name(name, file, sizeof file);
+    if (!strcmp(name, "sensitivity")) {
+        export_profile(t, file);
+        return;
+    }
     if (!strcmp(name, "attn")) snprintf(args, sizeof args, "attn layer %d head %d", s->layer, s->head);
     if (!*args) {
         tui_say(t, "The window %s has no picture.", name);
         return;
-    }
-    for (int i = 1; i < 10000; i++) {
-        snprintf(file, sizeof file, "kvdbg-%s-%d.png", name, i);
-        if (access(file, F_OK)) break;
     }
     tui_run(t, "export png %s %s", file, args);
 }

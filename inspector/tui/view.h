@@ -47,7 +47,7 @@ struct view_ops {
 };
 
 extern const struct view_ops view_heat, view_attn, view_budget, view_tokens, view_kept, view_stages, view_diff,
-    view_command, view_setup;
+    view_sensitivity, view_command, view_setup;
 /* All of them, up to a NULL. */
 extern const struct view_ops *const view_all[];
 

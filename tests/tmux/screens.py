@@ -293,9 +293,31 @@ def interrupt():
     w.sane("C-d", 0)
 
 
+def curves():
+    text, profile = os.path.join(scratch, "curves.txt"), os.path.join(scratch, "curves.json")
+    with open(text, "w", encoding="utf-8") as f:
+        f.write("The quick brown fox jumps over the lazy dog. " * 30)
+    w = Window(80, 24, args="--precision f32 --threads 1 synthetic:smollm2-135m")
+    w.until(KEYS)
+    w.line("layout sensitivity")
+    w.until(r"^ sensitivity +no profile yet")
+    w.line(f"sensitivity {text} -o {profile} -tokens 32")
+    shown = w.until(r"^ sensitivity +curves, sum +L0 at 25 %: [0-9.e-]+ nats a token +measuring L\d+ of 30")
+    check("tuned" not in shown and "///" in shown and "C-c stops" in shown, "curves are shown as they are measured", shown)
+    w.keys("Down", "Left")
+    shown = w.until(r"^ sensitivity .* L1 at 15 %")
+    check("measuring" in shown, "the cursor moves meanwhile", shown)
+    w.keys("C-c")
+    w.until(KEYS)
+    shown = w.until(r"of 30 curves")
+    check("///" in shown and "measuring" not in shown, "C-c leaves what was measured", shown)
+    w.line("quit")
+    w.sane("after curves", 0)
+
+
 def main():
     try:
-        for test in (sizes, kinds, true_colors, signals, idle, wide, interrupt):
+        for test in (sizes, kinds, true_colors, signals, idle, wide, interrupt, curves):
             test()
     finally:
         tmux("kill-server")
