@@ -346,12 +346,13 @@ static void title(const struct picture *p, char *text, size_t size)
 {
     static const char *const titles[PICTURE_COUNT] = { "Attention entropy by layer and head",
         "Attention entropy by layer and query position", "Token scores by layer", "Tokens kept by layer",
-        "Budgets by layer", "Attention", "Token scores in their order", "KL from the full cache, step by step" };
+        "Budgets by layer", "Attention", "Token scores in their order", "KL from the full cache, step by step",
+        "What the full cache read of evicted tokens, by layer" };
     size_t at = (size_t)snprintf(text, size, "%s", titles[p->what]);
 #define ADD(...) at += (size_t)snprintf(text + at, size - at, __VA_ARGS__)
     if (p->what == PICTURE_CURVE) ADD(", layer %d", p->layer);
-    if (p->what == PICTURE_ENTROPY_Q && p->mean) ADD(", mean of the heads");
-    if (p->what == PICTURE_ENTROPY_Q && !p->mean) ADD(", head %d", p->head);
+    if (PICTURE_BY_HEAD(p) && p->mean) ADD(", mean of the heads");
+    if (PICTURE_BY_HEAD(p) && !p->mean) ADD(", head %d", p->head);
     if (*p->vs && p->what == PICTURE_KEPT) ADD(": this policy (here) and %s (there)", p->vs);
     if (p->what != PICTURE_ATTN) return;
     if (p->panels == PANELS_HEADS) ADD(" of layer %d, all heads", p->layer);

@@ -87,7 +87,7 @@ static int heat_where(const struct picture *p, char *out, size_t size)
     if (p->what == PICTURE_ATTN || p->what == PICTURE_CURVE) at = snprintf(out, size, ", layer %d", p->layer);
     if (p->mean)
         at += snprintf(out + at, size - (size_t)at, "%s mean of the heads", p->what == PICTURE_ATTN ? "" : ",");
-    else if (p->what == PICTURE_ATTN || p->what == PICTURE_ENTROPY_Q)
+    else if (p->what == PICTURE_ATTN || PICTURE_BY_HEAD(p))
         at += snprintf(out + at, size - (size_t)at, "%s head %d", at ? "" : ",", p->head);
     if (p->what == PICTURE_ATTN)
         at += snprintf(out + at, size - (size_t)at, ", rows %lld to %lld", (long long)p->first, (long long)p->last);

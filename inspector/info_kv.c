@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "inspector/info.h"
+#include "inspector/lab/regret.h"
 #include "inspector/lab/sharing.h"
 #include "engine/look.h"
 #include "inspector/line.h"
@@ -84,8 +85,10 @@ struct reaction cmd_info_kv(struct session *s, const char *args)
     struct kv_array tok, shape;
     struct kv_error ignored;
     char resident[32], active[32], element[16];
+    if (!strncmp(args, "regret", 6) && regret_may(s)) return failed(s);
+    if (!strncmp(args, "regret", 6)) return cmd_regret(s, args + 6 + strspn(args + 6, " "));
     if (!strncmp(args, "sharing", 7)) return info_sharing(s, args);
-    if (*args) return refuse(s, KV_BAD_ARG, "\"%.40s\" is not sharing.", args);
+    if (*args) return refuse(s, KV_BAD_ARG, "\"%.40s\" is neither sharing nor regret.", args);
     if (session_value(s, "tok", &tok)) return failed(s);
     kv_memory(s->engine, &m);
     double n = (double)tok.dim[0], full = n * s->facts.n_layer, count = 0, held = 0, least = INFINITY, most = 0;

@@ -10,12 +10,12 @@
 #define SIDE_MOST 4096
 
 const char *const picture_name[PICTURE_COUNT] = { "entropy", "entropy_q", "score", "kept", "budget", "attn",
-    "curve", "kl" };
-#define NAMES "entropy, entropy_q, score, kept, budget, attn, curve, kl"
+    "curve", "kl", "regret" };
+#define NAMES "entropy, entropy_q, score, kept, budget, attn, curve, kl, regret"
 
 /* Which pictures take an option; bits by enum picture_what. */
 #define OF(name) (1u << PICTURE_##name)
-#define MAPS     (OF(ENTROPY) | OF(ENTROPY_Q) | OF(SCORE) | OF(KEPT) | OF(BUDGET) | OF(ATTN))
+#define MAPS     (OF(ENTROPY) | OF(ENTROPY_Q) | OF(SCORE) | OF(KEPT) | OF(BUDGET) | OF(ATTN) | OF(REGRET))
 #define ALL      (MAPS | OF(CURVE) | OF(KL))
 
 enum option { LOG, RANK, CLIP, POOL, MAP, SIDE, LAYER, HEAD, HEADS, LAYERS, ROWS, COLS, VS, FORCE, OPTIONS };
@@ -31,7 +31,7 @@ static const struct {
     [MAP] = { "map", MAPS, true },
     [SIDE] = { "side", MAPS, true },
     [LAYER] = { "layer", OF(ATTN) | OF(CURVE), true },
-    [HEAD] = { "head", OF(ATTN) | OF(ENTROPY_Q), true },
+    [HEAD] = { "head", OF(ATTN) | OF(ENTROPY_Q) | OF(REGRET), true },
     [HEADS] = { "heads", OF(ATTN), false },
     [LAYERS] = { "layers", OF(ATTN), false },
     [ROWS] = { "rows", OF(ATTN), true },
@@ -179,7 +179,7 @@ enum kv_status picture_read(struct session *s, const struct line_words *words, i
         if (!strcmp(words->word[at], picture_name[i])) p->what = (enum picture_what)i;
     if (p->what == PICTURE_COUNT)
         return kv_fail(&s->err, KV_NOT_FOUND, "\"%.40s\" is none of " NAMES ".", words->word[at]);
-    p->mean = p->what == PICTURE_ENTROPY_Q;
+    p->mean = PICTURE_BY_HEAD(p);
     if (p->what == PICTURE_KL || p->what == PICTURE_CURVE) p->pool = POOL_MAX;
     if (p->what == PICTURE_ATTN && !(rows = names_rows(s)))
         return kv_fail(&s->err, KV_NOT_NOW, "attn is not available before there is a prompt.");
@@ -234,7 +234,7 @@ void picture_text(const struct picture *p, char *text, size_t size)
     size_t at = (size_t)snprintf(text, size, "%s", picture_name[p->what]);
 #define ADD(...) at += (size_t)snprintf(text + at, size - at, __VA_ARGS__)
     if ((attention && p->panels != PANELS_LAYERS) || p->what == PICTURE_CURVE) ADD(" layer %d", p->layer);
-    if ((attention && p->panels != PANELS_HEADS) || p->what == PICTURE_ENTROPY_Q) {
+    if ((attention && p->panels != PANELS_HEADS) || PICTURE_BY_HEAD(p)) {
         if (p->mean)
             ADD(" head mean");
         else

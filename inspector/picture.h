@@ -1,6 +1,7 @@
 /* What is to be drawn: read once from words, drawn in the terminal by heat and into a file by export.
  *
  *   WHAT := entropy | entropy_q [head H|mean] | score | kept [-vs PRESET] | budget | curve [layer L] | kl
+ *         | regret [head H|mean]
  *         | attn [layer L] [head H|mean] [rows A..B] [cols A..B] [-vs full] | attn layer L heads | attn head H layers
  *   then, in any order: -log | -rank | -clip P, pool mean|max, map NAME, side CELLS */
 #ifndef KV_PICTURE_H
@@ -19,16 +20,20 @@ enum picture_what {
     PICTURE_ATTN,
     PICTURE_CURVE,
     PICTURE_KL,
+    PICTURE_REGRET,
     PICTURE_COUNT
 };
 extern const char *const picture_name[PICTURE_COUNT];
 
 enum picture_panels { PANELS_NONE, PANELS_HEADS, PANELS_LAYERS };
 
+/* Numbers by layer and position, of a head or the mean of all. */
+#define PICTURE_BY_HEAD(p) ((p)->what == PICTURE_ENTROPY_Q || (p)->what == PICTURE_REGRET)
+
 struct picture {
     enum picture_what what;
-    int layer, head;            /* attn, entropy_q, curve */
-    bool mean;                  /* attn, entropy_q: over the heads of the layer */
+    int layer, head;            /* attn, entropy_q, regret, curve */
+    bool mean;                  /* attn, entropy_q, regret: over the heads of the layer */
     enum picture_panels panels; /* attn: all heads of the layer, all layers of the head */
     int64_t first, last;        /* attn: rows, both included */
     int64_t left, right;        /* attn: columns, both included */

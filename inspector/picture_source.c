@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "inspector/beside.h"
+#include "inspector/lab/regret.h"
 #include "inspector/picture.h"
 
 /* Attention rows asked for at once: fewer the longer they are, so that a block takes some 4 MiB. */
@@ -122,12 +123,12 @@ static enum kv_status open_array(struct session *s, const char *name, struct pic
     return st;
 }
 
-/* entropy_q[l][h][i] to [l][i]. */
-static enum kv_status open_entropy_q(struct session *s, struct picture_source *out)
+/* A value [l][h][i] to [l][i]. */
+static enum kv_status open_by_head(struct session *s, const char *name, struct picture_source *out)
 {
     const struct picture *p = &out->picture;
     struct kv_array a;
-    enum kv_status st = session_value(s, "entropy_q", &a);
+    enum kv_status st = session_value(s, name, &a);
     if (st) return st;
     size_t layers = a.dim[0], heads = a.dim[1], n = a.dim[2];
     size_t from = p->mean ? 0 : (size_t)p->head, to = p->mean ? heads : from + 1;
@@ -140,6 +141,17 @@ static enum kv_status open_entropy_q(struct session *s, struct picture_source *o
         }
     }
     return st;
+}
+
+/* The full cache's reply is read where nobody has done that yet. */
+static enum kv_status open_regret(struct session *s, struct picture_source *out)
+{
+    struct kv_array a;
+    struct kv_error why;
+    int used;
+    enum kv_status st = regret_may(s);
+    if (!st && kv_value(s->engine, "regret", &a, &why)) st = regret_read(s, regret_steps(s), &used);
+    return st ? st : open_by_head(s, "regret", out);
 }
 
 static int by_size_down(const void *a, const void *b)
@@ -197,6 +209,7 @@ enum kv_status picture_open(struct session *s, const struct picture *p, struct p
         { NULL, "attention", "probability" },
         { "score", "token score", "attention, summed" },
         { "kl", "KL(full || this run)", "nats" },
+        { "regret", "attention to evicted tokens", "probability" },
     };
     *out = (struct picture_source){
         .session = s, .picture = *p, .quantity = kinds[p->what].quantity, .unit = kinds[p->what].unit
@@ -206,7 +219,8 @@ enum kv_status picture_open(struct session *s, const struct picture *p, struct p
     if (*p->vs) out->picture.scale.symmetric = true;
     switch (p->what) {
     case PICTURE_ATTN: return open_attention(s, out);
-    case PICTURE_ENTROPY_Q: return open_entropy_q(s, out);
+    case PICTURE_ENTROPY_Q: return open_by_head(s, kinds[p->what].value, out);
+    case PICTURE_REGRET: return open_regret(s, out);
     case PICTURE_CURVE: return open_curve(s, out);
     case PICTURE_KEPT:
         if (*p->vs) return open_kept_vs(s, out);

@@ -151,7 +151,7 @@ enum kv_status recipe_make(struct session *s, const struct picture *p, struct re
     bool attention = p->what == PICTURE_ATTN, one = !p->mean && p->panels != PANELS_HEADS;
     if (!st && ((attention && p->panels != PANELS_LAYERS) || p->what == PICTURE_CURVE))
         st = add_number(s, r, "kvdbg:layer", p->layer);
-    if (!st && (attention || p->what == PICTURE_ENTROPY_Q) && one) st = add_number(s, r, "kvdbg:head", p->head);
+    if (!st && (attention || PICTURE_BY_HEAD(p)) && one) st = add_number(s, r, "kvdbg:head", p->head);
     if (!st) st = add(s, r, "kvdbg:model", s->facts.name);
     if (!st) st = add(s, r, "kvdbg:model-sha256", s->model_sha);
     if (!st) st = add(s, r, "kvdbg:prompt-sha256", s->prompt_sha);

@@ -40,13 +40,14 @@ const struct command info_table[] = {
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_engine, NULL },
     { "program", "prog", GROUP_LOOKING, "", "Where the request stands and why it stopped", NULL, REPEAT_SAME,
         NEEDS_RUN, COMPLETE_NONE, cmd_info_program, NULL },
-    { "kv", NULL, GROUP_LOOKING, "[sharing [layer R]]",
-        "The cache in three lines; or what it costs to share kept sets",
+    { "kv", NULL, GROUP_LOOKING, "[sharing [layer R] | regret [OPTION...]]",
+        "The cache in three lines; or what it costs to share kept sets, or to evict",
         "Shape, resident and active bytes. sharing sets the tokens that all heads of a layer share beside each KV "
         "head's\n"
         "own best of the same number, by the selector of the last compress: tokens in both of those in either, "
         "and\n"
-        "the share of the heads' attention that each set holds. Nothing runs again.",
+        "the share of the heads' attention that each set holds. Nothing runs again. regret is the command of that "
+        "name.",
         REPEAT_SAME, NEEDS_RUN, COMPLETE_NONE, cmd_info_kv, NULL },
     { "layers", NULL, GROUP_LOOKING, "[layer N]", "Entropy, budget and use of each layer", NULL, REPEAT_SAME,
         NEEDS_RUN, COMPLETE_NONE, cmd_info_layers, NULL },

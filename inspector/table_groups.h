@@ -25,6 +25,7 @@ extern const struct command delete_table[], enable_table[], disable_table[], rec
     "  attn [layer L] [head H|mean] [rows A..B] [cols A..B] [-vs full]\n"                                          \
     "  attn layer L heads, attn head H layers\n"                                                                   \
     "  kl                                   of each step of the last diff\n"                                       \
+    "  regret [head H|mean]                 attention of the full cache's reply to evicted tokens\n"               \
     "then any of -log, -rank, -clip PERCENTILE, pool mean|max, map magma|viridis|cividis|grey|diverging, side "    \
     "CELLS."
 #define FORMATS                                                                                                    \

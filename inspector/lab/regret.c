@@ -41,6 +41,15 @@ int regret_steps(struct session *s)
     return (int)strtol(setting, NULL, 10);
 }
 
+enum kv_status regret_may(struct session *s)
+{
+    struct kv_where w;
+    if (kv_started(s->engine)) kv_where(s->engine, &w);
+    if (kv_started(s->engine) && (w.phase > KV_PHASE_compress || (w.phase == KV_PHASE_compress && w.pass)))
+        return KV_OK;
+    return kv_fail(&s->err, KV_NOT_NOW, "regret is not available before compress is done.");
+}
+
 enum kv_status regret_read(struct session *s, int n, int *used)
 {
     const int32_t *reply;

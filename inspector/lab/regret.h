@@ -11,6 +11,8 @@ struct reaction cmd_blame(struct session *s, const char *args);
 enum kv_status regret_read(struct session *s, int n, int *used);
 /* Share of its attention to the prompt that the selected run of an engine's layers keep, [n_layer] the caller's; NULL = failed. */
 double *regret_retained(struct session *s, struct kv_engine *e);
+/* KV_NOT_NOW before compress is done. */
+enum kv_status regret_may(struct session *s);
 /* judge.tokens. */
 int regret_steps(struct session *s);
 

@@ -13,9 +13,12 @@ blame takes steps N, -kl BOUND and -max N, not 3.
 blame takes steps N, -kl BOUND and -max N, not steps.
 
 ## Before compress there is nothing to regret
-$ for what in regret blame; do kvdbg -q -nx -batch synthetic:tiny --precision f32 --threads 1 -p tests/dialogue/fox.txt -ex 'break compress' -ex run -ex "$what" 2>&1 | tail -1; done
+$ for what in regret blame 'info kv regret' 'heat regret' 'info kv best'; do kvdbg -q -nx -batch synthetic:tiny --precision f32 --threads 1 -p tests/dialogue/fox.txt -ex 'break compress' -ex run -ex "$what" 2>&1 | tail -1; done
 regret is not available before compress is done (now in compress:0).
 blame is not available before compress is done (now in compress:0).
+regret is not available before compress is done.
+regret is not available before compress is done.
+"best" is neither sharing nor regret.
 
 ## The full cache must be there
 $ for what in regret blame; do kvdbg -q -nx -batch synthetic:tiny --precision f32 --threads 1 -p tests/dialogue/fox.txt -ex 'set engine.snapshot off' -ex 'break decode' -ex run -ex "$what" 2>&1 | tail -1; done
