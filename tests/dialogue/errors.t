@@ -369,7 +369,7 @@ Cannot write /nonexistent/a/b.npy: No such file or directory.
 
 ## heat of nothing
 $ kvdbg -batch --precision f32 --threads 1 -p tests/dialogue/fox.txt -ex run -ex 'heat nosuch' synthetic:tiny >/dev/null
-"nosuch" is none of entropy, entropy_q, score, kept, budget, attn, curve, kl.
+"nosuch" is none of entropy, entropy_q, score, kept, budget, attn, curve, kl, regret.
 [1]
 
 ## undefined format
