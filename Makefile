@@ -27,16 +27,27 @@ ENGINE := $(call obj,$(wildcard kernels/*.c kernels/cpu/*.c engine/*.c engine/*/
 SIMD   := $(foreach isa,avx2 avx512,$(patsubst %.c,$(BUILD)/%.$(isa).o,$(wildcard kernels/cpu/simd/*.c)))
 TOP    := $(call obj,$(wildcard render/*.c inspector/*.c inspector/*/*.c))
 exe = $(patsubst %.c,$(BUILD)/%,$(1))
+NVCC   ?= $(firstword $(shell command -v nvcc) $(wildcard /usr/local/cuda/bin/nvcc))
+CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(NVCC)))
+CUARCH ?= -gencode arch=compute_80,code=[sm_80,compute_80] -gencode arch=compute_90a,code=sm_90a
+NVFLAGS := -std=c++17 -O3 -I. $(CUARCH) -Xcompiler -Wall,-Wextra,-fPIC,-fvisibility=hidden
+CUDA   := $(patsubst kernels/cuda/%.cu,$(BUILD)/cuda/%.o,$(wildcard kernels/cuda/*.cu)) $(BUILD)/cuda/base.o $(BUILD)/cuda/types.o
 UNIT   := $(call exe,$(wildcard tests/unit/*.c))
 FUZZ   := $(call exe,$(wildcard tests/fuzz/fuzz_*.c tests/fuzz/*_seeds.c))
 TESTLIB := $(call obj,$(wildcard tests/lib/*.c))
 
 .PHONY: all cuda engine unit demo gallery test soak bench model deps gpu-check asan format install clean libs
 all: libs $(BUILD)/kvdbg cuda
-# Said once a build: kernels/cuda/ holds no kernels yet, so there is no plugin to put beside the program.
-cuda: $(BUILD)/cuda.note
+# The CUDA backend is a plugin beside the program, made where nvcc is.
+cuda: $(if $(NVCC),$(BUILD)/kvdbg-cuda.so,$(BUILD)/cuda.note)
 $(BUILD)/cuda.note:
-	$(Q)mkdir -p $(@D) && echo "  CUDA no plugin: this version has the CPU backend only" | tee $@
+	$(Q)mkdir -p $(@D) && echo "  CUDA no plugin: there is no nvcc here" | tee $@
+$(BUILD)/kvdbg-cuda.so: $(CUDA)
+	$(Q)echo "  LINK $@"; $(NVCC) -shared -o $@ $^ -L$(CUDA_HOME)/lib64 -lcublas -Xlinker -rpath,$(CUDA_HOME)/lib64,-z,defs
+$(BUILD)/cuda/%.o: kernels/cuda/%.cu Makefile
+	$(Q)mkdir -p $(@D); echo "  NVCC $<"; $(NVCC) $(NVFLAGS) -Xptxas -v -MMD -MP -c -o $@ $< 2>$(@:.o=.ptxas) || { cat $(@:.o=.ptxas); exit 1; }
+$(BUILD)/cuda/%.o: kernels/%.c Makefile
+	$(Q)mkdir -p $(@D); echo "  CC   $< (pic)"; $(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
 libs:
 	$(Q)[ -z "$(strip $(MISSING))" ] || { echo "Missing libraries: $(strip $(MISSING)). Run: make deps"; exit 1; }
 

@@ -53,3 +53,15 @@ enum kv_status backend_pick(
         note, size, "%s (%s)", (*be)->name, *be == &kv_backend_cpu || s->backend == BACKEND_CUDA ? why : "found");
     return KV_OK;
 }
+
+bool backend_instead(
+    const struct settings *s, const struct kv_backend **be, char *note, size_t size, struct kv_error *err)
+{
+    if (s->backend != BACKEND_AUTO || *be == &kv_backend_cpu || !err) return false;
+    int length = (int)strlen(err->text);
+    while (length && err->text[length - 1] == '.') length--;
+    *be = &kv_backend_cpu;
+    snprintf(note, size, "%s (%.*s)", (*be)->name, length, err->text);
+    *err = (struct kv_error){ 0 };
+    return true;
+}

@@ -261,6 +261,8 @@ static enum kv_status open_machine(struct kv_engine *e, struct kv_error *err)
         set->threads > 0 ? set->threads : 0, 0 };
     int type = set->precision == KV_PRECISION_F32 ? KV_TYPE_F32 : kv_type[set->kv];
     status = machine_open(&e->machine, e->model, be, &options, type, set->sliding, err);
+    if (status && backend_instead(set, &be, e->backend_note, sizeof e->backend_note, err))
+        status = machine_open(&e->machine, e->model, be, &options, type, set->sliding, err);
     e->format = (struct cache_format){ be, e->machine.ctx, type, s->n_layer, s->n_kv_head, s->head_dim };
     return status;
 }

@@ -229,6 +229,9 @@ void settings_take(struct kv_engine *e, const struct settings *next);
 /* The backend that the settings ask for, and one line why. KV_DEVICE when cuda was asked for and cannot be had. */
 enum kv_status backend_pick(
     const struct settings *s, const struct kv_backend **be, char *note, size_t size, struct kv_error *err);
+/* Where the backend that `auto` took could not be opened: the CPU, with the sentence in err as the reason why. */
+bool backend_instead(
+    const struct settings *s, const struct kv_backend **be, char *note, size_t size, struct kv_error *err);
 
 /* Plain text as ids, behind the token that begins every text where the model wants one; the question follows an empty
  * line, as in a chat. The caller frees out->ids. */

@@ -14,6 +14,10 @@
 #include "kernels/base.h"
 #include "kernels/types.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define KV_BACKEND_ABI    3
 #define KV_INTERLEAVE_MAX 1024 /* channels of a head */
 
@@ -185,5 +189,9 @@ struct kv_backend {
 
 /* The reference backend, always linked. */
 extern const struct kv_backend kv_backend_cpu;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,0 +1,323 @@
+/* The CUDA backend: its context, memory, and the table of its ops. */
+#include "kernels/cuda/cuda.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB               1048576.0
+#define BLAS_WORKSPACE    ((size_t)32 << 20) /* what cuBLAS recommends for sm_90 */
+#define OLDEST_SM         80
+#define STAGE_BYTES_LEAST ((size_t)4 << 20)
+
+/* ---- context ---- */
+
+static void give_back(struct kv_cuda *cu)
+{
+    kv_cuda_drop_graphs(cu);
+    for (size_t i = 0; i < cu->n_upload; i++) cudaFree(cu->upload[i].device);
+    free(cu->upload);
+    if (cu->blas) cublasDestroy(cu->blas);
+    cudaFree(cu->blas_workspace);
+    cudaFree(cu->scratch);
+    cudaFree(cu->stage);
+    cudaFreeHost(cu->stage_host);
+    cudaFreeHost(cu->bounce);
+    cudaFreeHost(cu->fault);
+    if (cu->staged) cudaEventDestroy(cu->staged);
+    if (cu->stream) cudaStreamDestroy(cu->stream);
+    free(cu->args);
+    free(cu);
+}
+
+static void backend_free(void *ctx)
+{
+    struct kv_cuda *cu = (struct kv_cuda *)ctx;
+    if (!cu) return;
+    if (cu->stream) cudaStreamSynchronize(cu->stream);
+    give_back(cu);
+}
+
+/* One sentence for a machine without a GPU that would do; KV_OK with cu->prop filled otherwise. */
+static enum kv_status choose_device(struct kv_cuda *cu, struct kv_error *err)
+{
+    int n = 0;
+    cudaError_t error = cudaGetDeviceCount(&n);
+    if (error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice || (error == cudaSuccess && !n))
+        return kv_fail(err, KV_DEVICE, "No NVIDIA GPU with a driver for CUDA %d.%d is here (%s).",
+            CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10, cudaGetErrorString(error));
+    if (error != cudaSuccess)
+        return kv_fail(err, KV_DEVICE, "The CUDA driver does not answer: %s.", cudaGetErrorString(error));
+    if (cu->device < 0 || cu->device >= n)
+        return kv_fail(err, KV_DEVICE, "GPU %d was asked for; this machine has %d, counted from 0.", cu->device, n);
+    error = cudaSetDevice(cu->device);
+    if (error == cudaSuccess) error = cudaGetDeviceProperties(&cu->prop, cu->device);
+    if (error != cudaSuccess)
+        return kv_fail(err, KV_DEVICE, "GPU %d cannot be used: %s.", cu->device, cudaGetErrorString(error));
+    cu->sm = cu->prop.major * 10 + cu->prop.minor;
+    if (cu->sm < OLDEST_SM)
+        return kv_fail(err, KV_DEVICE,
+            "GPU %d, %s, has compute capability %d.%d; the CUDA backend needs %d.%d or newer.", cu->device,
+            cu->prop.name, cu->prop.major, cu->prop.minor, OLDEST_SM / 10, OLDEST_SM % 10);
+    return KV_OK;
+}
+
+static bool open_blas(struct kv_cuda *cu)
+{
+    if (cublasCreate(&cu->blas) != CUBLAS_STATUS_SUCCESS) return false;
+    if (!kv_cuda_ok(cu, "cuBLAS's workspace", cudaMalloc(&cu->blas_workspace, BLAS_WORKSPACE))) return false;
+    return cublasSetStream(cu->blas, cu->stream) == CUBLAS_STATUS_SUCCESS &&
+           cublasSetWorkspace(cu->blas, cu->blas_workspace, BLAS_WORKSPACE) == CUBLAS_STATUS_SUCCESS;
+}
+
+static bool open_memory(struct kv_cuda *cu)
+{
+    return kv_cuda_ok(cu, "its stream", cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking)) &&
+           kv_cuda_ok(cu, "its event", cudaEventCreateWithFlags(&cu->staged, cudaEventDisableTiming)) &&
+           kv_cuda_ok(cu, "pinned memory", cudaMallocHost((void **)&cu->bounce, KV_CUDA_BOUNCE)) &&
+           kv_cuda_ok(
+               cu, "pinned memory", cudaHostAlloc((void **)&cu->fault, sizeof *cu->fault, cudaHostAllocMapped)) &&
+           kv_cuda_ok(cu, "pinned memory", cudaHostGetDevicePointer((void **)&cu->fault_device, cu->fault, 0));
+}
+
+static enum kv_status backend_init(const struct kv_backend_options *options, void **ctx, struct kv_error *err)
+{
+    *ctx = NULL;
+    struct kv_cuda *cu = (struct kv_cuda *)calloc(1, sizeof *cu);
+    if (!cu) return kv_fail(err, KV_NO_MEMORY, "No memory for the CUDA backend's context.");
+    cu->precision = options->precision;
+    cu->device = options->device;
+    enum kv_status status = choose_device(cu, err);
+    if (!status) {
+        cu->args = (unsigned char *)malloc(KV_CUDA_ARGS_BYTES);
+        if (!cu->args) status = kv_fail(err, KV_NO_MEMORY, "No memory for the CUDA backend's queue.");
+    }
+    if (!status && !open_memory(cu))
+        status = kv_fail(err, KV_DEVICE, "GPU %d cannot be used, %s: %s.", cu->device, cu->failed_at,
+            cudaGetErrorString(cu->failed));
+    if (!status && !open_blas(cu))
+        status = kv_fail(err, KV_DEVICE, "cuBLAS cannot be used on GPU %d (%s).", cu->device, cu->prop.name);
+    if (status) {
+        give_back(cu);
+        return status;
+    }
+    *cu->fault = (struct kv_cuda_fault){};
+    *ctx = cu;
+    return KV_OK;
+}
+
+static void backend_describe(void *ctx, char *text, size_t size)
+{
+    const struct kv_cuda *cu = (const struct kv_cuda *)ctx;
+    bool f32 = cu->precision == KV_PRECISION_F32;
+    size_t free_bytes = 0, total = 0;
+    cudaMemGetInfo(&free_bytes, &total);
+    snprintf(text, size,
+        "GPU %d, %s, sm_%d, %d SMs, %.1f of %.1f GiB free, CUDA %d.%d, prefill in %s, decode with %s activations; "
+        "%llu kernels, %llu graphs launched",
+        cu->device, cu->prop.name, cu->sm, cu->prop.multiProcessorCount, (double)free_bytes / MIB / 1024,
+        (double)total / MIB / 1024, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10, f32 ? "f32" : "bf16",
+        f32                                  ? "f32"
+        : cu->precision == KV_PRECISION_INT8 ? "int8"
+                                             : "15-bit",
+        (unsigned long long)cu->kernels, (unsigned long long)cu->graphs_run);
+}
+
+static void backend_stats(void *ctx, struct kv_backend_stats *stats)
+{
+    const struct kv_cuda *cu = (const struct kv_cuda *)ctx;
+    *stats = (struct kv_backend_stats){ cu->bytes_live, cu->bytes_peak, cu->scratch_size + cu->stage_size,
+        cu->launches + cu->n_op };
+}
+
+/* ---- memory ---- */
+
+/* A failed allocation, with what was free. */
+static enum kv_status short_of(const char *what, size_t bytes, struct kv_error *err)
+{
+    size_t free_bytes = 0, total = 0;
+    cudaGetLastError();
+    cudaMemGetInfo(&free_bytes, &total);
+    return kv_fail(err, KV_NO_MEMORY, "The GPU has no memory for %s: %.1f MiB wanted, %.1f of %.1f MiB free.", what,
+        (double)bytes / MIB, (double)free_bytes / MIB, (double)total / MIB);
+}
+
+static enum kv_status backend_sync(void *ctx, struct kv_error *err)
+{
+    return kv_cuda_finish((struct kv_cuda *)ctx, err);
+}
+
+static size_t no_scratch(const struct kv_cuda *cu, const struct kv_limits *limits)
+{
+    (void)cu, (void)limits;
+    return 0;
+}
+
+/* Scratch is one block, as large as the op that wants most. */
+static size_t (*const scratch_of[])(const struct kv_cuda *cu, const struct kv_limits *limits) = {
+    no_scratch,
+};
+
+/* Bytes that one op may bring from the host: scores and flags of a select, or an index for each KV head. */
+static size_t stage_bytes(const struct kv_limits *limits)
+{
+    size_t keys = (size_t)limits->keys, heads = (size_t)kv_max(1, (size_t)limits->n_kv_head);
+    size_t op = kv_max(keys * 5, keys * heads * sizeof(int32_t));
+    return kv_max(STAGE_BYTES_LEAST, 2 * op + (size_t)limits->rows * 64 + (size_t)limits->seqs * 1024);
+}
+
+static enum kv_status backend_reserve(void *ctx, const struct kv_limits *limits, struct kv_error *err)
+{
+    struct kv_cuda *cu = (struct kv_cuda *)ctx;
+    if (limits->rows < 1 || limits->widest < 1 || limits->head_dim < 1)
+        return kv_fail(err, KV_BAD_ARG, "Limits of %d rows, %d columns and head_dim %d; each must be at least 1.",
+            limits->rows, limits->widest, limits->head_dim);
+    enum kv_status status = kv_cuda_finish(cu, err);
+    if (status) return status;
+    size_t scratch = 256;
+    for (size_t i = 0; i < KV_COUNT(scratch_of); i++) scratch = kv_max(scratch, scratch_of[i](cu, limits));
+    size_t stage = stage_bytes(limits);
+    kv_cuda_drop_graphs(cu);
+    cudaFree(cu->scratch);
+    cudaFree(cu->stage);
+    cudaFreeHost(cu->stage_host);
+    cu->scratch = cu->stage = cu->stage_host = NULL;
+    cu->scratch_size = cu->stage_size = 0;
+    cu->reserved = false;
+    if (cudaMalloc((void **)&cu->scratch, scratch) != cudaSuccess) return short_of("scratch", scratch, err);
+    if (cudaMalloc((void **)&cu->stage, stage) != cudaSuccess) return short_of("staging", stage, err);
+    if (cudaMallocHost((void **)&cu->stage_host, stage) != cudaSuccess)
+        return kv_fail(err, KV_NO_MEMORY, "No pinned memory for %zu bytes of staging.", stage);
+    cu->scratch_size = scratch;
+    cu->stage_size = stage;
+    cu->limits = *limits;
+    cu->reserved = true;
+    return KV_OK;
+}
+
+static void *backend_alloc(void *ctx, size_t bytes)
+{
+    struct kv_cuda *cu = (struct kv_cuda *)ctx;
+    void *p = NULL;
+    if (cudaMalloc(&p, bytes ? bytes : 1) != cudaSuccess) {
+        cudaGetLastError();
+        return NULL;
+    }
+    kv_cuda_ok(cu, "clearing memory", cudaMemsetAsync(p, 0, bytes, cu->stream));
+    cu->bytes_live += bytes;
+    if (cu->bytes_peak < cu->bytes_live) cu->bytes_peak = cu->bytes_live;
+    return p;
+}
+
+static void backend_release(void *ctx, void *p, size_t bytes)
+{
+    struct kv_cuda *cu = (struct kv_cuda *)ctx;
+    if (!p) return;
+    kv_cuda_flush(cu, NULL); /* what waits may still read it; a failure is kept by the runtime and comes up again */
+    cudaFree(p);
+    cu->bytes_live -= bytes;
+}
+
+static enum kv_status backend_read(void *ctx, void *host, const void *from, size_t bytes, struct kv_error *err)
+{
+    struct kv_cuda *cu = (struct kv_cuda *)ctx;
+    bool small = bytes <= KV_CUDA_BOUNCE;
+    enum kv_status status = kv_cuda_flush(cu, err);
+    if (status || !bytes) return status;
+    kv_cuda_ok(
+        cu, "a read", cudaMemcpyAsync(small ? cu->bounce : host, from, bytes, cudaMemcpyDeviceToHost, cu->stream));
+    status = kv_cuda_finish(cu, err);
+    if (!status && small) memcpy(host, cu->bounce, bytes);
+    return status;
+}
+
+struct copy_args {
+    void *to;
+    const void *from;
+    size_t bytes;
+};
+
+static void copy_launch(struct kv_cuda *cu, const void *args)
+{
+    const struct copy_args *a = (const struct copy_args *)args;
+    kv_cuda_ok(cu, "a copy", cudaMemcpyAsync(a->to, a->from, a->bytes, cudaMemcpyDeviceToDevice, cu->stream));
+}
+
+static const struct kv_cuda_kind copy_kind = { "copy", copy_launch };
+
+static enum kv_status backend_copy(void *ctx, void *to, const void *from, size_t bytes, struct kv_error *err)
+{
+    struct kv_cuda *cu = (struct kv_cuda *)ctx;
+    enum kv_status status = kv_cuda_room(cu, 0, err);
+    if (status || !bytes) return status;
+    const struct copy_args a = { to, from, bytes };
+    kv_cuda_push(cu, &copy_kind, &a, sizeof a);
+    return KV_OK;
+}
+
+/* What is short goes through the queue as an op of its pass; the rest is copied there and then. */
+static enum kv_status backend_write(void *ctx, void *to, const void *host, size_t bytes, struct kv_error *err)
+{
+    struct kv_cuda *cu = (struct kv_cuda *)ctx;
+    if (bytes && cu->reserved && bytes <= cu->stage_size / 8) {
+        enum kv_status status = kv_cuda_room(cu, bytes + 16, err);
+        return status ? status : backend_copy(ctx, to, kv_cuda_stage(cu, host, bytes), bytes, err);
+    }
+    enum kv_status status = kv_cuda_flush(cu, err);
+    if (status || !bytes) return status;
+    kv_cuda_ok(cu, "a write", cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, cu->stream));
+    return kv_cuda_finish(cu, err);
+}
+
+/* Weights that are used twice (a tied head) are on the device once. */
+static enum kv_status backend_upload(
+    void *ctx, const void *host, size_t bytes, const void **out, struct kv_error *err)
+{
+    struct kv_cuda *cu = (struct kv_cuda *)ctx;
+    for (size_t i = 0; i < cu->n_upload; i++)
+        if (cu->upload[i].host == host && cu->upload[i].bytes == bytes) {
+            *out = cu->upload[i].device;
+            return KV_OK;
+        }
+    if (cu->n_upload == cu->room_upload) {
+        size_t room = cu->room_upload ? 2 * cu->room_upload : 512;
+        struct kv_cuda_upload *more = (struct kv_cuda_upload *)realloc(cu->upload, room * sizeof *more);
+        if (!more) return kv_fail(err, KV_NO_MEMORY, "No memory for the list of %zu weights.", room);
+        cu->upload = more;
+        cu->room_upload = room;
+    }
+    void *device = NULL;
+    if (cudaMalloc(&device, bytes ? bytes : 1) != cudaSuccess) return short_of("weights", bytes, err);
+    cu->upload[cu->n_upload++] = (struct kv_cuda_upload){ host, device, bytes };
+    kv_cuda_ok(cu, "the weights", cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice));
+    *out = device;
+    return kv_cuda_report(cu, err);
+}
+
+/* ---- the table ---- */
+
+static const struct kv_backend backend = {
+    .abi = KV_BACKEND_ABI,
+    .size = sizeof(struct kv_backend),
+    .name = "cuda",
+    .init = backend_init,
+    .free = backend_free,
+    .describe = backend_describe,
+    .stats = backend_stats,
+    .reserve = backend_reserve,
+    .sync = backend_sync,
+    .alloc = backend_alloc,
+    .release = backend_release,
+    .write = backend_write,
+    .read = backend_read,
+    .copy = backend_copy,
+    .upload = backend_upload,
+    .norm = kv_cuda_norm,
+    .swiglu = kv_cuda_swiglu,
+};
+
+/* The one symbol by which the engine knows a plugin. */
+extern "C" __attribute__((visibility("default"))) const struct kv_backend *kv_backend_plugin(void)
+{
+    return &backend;
+}

@@ -1,0 +1,213 @@
+/* What the files of the CUDA backend share: the context, the queue of ops, staging of host arrays, launching.
+ *
+ * An op does not run when it is called: its entry (kv_cuda_NAME, a slot of struct kv_backend) checks the arguments,
+ * copies what it was given from the host into the staging buffer and puts a small record into the queue. The queue
+ * runs when somebody wants to see something (sync, read, release) or when it is full. So one look covers a whole
+ * pass: neighbours are fused, and a pass that comes again with the same shapes and addresses (a decoded token) is
+ * one launch of a captured graph. Fused, captured or one by one, the bits are the same.
+ *
+ * Rules for an op's file:
+ *   - entry and launch are separate functions; only the entry may fail, with a sentence.
+ *   - launch() reads nothing but its args (their bytes are the graph's key) and shapes its grid by capacities, never
+ *     by lengths, for those lie on the device; it allocates nothing and uses cu->scratch.
+ *   - args hold device addresses and plain numbers; set them by designated initialisers, with no padding left open
+ *     (kv_cuda_push is given zeroed memory to copy from: `struct args a = {}` first where there are holes).
+ *   - kernels are launched by kv_cuda_launch alone, which knows the stream and keeps the first failure. */
+#ifndef KV_CUDA_H
+#define KV_CUDA_H
+
+#include "kernels/kernels.h"
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+
+#define KV_CUDA_OPS_MAX    4096 /* waiting ops; a full queue runs */
+#define KV_CUDA_ARGS_BYTES ((size_t)1 << 20)
+#define KV_CUDA_ARGS_MOST  512 /* of one op */
+#define KV_CUDA_GRAPH_OPS  8   /* fewer are not worth a graph */
+#define KV_CUDA_GRAPHS     16  /* captured passes kept; the one not used longest goes */
+#define KV_CUDA_MAX_DIM    256
+#define KV_CUDA_MAX_GROUP  16
+#define KV_CUDA_FEW        8                 /* rows up to which linear() reads blocks by GEMV */
+#define KV_CUDA_BOUNCE     ((size_t)1 << 20) /* reads up to this size come through pinned memory */
+
+struct kv_cuda;
+
+/* A kind of op: what the queue and `info backend` know of it. */
+struct kv_cuda_kind {
+    const char *name;
+    void (*launch)(struct kv_cuda *cu, const void *args);
+};
+
+/* One op that waits: its kind, and its args at args[at, at + size). */
+struct kv_cuda_op {
+    const struct kv_cuda_kind *kind;
+    uint32_t at, size;
+};
+
+/* What a kernel found wrong where the host could not see it; the first one is kept. In pinned memory. */
+enum kv_cuda_fault_code { KV_CUDA_FINE, KV_CUDA_FULL, KV_CUDA_NOT_EMPTY };
+struct kv_cuda_fault {
+    int code, cap, len, more;
+};
+
+struct kv_cuda_graph {
+    uint64_t key, used;   /* hash of the queue; clock of the last use */
+    cudaGraphExec_t exec; /* NULL: seen once */
+};
+
+struct kv_cuda_upload {
+    const void *host;
+    void *device;
+    size_t bytes;
+};
+
+struct kv_cuda {
+    enum kv_precision precision;
+    int device, sm; /* sm: 80, 90, ... */
+    struct cudaDeviceProp prop;
+    cudaStream_t stream;
+    cublasHandle_t blas;
+    bool reserved;
+    struct kv_limits limits;
+
+    /* the queue */
+    struct kv_cuda_op op[KV_CUDA_OPS_MAX];
+    size_t n_op, args_used;
+    unsigned char *args; /* [KV_CUDA_ARGS_BYTES] */
+    struct kv_cuda_graph graph[KV_CUDA_GRAPHS];
+    uint64_t clock;
+    cudaEvent_t staged; /* the staging buffer was copied and may be written again */
+
+    /* host arrays of waiting ops: pinned, and their place on the device */
+    unsigned char *stage_host, *stage;
+    size_t stage_size, stage_used;
+
+    /* scratch of launches, one after another: contents do not outlive an op */
+    unsigned char *scratch;
+    size_t scratch_size;
+    void *blas_workspace;
+    unsigned char *bounce; /* pinned, KV_CUDA_BOUNCE */
+
+    struct kv_cuda_fault *fault, *fault_device;
+    struct kv_cuda_upload *upload;
+    size_t n_upload, room_upload;
+
+    /* the first failure since the last report */
+    cudaError_t failed;
+    const char *failed_at;
+
+    size_t bytes_live, bytes_peak;
+    uint64_t launches; /* ops */
+    uint64_t kernels, graphs_run;
+};
+
+/* ---- queue.cu ---- */
+
+/* Room for `bytes` of staging and for one op; runs the queue where there is none. KV_NOT_NOW: more than reserve() was
+ * for. To be called once at the start of an op's entry, with all that it stages (each array counts 16 bytes more). */
+enum kv_status kv_cuda_room(struct kv_cuda *cu, size_t bytes, struct kv_error *err);
+/* Copies a host array; returns where it will lie on the device when the op runs, 16-byte aligned. */
+void *kv_cuda_stage(struct kv_cuda *cu, const void *host, size_t bytes);
+/* Sequences with their row positions: kv_cuda_stage_seqs_bytes() of room, and the array on the device. */
+size_t kv_cuda_seqs_bytes(const struct kv_seq *seq, int n_seq);
+struct kv_seq *kv_cuda_stage_seqs(struct kv_cuda *cu, const struct kv_seq *seq, int n_seq);
+void kv_cuda_push(struct kv_cuda *cu, const struct kv_cuda_kind *kind, const void *args, size_t size);
+/* Runs what waits; returns without waiting for the device. */
+enum kv_status kv_cuda_flush(struct kv_cuda *cu, struct kv_error *err);
+/* The same, then waits and reports what kernels found wrong. */
+enum kv_status kv_cuda_finish(struct kv_cuda *cu, struct kv_error *err);
+/* A failure as its sentence; KV_OK when there was none. */
+enum kv_status kv_cuda_report(struct kv_cuda *cu, struct kv_error *err);
+void kv_cuda_drop_graphs(struct kv_cuda *cu);
+
+/* Keeps the first failure of the runtime with the place it came from. */
+static inline bool kv_cuda_ok(struct kv_cuda *cu, const char *at, cudaError_t error)
+{
+    if (error != cudaSuccess && cu->failed == cudaSuccess) {
+        cu->failed = error;
+        cu->failed_at = at;
+    }
+    return error == cudaSuccess;
+}
+
+/* Starts a kernel on the backend's stream. `chained`: the kernel begins with kv_pdl_wait() and may start while the
+ * one before it ends. */
+template <typename... Params, typename... Args>
+static void kv_cuda_start(struct kv_cuda *cu, const char *at, bool chained, dim3 grid, dim3 block, size_t shared,
+    void (*kernel)(Params...), Args... args)
+{
+    cudaLaunchAttribute attribute[1] = {};
+    attribute[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute[0].val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.stream = cu->stream;
+    config.attrs = attribute;
+    config.numAttrs = chained ? 1 : 0;
+    kv_cuda_ok(cu, at, cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
+    cu->kernels++;
+}
+
+#define kv_cuda_launch(cu, at, grid, block, shared, ...)                                                           \
+    kv_cuda_start(cu, at, false, grid, block, shared, __VA_ARGS__)
+
+/* Allows a kernel its dynamic shared memory; once a kernel. */
+template <typename Kernel>
+static void kv_cuda_allow_shared(struct kv_cuda *cu, const char *at, Kernel kernel, size_t bytes)
+{
+    kv_cuda_ok(cu, at, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
+}
+
+static inline unsigned kv_cuda_blocks(size_t count, size_t per_block)
+{
+    return (unsigned)((count + per_block - 1) / per_block);
+}
+
+/* Scratch bytes that ops want for these limits; reserve() takes the largest. One function a file that uses scratch. */
+size_t kv_cuda_linear_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
+size_t kv_cuda_attend_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
+size_t kv_cuda_select_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
+/* Checks that every attention op makes. */
+enum kv_status kv_cuda_attend_check(
+    const struct kv_cuda *cu, const struct kv_attend *a, const char *op, struct kv_error *err);
+
+/* ---- the slots of struct kv_backend, one file each; see kernels.h ---- */
+
+enum kv_status kv_cuda_embed(
+    void *ctx, const struct kv_matrix *w, const int32_t *ids, int n, float *x, struct kv_error *err);
+enum kv_status kv_cuda_norm(
+    void *ctx, const float *x, const float *weight, float eps, int n, int cols, float *y, struct kv_error *err);
+enum kv_status kv_cuda_linear(
+    void *ctx, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err);
+enum kv_status kv_cuda_rope(void *ctx, const struct kv_rope *rope, const int32_t *pos, float *x, int n, int heads,
+    int head_dim, struct kv_error *err);
+enum kv_status kv_cuda_interleave(void *ctx, float *x, int n, int heads, int head_dim, struct kv_error *err);
+enum kv_status kv_cuda_append(void *ctx, struct kv_span *to, int type, int n_kv_head, int head_dim, const float *k,
+    const float *v, const int32_t *pos, int n, struct kv_error *err);
+enum kv_status kv_cuda_attend(void *ctx, const struct kv_attend *a, struct kv_error *err);
+enum kv_status kv_cuda_columns(
+    void *ctx, const struct kv_attend *a, float *sums, size_t stride, struct kv_error *err);
+enum kv_status kv_cuda_probabilities(
+    void *ctx, const struct kv_attend *a, int head, float *out, size_t stride, struct kv_error *err);
+enum kv_status kv_cuda_norms(void *ctx, const struct kv_span *span, bool values, int power, int type, int n_kv_head,
+    int head_dim, float *out, size_t stride, struct kv_error *err);
+enum kv_status kv_cuda_cosine(
+    void *ctx, const float *a, const float *b, int n, int cols, float *out, struct kv_error *err);
+enum kv_status kv_cuda_moments(
+    void *ctx, const float *q, int n, int n_head, int head_dim, bool fresh, float *moments, struct kv_error *err);
+enum kv_status kv_cuda_expect(void *ctx, const struct kv_span *span, int type, int n_head, int n_kv_head,
+    int head_dim, const float *mean, const float *cov, float scale, float *out, size_t stride,
+    struct kv_error *err);
+enum kv_status kv_cuda_swiglu(
+    void *ctx, const float *gate, const float *up, size_t count, float *y, struct kv_error *err);
+enum kv_status kv_cuda_gather(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,
+    const int32_t *index, int n, struct kv_span *to, struct kv_error *err);
+enum kv_status kv_cuda_gather_heads(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,
+    const int32_t *index, size_t index_stride, const int32_t *n, struct kv_span *to, struct kv_error *err);
+enum kv_status kv_cuda_select(void *ctx, const float *score, const uint8_t *forced, int n, int budget,
+    int32_t *kept, int *n_kept, struct kv_error *err);
+
+#endif

@@ -1,0 +1,178 @@
+/* The queue of ops, the staging of their host arrays, and the captured graphs of passes that come again. */
+#include "kernels/cuda/cuda.h"
+
+#include <string.h>
+
+static size_t aligned(size_t bytes) { return (bytes + 15) & ~(size_t)15; }
+
+enum kv_status kv_cuda_report(struct kv_cuda *cu, struct kv_error *err)
+{
+    cudaError_t failed = cu->failed;
+    const char *at = cu->failed_at;
+    struct kv_cuda_fault fault = *cu->fault;
+    cu->failed = cudaSuccess;
+    cu->fault->code = KV_CUDA_FINE;
+    if (failed != cudaSuccess)
+        return kv_fail(err, failed == cudaErrorMemoryAllocation ? KV_NO_MEMORY : KV_DEVICE,
+            "The GPU failed at %s: %s.", at, cudaGetErrorString(failed));
+    if (fault.code == KV_CUDA_FULL)
+        return kv_fail(err, KV_BAD_ARG, "A cache of %d slots with %d in use cannot take %d more tokens.", fault.cap,
+            fault.len, fault.more);
+    if (fault.code == KV_CUDA_NOT_EMPTY)
+        return kv_fail(err, KV_BAD_ARG, "Gather wants an empty cache; this one holds %d tokens.", fault.len);
+    return KV_OK;
+}
+
+/* ---- graphs ---- */
+
+static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
+{
+    const unsigned char *p = (const unsigned char *)bytes;
+    for (; n >= 8; p += 8, n -= 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
+        hash ^= hash >> 29;
+    }
+    for (; n; n--) hash = (hash ^ *p++) * 0x100000001b3ull;
+    return hash;
+}
+
+static uint64_t queue_key(const struct kv_cuda *cu)
+{
+    uint64_t key = mix(0xcbf29ce484222325ull, &cu->stage_used, sizeof cu->stage_used);
+    for (size_t i = 0; i < cu->n_op; i++) {
+        key = mix(key, &cu->op[i].kind, sizeof cu->op[i].kind);
+        key = mix(key, cu->args + cu->op[i].at, cu->op[i].size);
+    }
+    return key;
+}
+
+/* The graph of this key, or the one that was not used for longest, with another key. */
+static struct kv_cuda_graph *graph_of(struct kv_cuda *cu, uint64_t key)
+{
+    struct kv_cuda_graph *oldest = &cu->graph[0];
+    for (int i = 0; i < KV_CUDA_GRAPHS; i++) {
+        if (cu->graph[i].key == key) return &cu->graph[i];
+        if (cu->graph[i].used < oldest->used) oldest = &cu->graph[i];
+    }
+    return oldest;
+}
+
+static void drop(struct kv_cuda_graph *graph)
+{
+    if (graph->exec) cudaGraphExecDestroy(graph->exec);
+    *graph = (struct kv_cuda_graph){};
+}
+
+void kv_cuda_drop_graphs(struct kv_cuda *cu)
+{
+    for (int i = 0; i < KV_CUDA_GRAPHS; i++) drop(&cu->graph[i]);
+}
+
+/* ---- running ---- */
+
+static void launch_all(struct kv_cuda *cu)
+{
+    if (cu->stage_used)
+        kv_cuda_ok(cu, "staging",
+            cudaMemcpyAsync(cu->stage, cu->stage_host, cu->stage_used, cudaMemcpyHostToDevice, cu->stream));
+    for (size_t i = 0; i < cu->n_op; i++) cu->op[i].kind->launch(cu, cu->args + cu->op[i].at);
+}
+
+static bool capture(struct kv_cuda *cu, struct kv_cuda_graph *graph)
+{
+    cudaGraph_t captured = NULL;
+    if (!kv_cuda_ok(cu, "capture", cudaStreamBeginCapture(cu->stream, cudaStreamCaptureModeThreadLocal)))
+        return false;
+    launch_all(cu);
+    kv_cuda_ok(cu, "end of capture", cudaStreamEndCapture(cu->stream, &captured));
+    if (cu->failed == cudaSuccess) kv_cuda_ok(cu, "graph", cudaGraphInstantiate(&graph->exec, captured, 0));
+    if (captured) cudaGraphDestroy(captured);
+    return graph->exec != NULL;
+}
+
+/* What is worth a graph: the second time that a short pass comes with the same shapes and addresses. */
+static void run(struct kv_cuda *cu)
+{
+    uint64_t key = queue_key(cu);
+    struct kv_cuda_graph *graph = graph_of(cu, key);
+    bool again = graph->key == key;
+    if (!again) {
+        drop(graph);
+        graph->key = key;
+    }
+    graph->used = ++cu->clock;
+    if (!again || cu->n_op < KV_CUDA_GRAPH_OPS) {
+        launch_all(cu);
+    } else if (graph->exec || capture(cu, graph)) {
+        kv_cuda_ok(cu, "graph launch", cudaGraphLaunch(graph->exec, cu->stream));
+        cu->graphs_run++;
+    }
+    if (cu->stage_used) kv_cuda_ok(cu, "staging", cudaEventRecord(cu->staged, cu->stream));
+}
+
+enum kv_status kv_cuda_flush(struct kv_cuda *cu, struct kv_error *err)
+{
+    if (cu->n_op) run(cu);
+    cu->launches += cu->n_op;
+    cu->n_op = cu->args_used = cu->stage_used = 0;
+    return cu->failed == cudaSuccess ? KV_OK : kv_cuda_report(cu, err);
+}
+
+enum kv_status kv_cuda_finish(struct kv_cuda *cu, struct kv_error *err)
+{
+    enum kv_status status = kv_cuda_flush(cu, err);
+    if (!status) kv_cuda_ok(cu, "the end of its work", cudaStreamSynchronize(cu->stream));
+    return status ? status : kv_cuda_report(cu, err);
+}
+
+/* ---- filling ---- */
+
+enum kv_status kv_cuda_room(struct kv_cuda *cu, size_t bytes, struct kv_error *err)
+{
+    if (!cu->reserved && bytes) return kv_fail(err, KV_NOT_NOW, "An op of the GPU before reserve().");
+    if (bytes > cu->stage_size)
+        return kv_fail(err, KV_NOT_NOW, "An op of the GPU takes %zu bytes from the host; reserve() was for %zu.",
+            bytes, cu->stage_size);
+    bool full = cu->n_op == KV_CUDA_OPS_MAX || cu->args_used + KV_CUDA_ARGS_MOST > KV_CUDA_ARGS_BYTES ||
+                cu->stage_used + bytes > cu->stage_size;
+    return full ? kv_cuda_flush(cu, err) : KV_OK;
+}
+
+void *kv_cuda_stage(struct kv_cuda *cu, const void *host, size_t bytes)
+{
+    size_t at = cu->stage_used;
+    if (!at) kv_cuda_ok(cu, "staging", cudaEventSynchronize(cu->staged));
+    memcpy(cu->stage_host + at, host, bytes);
+    cu->stage_used = at + aligned(bytes);
+    return cu->stage + at;
+}
+
+size_t kv_cuda_seqs_bytes(const struct kv_seq *seq, int n_seq)
+{
+    size_t bytes = aligned((size_t)n_seq * sizeof *seq);
+    for (int i = 0; i < n_seq; i++) bytes += aligned((size_t)seq[i].n_row * sizeof *seq[i].row_pos);
+    return bytes;
+}
+
+struct kv_seq *kv_cuda_stage_seqs(struct kv_cuda *cu, const struct kv_seq *seq, int n_seq)
+{
+    size_t at = cu->stage_used;
+    struct kv_seq *device = (struct kv_seq *)kv_cuda_stage(cu, seq, (size_t)n_seq * sizeof *seq);
+    for (int i = 0; i < n_seq; i++) {
+        struct kv_seq one = seq[i];
+        one.row_pos =
+            (const int32_t *)kv_cuda_stage(cu, seq[i].row_pos, (size_t)seq[i].n_row * sizeof *seq[i].row_pos);
+        memcpy(cu->stage_host + at + (size_t)i * sizeof one, &one, sizeof one);
+    }
+    return device;
+}
+
+void kv_cuda_push(struct kv_cuda *cu, const struct kv_cuda_kind *kind, const void *args, size_t size)
+{
+    struct kv_cuda_op *op = &cu->op[cu->n_op++];
+    *op = (struct kv_cuda_op){ kind, (uint32_t)cu->args_used, (uint32_t)size };
+    memcpy(cu->args + op->at, args, size);
+    cu->args_used += aligned(size);
+}
