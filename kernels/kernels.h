@@ -24,7 +24,7 @@ extern "C" {
 enum kv_precision {
     KV_PRECISION_FAST, /* bf16 GEMMs; decode: exact weights, activations of at least bf16 accuracy */
     KV_PRECISION_F32,  /* the reference: f32 throughout, dequantised weights */
-    KV_PRECISION_INT8  /* int8 activations in groups of 32 */
+    KV_PRECISION_INT8 /* activations of quantized weights in 8 bits, as llama.cpp has them: one scale a block of weights */
 };
 
 enum kv_simd { KV_SIMD_AUTO, KV_SIMD_PLAIN, KV_SIMD_AVX2, KV_SIMD_AVX512 };

@@ -16,6 +16,7 @@ enum kv_isa { KV_ISA_PLAIN, KV_ISA_AVX2, KV_ISA_AVX512, KV_ISA_COUNT };
 
 enum kv_scratch_slot {
     KV_SCRATCH_X,      /* linear: the activations as bf16, or as int8 planes */
+    KV_SCRATCH_INT8,   /* linear: the activations rounded to 8 bits, as f32 */
     KV_SCRATCH_PANEL,  /* linear: weights of one panel, dequantised */
     KV_SCRATCH_ROPE,   /* rope: cosines and sines of the last positions */
     KV_SCRATCH_ATTEND, /* attend, columns, probabilities */

@@ -8,9 +8,12 @@
  *          at a time dequantised and rounded to bf16, x rounded to bf16, f32 sums (simd/gemm_bf16.c).
  *   gemv   fast and int8, n < KV_GEMM_ROWS, quantized types where there are vectors: weights exact,
  *          straight from their blocks; x in groups of 32 as 15-bit whole numbers times one f32 scale (|error| <=
- *          1.6e-5 of the group's largest; int8: 7-bit, 4e-3), whole-number sums, then f32.
+ *          1.6e-5 of the group's largest), whole-number sums, then f32.
  *   f32    f32 precision, and whatever the others leave: weights dequantised a few rows at a time, f32 products
  *          and sums.
+ * int8 is about x alone, and the same on every way: where weights are quantized, x is first rounded to 8 bits, with one
+ * scale per 32 columns, or per 256 where that is the type's block (|error| <= 4e-3 of the group's largest). llama.cpp
+ * cuts activations up likewise.
  * Each sums every output in one order whatever n, rows, panels and threads are; which way is taken depends on n.
  *
  * Measured by tests/bench/kernels_linear.c on 2 vCPU of a Zen 4 server, 2 threads, AVX-512 (36-48 GB/s read, 234
@@ -27,6 +30,7 @@
  */
 #include "kernels/cpu/ops.h"
 
+#include <math.h>
 #include <omp.h>
 
 #define KV_GEMM_ROWS  16 /* of x: from here on, packing the weights costs less than reading them row by row */
@@ -53,6 +57,17 @@ void kv_gemm_panel(const struct kv_linear *l, int row, int rows, const float *x,
             for (size_t c = 0; c < cols; c++) sum += a[c] * b[c];
             finish(l, i, row + r, sum);
         }
+}
+
+void kv_round_int8_row(const float *x, size_t cols, size_t group, float *y)
+{
+    for (size_t end = group; end <= cols; end += group, x += group, y += group) {
+        float largest = 0;
+        for (size_t c = 0; c < group; c++)
+            if (fabsf(x[c]) > largest) largest = fabsf(x[c]);
+        float step = largest < KV_TINY ? 0 : largest / 127, inverse = largest < KV_TINY ? 0 : 127 / largest;
+        for (size_t c = 0; c < group; c++) y[c] = nearbyintf(x[c] * inverse) * step;
+    }
 }
 
 static enum kv_status check(
@@ -117,11 +132,17 @@ static enum kv_status run_f32(
     return KV_OK;
 }
 
+/* Columns that share one 8-bit scale before they meet weights of this type; 0 = x is not rounded. */
+static int coarse_group(const struct kv_cpu *cpu, int type)
+{
+    int elements = kv_type_info(type)->elements;
+    return cpu->precision == KV_PRECISION_INT8 && elements > 1 ? elements : 0;
+}
+
 static enum kv_status run_gemv(
     struct kv_cpu *cpu, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err)
 {
-    bool coarse = cpu->precision == KV_PRECISION_INT8;
-    int units = units_of(l, n_linear, KV_PANEL_GEMV);
+    int units = units_of(l, n_linear, KV_PANEL_GEMV), coarse = coarse_group(cpu, l->w.type);
     size_t cols = (size_t)l->w.cols, bytes = cpu->ops->quantized_bytes(l->w.cols);
     char *q = kv_cpu_scratch(cpu, KV_SCRATCH_X, (size_t)n * bytes);
     if (!q) return kv_fail(err, KV_BAD_ARG, "No scratch for %d rows of %d columns.", n, l->w.cols);
@@ -131,7 +152,7 @@ static enum kv_status run_gemv(
         int row;
         const struct kv_linear *one = unit_at(l, KV_PANEL_GEMV, u, &row);
         int rows = (int)kv_min(KV_PANEL_GEMV, (size_t)(one->w.rows - row));
-        cpu->ops->gemv(one, row, rows, q, n, coarse);
+        cpu->ops->gemv(one, row, rows, q, n, coarse != 0);
     }
     return KV_OK;
 }
@@ -160,12 +181,30 @@ static enum kv_status run_bf16(
     return KV_OK;
 }
 
-static bool has_gemv(const struct kv_cpu *cpu, int type)
-{
-    return cpu->precision != KV_PRECISION_F32 && cpu->ops->has_gemv && cpu->ops->has_gemv(type);
-}
+typedef enum kv_status run_fn(
+    struct kv_cpu *cpu, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err);
 
 static bool has_bf16(const struct kv_cpu *cpu) { return cpu->precision != KV_PRECISION_F32 && cpu->ops->gemm_bf16; }
+
+static run_fn *way_of(const struct kv_cpu *cpu, int type, int n)
+{
+    if (n >= KV_GEMM_ROWS) return has_bf16(cpu) ? run_bf16 : run_f32;
+    bool gemv = cpu->precision != KV_PRECISION_F32 && cpu->ops->has_gemv && cpu->ops->has_gemv(type);
+    return gemv ? run_gemv : run_f32;
+}
+
+/* One way for matrices that want x alike; run_gemv rounds it for itself. */
+static enum kv_status run(struct kv_cpu *cpu, run_fn *way, const struct kv_linear *l, int n_linear, const float *x,
+    int n, struct kv_error *err)
+{
+    size_t cols = (size_t)l->w.cols, group = (size_t)coarse_group(cpu, l->w.type);
+    if (!group || way == run_gemv) return way(cpu, l, n_linear, x, n, err);
+    float *rounded = kv_cpu_scratch(cpu, KV_SCRATCH_INT8, (size_t)n * cols * sizeof *rounded);
+    if (!rounded) return kv_fail(err, KV_BAD_ARG, "No scratch for %d rows of %d columns.", n, l->w.cols);
+#pragma omp parallel for num_threads(cpu->threads) schedule(static)
+    for (int i = 0; i < n; i++) cpu->ops->round_int8(x + (size_t)i * cols, cols, group, rounded + (size_t)i * cols);
+    return way(cpu, l, n_linear, rounded, n, err);
+}
 
 void kv_cpu_linear_scratch_bytes(const struct kv_cpu *cpu, const struct kv_limits *limits, size_t bytes[])
 {
@@ -178,6 +217,7 @@ void kv_cpu_linear_scratch_bytes(const struct kv_cpu *cpu, const struct kv_limit
         bytes[KV_SCRATCH_X] = kv_max(bytes[KV_SCRATCH_X], rows * kv_padded(wide) * sizeof(uint16_t));
         bytes[KV_SCRATCH_PANEL] = kv_max(bytes[KV_SCRATCH_PANEL], kv_packed_bytes(wide) * threads);
     }
+    if (cpu->precision == KV_PRECISION_INT8) bytes[KV_SCRATCH_INT8] = rows * wide * sizeof(float);
 }
 
 enum kv_status kv_cpu_linear(
@@ -188,12 +228,12 @@ enum kv_status kv_cpu_linear(
     if (n_linear < 1) return KV_OK;
     enum kv_status status = check(cpu, l, n_linear, n, err);
     if (status) return status;
-    if (n >= KV_GEMM_ROWS && has_bf16(cpu)) return run_bf16(cpu, l, n_linear, x, n, err);
     for (int k = 0, next; k < n_linear && !status; k = next) {
-        bool gemv = n < KV_GEMM_ROWS && has_gemv(cpu, l[k].w.type);
-        for (next = k + 1; next < n_linear && gemv == (n < KV_GEMM_ROWS && has_gemv(cpu, l[next].w.type)); next++)
-            ;
-        status = (gemv ? run_gemv : run_f32)(cpu, l + k, next - k, x, n, err);
+        run_fn *way = way_of(cpu, l[k].w.type, n);
+        int group = coarse_group(cpu, l[k].w.type);
+        for (next = k + 1; next < n_linear; next++)
+            if (way_of(cpu, l[next].w.type, n) != way || coarse_group(cpu, l[next].w.type) != group) break;
+        status = run(cpu, way, l + k, next - k, x, n, err);
     }
     return status;
 }

@@ -15,5 +15,6 @@ const struct kv_cpu_ops kv_cpu_ops_plain = {
     .norm = kv_norm_row,
     .rope = kv_rope_row,
     .swiglu = kv_swiglu_span,
+    .round_int8 = kv_round_int8_row,
     .gemm = kv_gemm_panel,
 };

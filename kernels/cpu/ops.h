@@ -19,11 +19,15 @@ struct kv_cpu_ops {
     /* Outputs [row, row + rows) of l for x[n][cols] in f32; w is scratch of [rows][cols]. */
     void (*gemm)(const struct kv_linear *l, int row, int rows, const float *x, int n, float *w);
 
+    /* One row in the precision int8: y[c] = the nearest whole number of steps of max|x| / 127 in each group columns. */
+    void (*round_int8)(const float *x, size_t cols, size_t group, float *y);
+
     /* The same from quantized activations, straight from the blocks; asked first whether it knows the type.
-     * q[n] rows of quantized_bytes(cols) each, written by quantize; coarse = one int8 instead of 15 bits. */
+     * q[n] rows of quantized_bytes(cols) each, written by quantize: int8 with one scale per `coarse` columns (32 or
+     * 256), or with coarse 0 15 bits with one per 32. gemv is told which of the two. */
     bool (*has_gemv)(int type);
     size_t (*quantized_bytes)(int cols);
-    void (*quantize)(const float *x, int cols, bool coarse, void *q);
+    void (*quantize)(const float *x, int cols, int coarse, void *q);
     void (*gemv)(const struct kv_linear *l, int row, int rows, const void *q, int n, bool coarse);
 
     /* The same in bf16, rows <= KV_PACK_OUTPUTS; NULL where there is no such arithmetic. x[n][kv_padded(cols)]
@@ -32,6 +36,7 @@ struct kv_cpu_ops {
     void (*gemm_bf16)(const struct kv_linear *l, int row, int rows, const uint16_t *x, int n, uint16_t *packed);
 };
 
+#define KV_TINY         1e-30f /* where no activation is as large, all are taken for 0 */
 #define KV_PACK_OUTPUTS 32
 #define KV_PACK_COLUMNS 2048 /* so that what is packed stays in the second cache */
 
@@ -49,6 +54,7 @@ const struct kv_cpu_ops *kv_cpu_ops_of(enum kv_isa isa);
 void kv_norm_row(const float *x, const float *weight, float eps, int cols, float *y);
 void kv_rope_row(const struct kv_rope *rope, const float *angles, float *x, int heads, int head_dim);
 void kv_swiglu_span(const float *gate, const float *up, size_t count, float *y);
+void kv_round_int8_row(const float *x, size_t cols, size_t group, float *y);
 void kv_gemm_panel(const struct kv_linear *l, int row, int rows, const float *x, int n, float *w);
 
 #endif

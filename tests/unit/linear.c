@@ -42,12 +42,33 @@ struct product {
     float *x, *y, *start, *bias;
     double *sum;   /* [n][rows] exact result, bias and start included */
     double *scale; /* [n][rows] sum |x w| + |bias| + |start| */
-    double *span;  /* [n][rows] sum over groups of 32 columns of max|x| * sum|w| */
+    double *span;  /* [n][rows] sum over groups of columns, 32 unless measured anew, of max|x| * sum|w| */
 };
 
 static void product_free(struct product *p)
 {
     free(p->w), free(p->x), free(p->y), free(p->start), free(p->bias), free(p->sum), free(p->scale), free(p->span);
+}
+
+/* span over groups of so many columns. */
+static void product_measure(struct product *p, size_t group)
+{
+    size_t k = (size_t)p->l.w.cols, rows = (size_t)p->l.w.rows;
+    float *w = kv_alloc(rows * k, sizeof *w);
+    kv_dequantize(p->l.w.type, p->w, rows * k, w);
+    for (size_t i = 0; i < (size_t)p->n; i++)
+        for (size_t r = 0; r < rows; r++) {
+            p->span[i * rows + r] = 0;
+            for (size_t c = 0; c < k;) {
+                double most = 0, weights = 0;
+                for (size_t end = c + group; c < end && c < k; c++) {
+                    most = fmax(most, fabs((double)p->x[i * k + c]));
+                    weights += fabs((double)w[r * k + c]);
+                }
+                p->span[i * rows + r] += most * weights;
+            }
+        }
+    free(w);
 }
 
 static struct product product_make(int type, int rows, int cols, int n, bool bias, bool add)
@@ -70,23 +91,17 @@ static struct product product_make(int type, int rows, int cols, int n, bool bia
     for (size_t i = 0; i < (size_t)n; i++)
         for (size_t r = 0; r < (size_t)rows; r++) {
             double sum = (bias ? p.bias[r] : 0) + (add ? (double)p.start[i * (size_t)rows + r] : 0);
-            double scale = fabs(sum), span = 0;
-            for (size_t c = 0; c < k;) {
-                double most = 0, weights = 0;
-                for (size_t end = c + 32; c < end && c < k; c++) {
-                    double t = (double)p.x[i * k + c] * (double)w[r * k + c];
-                    sum += t, scale += fabs(t);
-                    most = fmax(most, fabs((double)p.x[i * k + c]));
-                    weights += fabs((double)w[r * k + c]);
-                }
-                span += most * weights;
+            double scale = fabs(sum);
+            for (size_t c = 0; c < k; c++) {
+                double t = (double)p.x[i * k + c] * (double)w[r * k + c];
+                sum += t, scale += fabs(t);
             }
             p.sum[i * (size_t)rows + r] = sum;
             p.scale[i * (size_t)rows + r] = scale;
-            p.span[i * (size_t)rows + r] = span;
         }
     p.l = (struct kv_linear){ { p.w, type, rows, cols }, bias ? p.bias : NULL, p.y, add };
     free(w);
+    product_measure(&p, 32);
     return p;
 }
 
@@ -147,7 +162,7 @@ static const int gemv_types[] = {
 #undef X
 };
 
-/* Activations rounded to steps of max|x| / 32639 (int8: 127) in each group of 32: half a step times sum |w|, with
+/* Activations rounded to steps of max|x| / 32639 in each group of 32 (int8: / 127, in as many as a block has): half a step times sum |w|, with
  * one part in 2^20 for the scale's own rounding; weights exact; then f32 sums of one product per block. */
 static void gemv_of(enum kv_simd simd, enum kv_precision precision)
 {
@@ -155,14 +170,15 @@ static void gemv_of(enum kv_simd simd, enum kv_precision precision)
         { 20, 1536, 1 }, { 5, 224, 9 }, { 40, 128, 15 } };
     if (kv_cpu_choose_isa(simd) != (enum kv_isa)(simd - KV_SIMD_PLAIN)) SKIP(isa_missing[simd - KV_SIMD_PLAIN]);
     void *ctx = backend_open(simd, precision, 2, 64, 1536);
-    double step = precision == KV_PRECISION_INT8 && simd != KV_SIMD_PLAIN ? 127 : 32639;
+    bool coarse = precision == KV_PRECISION_INT8;
     for (size_t t = 0; t < KV_COUNT(gemv_types); t++)
         for (size_t s = 0; s < KV_COUNT(shape); s++) {
             int elements = kv_type_info(gemv_types[t])->elements;
             int cols = (shape[s][1] + elements - 1) / elements * elements;
             struct product p = product_make(gemv_types[t], shape[s][0], cols, shape[s][2], s & 1, s & 2);
+            if (coarse) product_measure(&p, (size_t)elements);
             product_run(&p, ctx);
-            product_check(&p, 0.5 / step * (1 + 0x1p-20), f32_share(cols) + 0x1p-22);
+            product_check(&p, 0.5 / (coarse ? 127 : 32639) * (1 + 0x1p-20), f32_share(cols) + 0x1p-22);
             product_free(&p);
         }
     kv_backend_cpu.free(ctx);
@@ -171,8 +187,44 @@ static void gemv_of(enum kv_simd simd, enum kv_precision precision)
 static void fast_plain(void) { gemv_of(KV_SIMD_PLAIN, KV_PRECISION_FAST); }
 static void fast_avx2(void) { gemv_of(KV_SIMD_AVX2, KV_PRECISION_FAST); }
 static void fast_avx512(void) { gemv_of(KV_SIMD_AVX512, KV_PRECISION_FAST); }
+static void int8_plain(void) { gemv_of(KV_SIMD_PLAIN, KV_PRECISION_INT8); }
 static void int8_avx2(void) { gemv_of(KV_SIMD_AVX2, KV_PRECISION_INT8); }
 static void int8_avx512(void) { gemv_of(KV_SIMD_AVX512, KV_PRECISION_INT8); }
+
+/* int8 with many rows is what fast makes of x rounded beforehand, whatever way that takes; unquantized weights meet x as
+ * it is. Each x is within half a step of where it was, on a whole number of steps. */
+static void int8_rounds_first(void)
+{
+    enum { ROWS = 21, N = 17, COLS = 512 };
+    for (size_t s = 0; s < KV_COUNT(all_simd); s++)
+        for (size_t t = 0; t < KV_COUNT(all_types); t++) {
+            void *fast = backend_open(all_simd[s], KV_PRECISION_FAST, 2, N, COLS);
+            void *int8 = backend_open(all_simd[s], KV_PRECISION_INT8, 2, N, COLS);
+            struct product p = product_make(all_types[t], ROWS, COLS, N, true, true);
+            float *own = kv_alloc(ROWS * N, sizeof *own);
+            size_t group = (size_t)kv_type_info(all_types[t])->elements;
+            product_run(&p, int8);
+            memcpy(own, p.y, ROWS * N * sizeof *own);
+            for (size_t at = 0; at < (size_t)N * COLS && group > 1; at += group) {
+                float most = 0;
+                for (size_t c = at; c < at + group; c++) most = fmaxf(most, fabsf(p.x[c]));
+                float step = most / 127;
+                for (size_t c = at; c < at + group; c++) {
+                    float was = p.x[c], steps = nearbyintf(was * (127 / most));
+                    p.x[c] = steps * step;
+                    CHECK(fabsf(steps) <= 127 && fabsf(p.x[c] - was) <= step * 0.5001f, "%g became %g", (double)was,
+                        (double)p.x[c]);
+                }
+            }
+            product_run(&p, fast);
+            CHECK(!memcmp(own, p.y, ROWS * N * sizeof *own), "%s, path %zu: not the products of rounded x",
+                kv_type_info(all_types[t])->name, s);
+            free(own);
+            product_free(&p);
+            kv_backend_cpu.free(fast);
+            kv_backend_cpu.free(int8);
+        }
+}
 
 /* The 15 bits are there: the error of a coarse step would show. */
 static void fast_is_finer_than_bf16(void)
@@ -269,12 +321,12 @@ static void same_bits_fast(void)
 }
 
 /* Several matrices in one call, of kinds that take different ways, give what each gives alone. */
-static void together(void)
+static void together_in(enum kv_precision precision)
 {
     static const int type[] = { KV_TYPE_Q4_1, KV_TYPE_Q8_0, KV_TYPE_Q6_K, KV_TYPE_Q4_0, KV_TYPE_F16 };
     enum { K = 5 };
     for (int n = 1; n <= 20; n += 19) {
-        void *ctx = backend_open(KV_SIMD_AUTO, KV_PRECISION_FAST, 2, 20, 512);
+        void *ctx = backend_open(KV_SIMD_AUTO, precision, 2, 20, 512);
         struct product p[K];
         struct kv_linear l[K];
         struct kv_error err = { 0 };
@@ -294,6 +346,12 @@ static void together(void)
         }
         kv_backend_cpu.free(ctx);
     }
+}
+
+static void together(void)
+{
+    together_in(KV_PRECISION_FAST);
+    together_in(KV_PRECISION_INT8);
 }
 
 static void nan_comes_out(void)
@@ -483,8 +541,10 @@ static const struct tap_case cases[] = {
     { "fast products of few rows, plain", fast_plain },
     { "fast products of few rows, AVX2", fast_avx2 },
     { "fast products of few rows, AVX-512", fast_avx512 },
+    { "int8 products of few rows, plain", int8_plain },
     { "int8 products of few rows, AVX2", int8_avx2 },
     { "int8 products of few rows, AVX-512", int8_avx512 },
+    { "int8 products of many rows round activations first", int8_rounds_first },
     { "fast activations of few rows are finer than bf16", fast_is_finer_than_bf16 },
     { "bf16 products of many rows", bf16_gemm },
     { "f32: same bits for any rows and threads", same_bits_f32 },

@@ -1,6 +1,7 @@
 /* Few rows of x against quantized blocks, AVX2: 16-bit multiplies, whose 32-bit sums of pairs cannot overflow.
  *
- * In each group of 32 columns x[c] = scale * q[c] with q in 16 bits, scale = max|x| / 32639 (coarse: / 127).
+ * In each group of 32 columns x[c] = scale * q[c] with q in 16 bits, scale = max|x| / 32639 (coarse: / 127,
+ * where max is over 32 columns or over 256).
  * Weights of every type are d w + m, w the bits of the block as they stand (signed where they need 8), widened to 16
  * bits. Per group: d * scale * (q.w) + m * (scale * sum q); the whole-number part is below 32 * 32639 * 128 < 2^27,
  * exact in 32 bits.
@@ -40,15 +41,20 @@ VF_INLINE int sum_lanes(__m256i x)
     return _mm_cvtsi128_si32(_mm_add_epi32(a, _mm_shuffle_epi32(a, 0xb1)));
 }
 
-/* As in gemv_vnni.c: NaN and infinity make the scale NaN, below 1e-30 all is taken for 0. */
-static void quantize_group(const float *x, float most, struct group *g)
+static float largest_of(const float *x, int cols)
 {
     const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
-    __m256i top = _mm256_setzero_si256(), q[4];
-    for (int i = 0; i < 4; i++)
-        top = _mm256_max_epi32(top, _mm256_and_si256(_mm256_castps_si256(vf_load(x + 8 * i)), magnitude));
-    float largest = kv_bits_f32((uint32_t)largest_lane(top));
-    bool tiny = largest < 1e-30f, finite = largest < HUGE_VALF;
+    __m256i top = _mm256_setzero_si256();
+    for (int c = 0; c < cols; c += 8)
+        top = _mm256_max_epi32(top, _mm256_and_si256(_mm256_castps_si256(vf_load(x + c)), magnitude));
+    return kv_bits_f32((uint32_t)largest_lane(top));
+}
+
+/* As in gemv_vnni.c: NaN and infinity make the scale NaN. */
+static void quantize_group(const float *x, float largest, float most, struct group *g)
+{
+    __m256i q[4];
+    bool tiny = largest < KV_TINY, finite = largest < HUGE_VALF;
     vf inverse = vf_set1(tiny || !finite ? 0 : most / largest);
     for (int i = 0; i < 4; i++) q[i] = _mm256_cvtps_epi32(vf_mul(vf_load(x + 8 * i), inverse));
     for (int i = 0; i < 4; i += 2) /* the packing interleaves its operands' halves */
@@ -58,10 +64,15 @@ static void quantize_group(const float *x, float most, struct group *g)
     for (int i = 0; i < 2; i++) g->sum[i] = g->scale * (float)sum_lanes(_mm256_add_epi32(q[2 * i], q[2 * i + 1]));
 }
 
-void KV_NAME(kv_quantize)(const float *x, int cols, bool coarse, void *out)
+void KV_NAME(kv_quantize)(const float *x, int cols, int coarse, void *out)
 {
     struct group *g = out;
-    for (int c = 0; c < cols; c += BLOCK) quantize_group(x + c, coarse ? 127.0f : 32639.0f, g++);
+    int group = coarse ? coarse : BLOCK;
+    float largest = 0;
+    for (int c = 0; c < cols; c += BLOCK) {
+        if (c % group == 0) largest = largest_of(x + c, group);
+        quantize_group(x + c, largest, coarse ? 127.0f : 32639.0f, g++);
+    }
 }
 
 /* 32 columns of weights from group g on, and what they are worth: d w + m in each 16 of them. */

@@ -1,7 +1,8 @@
 /* Few rows of x against quantized blocks, AVX-512 with VNNI: vpdpbusd multiplies 64 unsigned bytes by 64 signed.
  *
  * x is cut into quads of 128 columns. In each group of 32, x[c] = scale * (256 hi + lo) with signed bytes hi, lo and
- * scale = max|x| / 32639, so that 256*127 + 127 is the largest; coarse: x[c] = scale * hi, scale = max|x| / 127.
+ * scale = max|x| / 32639, so that 256*127 + 127 is the largest; coarse: x[c] = scale * hi, scale = max|x| / 127, where
+ * max is over 32 columns or over 256.
  * Weights of every type are d q + m in groups of 16, q an unsigned byte with its bits as they stand in the block; what
  * a type subtracts from q goes into m. One row of outputs is then
  *     sum over groups of  d * scale * (256 hi.q + lo.q)  +  m * sum,    sum = scale * sum_c (256 hi + lo)
@@ -37,16 +38,24 @@ struct quad {
 
 size_t KV_NAME(kv_quantized_bytes)(int cols) { return ((size_t)cols + QUAD - 1) / QUAD * sizeof(struct quad); }
 
-/* Group b of a quad from 32 columns. The largest magnitude is found among the bit patterns, where NaN is above
- * infinity: either makes the scale, and so every output, NaN. Below 1e-30 all is taken for 0. */
-static void quantize_group(const float *x, bool coarse, struct quad *q, int b)
+/* Bits of the largest magnitude among `cols` columns, a multiple of 32: NaN is above infinity there. */
+static uint32_t largest_bits(const float *x, int cols)
 {
-    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff), bias = _mm512_set1_epi32(128);
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i top = _mm512_setzero_si512();
+    for (int c = 0; c < cols; c += 16)
+        top = _mm512_max_epi32(top, _mm512_and_epi32(_mm512_castps_si512(_mm512_loadu_ps(x + c)), magnitude));
+    return (uint32_t)_mm512_reduce_max_epi32(top);
+}
+
+/* Group b of a quad from 32 columns, of magnitudes up to largest. NaN or infinity makes the scale, and so every output,
+ * NaN. */
+static void quantize_group(const float *x, float largest, bool coarse, struct quad *q, int b)
+{
+    const __m512i bias = _mm512_set1_epi32(128);
     __m512 u = _mm512_loadu_ps(x), v = _mm512_loadu_ps(x + 16);
-    __m512i top = _mm512_max_epi32(
-        _mm512_and_epi32(_mm512_castps_si512(u), magnitude), _mm512_and_epi32(_mm512_castps_si512(v), magnitude));
-    float largest = kv_bits_f32((uint32_t)_mm512_reduce_max_epi32(top)), most = coarse ? MAX_COARSE : MAX_FINE;
-    float scale = largest < 1e-30f ? 0 : largest / most, inverse = largest < 1e-30f ? 0 : most / largest;
+    float most = coarse ? MAX_COARSE : MAX_FINE;
+    float scale = largest < KV_TINY ? 0 : largest / most, inverse = largest < KV_TINY ? 0 : most / largest;
     if (!(largest < HUGE_VALF)) scale = NAN, inverse = 0, u = v = _mm512_setzero_ps();
     __m512i a = _mm512_cvtps_epi32(_mm512_mul_ps(u, _mm512_set1_ps(inverse)));
     __m512i c = _mm512_cvtps_epi32(_mm512_mul_ps(v, _mm512_set1_ps(inverse)));
@@ -63,13 +72,18 @@ static void quantize_group(const float *x, bool coarse, struct quad *q, int b)
     q->factor[9 + 2 * b] = scale * (float)_mm512_reduce_add_epi32(c);
 }
 
-void KV_NAME(kv_quantize)(const float *x, int cols, bool coarse, void *out)
+void KV_NAME(kv_quantize)(const float *x, int cols, int coarse, void *out)
 {
     struct quad *q = out;
+    int group = coarse ? coarse : BLOCK;
+    float largest = 0;
     const __m512i flip = _mm512_set1_epi8((char)128), zero = _mm512_setzero_si512();
     for (int c = 0; c < cols; c += QUAD, q++) {
         if (c + QUAD > cols) memset(q, 0, sizeof *q);
-        for (int b = 0; b < 4 && c + b * BLOCK < cols; b++) quantize_group(x + c + b * BLOCK, coarse, q, b);
+        for (int b = 0, at = c; b < 4 && at < cols; b++, at += BLOCK) {
+            if (at % group == 0) largest = kv_bits_f32(largest_bits(x + at, group));
+            quantize_group(x + at, largest, coarse != 0, q, b);
+        }
         for (int p = 0; p < 2; p++) {
             __m512i t = _mm512_dpbusd_epi32(zero, flip, _mm512_load_si512(q->hi + 64 * p));
             if (!coarse) t = _mm512_dpbusd_epi32(_mm512_slli_epi32(t, 8), flip, _mm512_load_si512(q->lo + 64 * p));

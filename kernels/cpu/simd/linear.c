@@ -92,3 +92,20 @@ void KV_NAME(kv_gemm_panel)(const struct kv_linear *l, int row, int rows, const 
         panel(l, KV_TYPE_F32, row, rows, x, first, (int)kv_min((size_t)n, (size_t)first + BLOCK_ROWS),
             (const char *)w, cols * sizeof *w);
 }
+
+/* NaN stays where it is; among infinities the step is one, and 0 times it NaN. */
+void KV_NAME(kv_round_int8_row)(const float *x, size_t cols, size_t group, float *y)
+{
+    for (size_t end = group; end <= cols; end += group, x += group, y += group) {
+        vf top = vf_zero();
+        for (size_t c = 0; c < group; c += VF_WIDTH) {
+            vf v = vf_load(x + c);
+            top = vf_max(vf_max(v, vf_sub(vf_zero(), v)), top);
+        }
+        float largest = vf_max_all(top);
+        vf step = vf_set1(largest < KV_TINY ? 0 : largest / 127),
+           inverse = vf_set1(largest < KV_TINY ? 0 : 127 / largest);
+        for (size_t c = 0; c < group; c += VF_WIDTH)
+            vf_store(y + c, vf_mul(vf_round(vf_mul(vf_load(x + c), inverse)), step));
+    }
+}

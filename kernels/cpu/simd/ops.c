@@ -6,6 +6,7 @@ const struct kv_cpu_ops KV_NAME(kv_cpu_ops) = {
     .norm = KV_NAME(kv_norm_row),
     .rope = KV_NAME(kv_rope_row),
     .swiglu = KV_NAME(kv_swiglu_span),
+    .round_int8 = KV_NAME(kv_round_int8_row),
     .gemm = KV_NAME(kv_gemm_panel),
     .has_gemv = KV_NAME(kv_has_gemv),
     .quantized_bytes = KV_NAME(kv_quantized_bytes),

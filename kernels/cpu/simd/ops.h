@@ -9,11 +9,12 @@ void KV_NAME(kv_dequantize)(int type, const void *src, size_t n, float *dst);
 void KV_NAME(kv_norm_row)(const float *x, const float *weight, float eps, int cols, float *y);
 void KV_NAME(kv_rope_row)(const struct kv_rope *rope, const float *angles, float *x, int heads, int head_dim);
 void KV_NAME(kv_swiglu_span)(const float *gate, const float *up, size_t count, float *y);
+void KV_NAME(kv_round_int8_row)(const float *x, size_t cols, size_t group, float *y);
 void KV_NAME(kv_gemm_panel)(const struct kv_linear *l, int row, int rows, const float *x, int n, float *w);
 
 bool KV_NAME(kv_has_gemv)(int type);
 size_t KV_NAME(kv_quantized_bytes)(int cols);
-void KV_NAME(kv_quantize)(const float *x, int cols, bool coarse, void *q);
+void KV_NAME(kv_quantize)(const float *x, int cols, int coarse, void *q);
 void KV_NAME(kv_gemv)(const struct kv_linear *l, int row, int rows, const void *q, int n, bool coarse);
 
 #ifdef __AVX512BF16__
