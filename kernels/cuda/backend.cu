@@ -313,6 +313,7 @@ static const struct kv_backend backend = {
     .copy = backend_copy,
     .upload = backend_upload,
     .norm = kv_cuda_norm,
+    .attend = kv_cuda_attend,
     .swiglu = kv_cuda_swiglu,
 };
 

@@ -104,11 +104,13 @@ struct kv_cuda {
 
 /* ---- queue.cu ---- */
 
-/* Room for `bytes` of staging and for one op; runs the queue where there is none. KV_NOT_NOW: more than reserve() was
+/* Room for `bytes` of staging and for two ops; runs the queue where there is none. KV_NOT_NOW: more than reserve() was
  * for. To be called once at the start of an op's entry, with all that it stages (each array counts 16 bytes more). */
 enum kv_status kv_cuda_room(struct kv_cuda *cu, size_t bytes, struct kv_error *err);
 /* Copies a host array; returns where it will lie on the device when the op runs, 16-byte aligned. */
 void *kv_cuda_stage(struct kv_cuda *cu, const void *host, size_t bytes);
+/* The same for what the caller writes to *host there and then. */
+void *kv_cuda_stage_fill(struct kv_cuda *cu, size_t bytes, void **host);
 /* Sequences with their row positions: kv_cuda_stage_seqs_bytes() of room, and the array on the device. */
 size_t kv_cuda_seqs_bytes(const struct kv_seq *seq, int n_seq);
 struct kv_seq *kv_cuda_stage_seqs(struct kv_cuda *cu, const struct kv_seq *seq, int n_seq);

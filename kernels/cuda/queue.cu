@@ -135,18 +135,25 @@ enum kv_status kv_cuda_room(struct kv_cuda *cu, size_t bytes, struct kv_error *e
     if (bytes > cu->stage_size)
         return kv_fail(err, KV_NOT_NOW, "An op of the GPU takes %zu bytes from the host; reserve() was for %zu.",
             bytes, cu->stage_size);
-    bool full = cu->n_op == KV_CUDA_OPS_MAX || cu->args_used + KV_CUDA_ARGS_MOST > KV_CUDA_ARGS_BYTES ||
+    bool full = cu->n_op + 2 > KV_CUDA_OPS_MAX || cu->args_used + 2 * KV_CUDA_ARGS_MOST > KV_CUDA_ARGS_BYTES ||
                 cu->stage_used + bytes > cu->stage_size;
     return full ? kv_cuda_flush(cu, err) : KV_OK;
 }
 
-void *kv_cuda_stage(struct kv_cuda *cu, const void *host, size_t bytes)
+void *kv_cuda_stage_fill(struct kv_cuda *cu, size_t bytes, void **host)
 {
     size_t at = cu->stage_used;
     if (!at) kv_cuda_ok(cu, "staging", cudaEventSynchronize(cu->staged));
-    memcpy(cu->stage_host + at, host, bytes);
+    *host = cu->stage_host + at;
     cu->stage_used = at + aligned(bytes);
     return cu->stage + at;
+}
+
+void *kv_cuda_stage(struct kv_cuda *cu, const void *host, size_t bytes)
+{
+    void *to, *device = kv_cuda_stage_fill(cu, bytes, &to);
+    memcpy(to, host, bytes);
+    return device;
 }
 
 size_t kv_cuda_seqs_bytes(const struct kv_seq *seq, int n_seq)
