@@ -72,6 +72,7 @@ $(BUILD)/kernels/cpu/simd/%.avx2.o: kernels/cpu/simd/%.c Makefile
 	$(Q)mkdir -p $(@D); echo "  CC   $< (avx2)"; $(CC) $(CPPFLAGS) $(CFLAGS) -O3 -DKV_ISA=avx2 -march=x86-64-v3 -MMD -MP -c -o $@ $<
 $(BUILD)/kernels/cpu/simd/%.avx512.o: kernels/cpu/simd/%.c Makefile
 	$(Q)mkdir -p $(@D); echo "  CC   $< (avx512)"; $(CC) $(CPPFLAGS) $(CFLAGS) -O3 -DKV_ISA=avx512 -march=x86-64-v4 -mavx512vnni -mavx512bf16 -mavx512vbmi -mprefer-vector-width=512 -MMD -MP -c -o $@ $<
+include tests/cuda/rules.mk
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .SECONDARY:
 
@@ -90,7 +91,7 @@ demo: deps model
 test: deps model
 	$(Q)$(MAKE) -j$$(nproc) --no-print-directory all unit
 	$(Q)tests/run.sh $(BUILD) $(T)
-unit: libs $(UNIT) $(FUZZ)
+unit: libs $(UNIT) $(FUZZ) $(EMUTESTS)
 asan: deps model
 	$(Q)$(MAKE) -j$$(nproc) --no-print-directory BUILD=$(BUILD)/asan OPT='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' all unit
 	$(Q)ASAN_OPTIONS=fast_unwind_on_malloc=0 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 tests/run.sh $(BUILD)/asan $(T)

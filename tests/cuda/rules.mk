@@ -1,0 +1,19 @@
+# The plugin on an emulated GPU, for tests: its own sources, compiled by g++ with tests/cuda/emu where the toolkit's
+# headers would be. The program stands beside it, for that is where it looks for a plugin.
+EMU      := $(patsubst %.cc,$(BUILD)/%.o,$(wildcard tests/cuda/emu/*.cc))
+EMUCUDA  := $(patsubst kernels/cuda/%.cu,$(BUILD)/tests/cuda/plugin/%.o,$(wildcard kernels/cuda/*.cu)) $(BUILD)/cuda/base.o $(BUILD)/cuda/types.o
+# A vector access at no multiple of its size traps, as it would on the device.
+EMUTRAP  := $(if $(findstring sanitize,$(OPT)),,-fsanitize=alignment -fsanitize-undefined-trap-on-error)
+EMUFLAGS  = -std=c++20 $(OPT) -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra -Wno-psabi -Wno-missing-field-initializers -DKV_CUDA_EMULATED -I. -Itests/cuda/emu
+EMUTESTS := $(addprefix $(BUILD)/tests/cuda/,emu_test kvdbg kvdbg-cuda.so)
+
+$(BUILD)/tests/cuda/emu/%.o: tests/cuda/emu/%.cc Makefile tests/cuda/rules.mk
+	$(Q)mkdir -p $(@D); echo "  CXX  $<"; $(CXX) $(EMUFLAGS) -Werror -MMD -MP -c -o $@ $<
+$(BUILD)/tests/cuda/plugin/%.o: kernels/cuda/%.cu Makefile tests/cuda/rules.mk
+	$(Q)mkdir -p $(@D); echo "  CXX  $< (emulated)"; $(CXX) -x c++ $(subst -O2,-O1,$(EMUFLAGS)) $(EMUTRAP) -MMD -MP -c -o $@ $<
+$(BUILD)/tests/cuda/emu_test: tests/cuda/emu_test.cc $(EMU)
+	$(Q)echo "  CXX  $<"; $(CXX) $(subst -O2,-O1,$(EMUFLAGS)) $(EMUTRAP) -MMD -MP -o $@ $< $(EMU)
+$(BUILD)/tests/cuda/kvdbg-cuda.so: $(EMUCUDA) $(EMU)
+	$(Q)echo "  LINK $@"; $(CXX) -shared $(OPT) -o $@ $^ -Wl,-z,defs
+$(BUILD)/tests/cuda/kvdbg: $(BUILD)/kvdbg
+	$(Q)mkdir -p $(@D) && ln -f $< $@

@@ -1,0 +1,27 @@
+#!/bin/sh
+# The CUDA plugin where there is no GPU: on the emulator of tests/cuda/emu.
+set -u
+here=$(dirname "$KVDBG")/tests/cuda
+log=$here/run.log
+number=0 bad=0
+
+# Passes on a test program's lines, numbered anew; a program that dies is one more failure.
+take() {
+    name=$1
+    shift
+    "$@" >"$log" 2>&1
+    status=$?
+    printed=$(grep -c -E '^(not )?ok ' "$log")
+    awk -v n="$number" '/^not ok |^ok / { sub(/ok [0-9]+/, "ok " ++n) } !/^1\.\./ { print }' "$log"
+    number=$((number + printed))
+    if [ $status -gt 1 ]; then
+        number=$((number + 1)) bad=1
+        echo "not ok $number - $name ended with status $status"
+        grep '^emulator:' "$log" | sed 's/^/# /'
+    fi
+    grep -q '^not ok' "$log" && bad=1
+}
+
+take "the emulator" "$here/emu_test"
+echo "1..$number"
+exit $bad
