@@ -28,6 +28,7 @@ struct kv_blame {
     int evicted, runs;            /* evictions of the run; kept sets scored */
     bool minimal;                 /* without any one of them, the others do not */
     bool stopped;                 /* kv_stop or `most` came first: the best set so far */
+    bool interrupted;             /* it was kv_stop */
     bool verified;                /* decoding over the cache with them restores the output as well */
     struct kv_verdict before, after;
 };

@@ -2,15 +2,19 @@
 #include "inspector/progress.h"
 
 #include <stdio.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "inspector/jsonl.h"
+#include "inspector/line.h"
 
 #define INTERVAL_US 1e5
 
 static double last_us;
 static bool drawn;
 static char title[96];
+static long long until_signal; /* reports up to the one that interrupts; 0 = none will */
 
 static bool due(void)
 {
@@ -25,6 +29,7 @@ static bool due(void)
 void progress_show(void *ctx, const char *what, double done, double total)
 {
     struct session *s = ctx;
+    if (until_signal && !--until_signal) raise(SIGINT);
     if (s->json) {
         jsonl_progress(s, what, done, total);
         return;
@@ -52,4 +57,10 @@ void progress_clear(void)
 {
     if (drawn) fprintf(stderr, "\r\033[K");
     drawn = false;
+}
+
+struct reaction cmd_maint_interrupt(struct session *s, const char *args)
+{
+    if (line_integer(args, 1, 1LL << 40, "a number of reports", &until_signal, &s->err)) return failed(s);
+    return DONE;
 }

@@ -2,7 +2,7 @@
 #ifndef KV_PROGRESS_H
 #define KV_PROGRESS_H
 
-#include <stdbool.h>
+#include "inspector/session.h"
 
 /* A kv_progress_fn; ctx = the session. */
 void progress_show(void *ctx, const char *what, double done, double total);
@@ -13,5 +13,8 @@ void progress_title(const char *text, bool alone);
 
 /* Takes the line away before anything else is printed. */
 void progress_clear(void);
+
+/* For tests: a report by number sends SIGINT. */
+struct reaction cmd_maint_interrupt(struct session *s, const char *args);
 
 #endif

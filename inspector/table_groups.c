@@ -22,6 +22,7 @@
 #include "inspector/picture.h"
 #include "inspector/policy.h"
 #include "inspector/print.h"
+#include "inspector/progress.h"
 #include "inspector/prompt.h"
 #include "inspector/reads.h"
 #include "inspector/run.h"
@@ -427,6 +428,8 @@ const struct command maint_table[] = {
         cmd_man, NULL },
     { "hash", NULL, GROUP_HIDDEN, "", "A number for all that the rest of the request depends on", NULL, REPEAT_SAME,
         NEEDS_RUN, COMPLETE_NONE, cmd_maint_hash, NULL },
+    { "interrupt", NULL, GROUP_HIDDEN, "N", "Send SIGINT at the Nth report of progress from now on", NULL,
+        REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_maint_interrupt, NULL },
     { "which", NULL, GROUP_HIDDEN, "WORDS", "The full name of the command that WORDS mean", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, cmd_which, NULL },
     { 0 },

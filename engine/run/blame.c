@@ -326,9 +326,10 @@ enum kv_status kv_blame(struct kv_engine *e, const int32_t *reply, int n_reply, 
     out->verified = out->minimal = true;
     if (!status && hit < 0) {
         status = search(&b, err);
-        out->stopped = b.spent || status == KV_STOPPED;
+        out->interrupted = status == KV_STOPPED;
+        out->stopped = b.spent || out->interrupted;
         out->minimal = !out->stopped;
-        if (status == KV_STOPPED) status = KV_OK; /* the best so far */
+        if (out->interrupted) status = KV_OK; /* the best so far */
         if (!status) status = conclude(&b, out, err);
     }
     out->runs = b.runs;

@@ -6,6 +6,7 @@
 #include "engine/regret.h"
 #include "engine/runs.h"
 #include "inspector/lab/regret.h"
+#include "inspector/lab/stopped.h"
 #include "inspector/line.h"
 #include "inspector/rows.h"
 #include "inspector/run.h"
@@ -84,6 +85,7 @@ static void facts(struct session *s, const struct kv_blame *b)
     rows_fact(s, "runs", b->runs);
     rows_fact(s, "minimal", b->minimal);
     rows_fact(s, "stopped", b->stopped);
+    rows_fact(s, "interrupted", b->interrupted);
     rows_fact(s, "verified", b->verified);
     rows_fact(s, "kl_before", b->before.kl_mean);
     rows_fact(s, "kl_after", b->after.kl_mean);
@@ -116,7 +118,9 @@ static void show(
     fprintf(s->out, "KL mean %.3g -> %.3g, top-1 %.1f %% -> %.1f %%; %s.\n", b->before.kl_mean, b->after.kl_mean,
         100 * b->before.top1, 100 * b->after.top1,
         b->verified ? "decoding over that cache confirms it" : "decoding over that cache does not confirm it");
-    if (b->stopped)
+    if (b->interrupted)
+        fprintf(s->out, "The search was cut off: a smaller set may do.\n");
+    else if (b->stopped)
         fprintf(s->out, "The search ended early, after %d kept sets (-max): a smaller set may do.\n", b->runs);
     else
         fprintf(s->out, "%d kept sets were scored%s.\n", b->runs,
@@ -137,6 +141,11 @@ struct reaction cmd_blame(struct session *s, const char *args)
     enum kv_status st = kv_full_reply(s->engine, used, &reply, &used, &s->err);
     if (!st) st = kv_blame(s->engine, reply, used, &how, &b, &s->err);
     if (!st) show(s, &o, &b, order, used);
+    if (!st && b.interrupted) st = s->err.code = KV_STOPPED;
+    if (b.interrupted)
+        st = lab_stopped(s, st, " after %d kept set%s: that is the best so far", b.runs, b.runs == 1 ? "" : "s");
+    else
+        st = lab_stopped(s, st, " before anything was found");
     kv_blame_free(&b);
     free(order);
     return st ? failed(s) : DONE;

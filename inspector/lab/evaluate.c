@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspector/lab/stopped.h"
 #include "inspector/line.h"
 #include "inspector/progress.h"
 #include "inspector/run.h"
@@ -155,6 +156,12 @@ static enum kv_status run_evaluation(struct session *s, struct evaluation *v)
     results_close(results);
     if (done.n && (!st || st == KV_STOPPED)) evaluate_report(s, v, &done);
     if (st) s->err = why;
+    const char *plural = done.n == 1 ? "" : "s";
+    if (v->results)
+        st = lab_stopped(s, st, " after %zu result%s: %.200s has them, and the same command goes on from there",
+            done.n, plural, v->results);
+    else
+        st = lab_stopped(s, st, " after %zu result%s, which no -o FILE keeps", done.n, plural);
     free(known.list);
     free(done.list);
     return st;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "inspector/beside.h"
+#include "inspector/lab/stopped.h"
 #include "inspector/progress.h"
 
 const char *judged_setting(int i)
@@ -51,7 +52,7 @@ static enum kv_status run_to_done(struct session *s, struct kv_engine *e)
     enum kv_status st = kv_start(e, &s->err);
     for (kv_where(e, &w); !st && w.phase != KV_PHASE_done; kv_where(e, &w)) {
         st = kv_step(e, KV_UNIT_PASS, &s->err);
-        if (!st && session_interrupted()) st = kv_fail(&s->err, KV_STOPPED, "Interrupted.");
+        st = lab_heard(s, st);
     }
     return st;
 }

@@ -8,6 +8,7 @@
 #include "engine/rouge.h"
 #include "inspector/beside.h"
 #include "inspector/hash.h"
+#include "inspector/lab/stopped.h"
 #include "inspector/progress.h"
 #include "inspector/recipe.h"
 #include "inspector/run.h"
@@ -81,7 +82,7 @@ static enum kv_status run_until(struct measurer *m, enum kv_phase phase)
     enum kv_status st = KV_OK;
     for (kv_where(m->e, &w); !st && w.phase < phase; kv_where(m->e, &w)) {
         st = kv_step(m->e, KV_UNIT_PASS, &m->s->err);
-        if (!st && session_interrupted()) st = kv_fail(&m->s->err, KV_STOPPED, "Interrupted.");
+        st = lab_heard(m->s, st);
     }
     return st;
 }

@@ -7,6 +7,7 @@
 
 #include "engine/regret.h"
 #include "engine/runs.h"
+#include "inspector/lab/stopped.h"
 #include "inspector/line.h"
 #include "inspector/rows.h"
 #include "inspector/run.h"
@@ -54,7 +55,8 @@ enum kv_status regret_read(struct session *s, int n, int *used)
 {
     const int32_t *reply;
     enum kv_status st = kv_full_reply(s->engine, n < 2 ? 2 : n, &reply, used, &s->err);
-    return st ? st : kv_mass(s->engine, reply, *used, &s->err);
+    if (!st) st = kv_mass(s->engine, reply, *used, &s->err);
+    return lab_stopped(s, st, " before the full cache's reply was read");
 }
 
 double *regret_retained(struct session *s, struct kv_engine *e)

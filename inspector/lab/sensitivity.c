@@ -11,6 +11,7 @@
 #include "inspector/lab/board.h"
 #include "inspector/lab/judged.h"
 #include "inspector/lab/options.h"
+#include "inspector/lab/stopped.h"
 #include "inspector/progress.h"
 #include "inspector/recipe.h"
 #include "inspector/rows.h"
@@ -187,7 +188,7 @@ static enum kv_status measure_prompt(struct measuring *m, const struct task *tas
         st = kv_sensitivity(j.engine, &what, kv_profile_curve(p, prompt, selector, layer), &m->s->err);
         m->spent_us += kv_now_us() - began;
         m->curves_done += !st;
-        if (!st && session_interrupted()) st = kv_fail(&m->s->err, KV_STOPPED, "Interrupted.");
+        st = lab_heard(m->s, st);
     }
     judged_close(&j);
     return st;
@@ -307,10 +308,12 @@ struct reaction cmd_sensitivity(struct session *s, const char *args)
     if (!st) st = measure(&m);
     if (!st) st = target_close(s, &t);
     if (!st) st = tell(&m);
+    if (m.curves_done)
+        st = lab_stopped(s, st, ": %d of %d curves are in %s, and the same command goes on from there",
+            m.curves_done, m.curves, t.path);
+    else
+        st = lab_stopped(s, st, " before the first of %d curves", m.curves);
     tasks_free(&m.tasks);
     kv_profile_free(m.profile);
-    if (st == KV_STOPPED)
-        fprintf(s->out, "%d of %d curves are in %s; the same command goes on from there.\n", m.curves_done,
-            m.curves, t.path);
     return st ? failed(s) : DONE;
 }

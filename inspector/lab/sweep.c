@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "inspector/lab/regret.h"
+#include "inspector/lab/stopped.h"
 #include "inspector/line.h"
 #include "inspector/rows.h"
 #include "inspector/run.h"
@@ -169,13 +170,13 @@ static void show(struct session *s, const struct sweep *w)
 {
     fprintf(s->out,
         "%d combination%s from one prefill, %d prompt%s, at most %d steps of the full cache's reply (%s)\n",
-        w->n_config, w->n_config == 1 ? "" : "s", w->done, w->done == 1 ? "" : "s", w->tokens, session_mode(s));
+        w->n_shown, w->n_shown == 1 ? "" : "s", w->done, w->done == 1 ? "" : "s", w->tokens, session_mode(s));
     for (int a = 0; a < w->n_axis; a++)
         fprintf(s->out, "%s%-*s", a ? "  " : "", axis_width(&w->axis[a]), w->axis[a].name);
     for (int m = 0; m < SWEEP_METRICS; m++)
         if (w->want[m]) fprintf(s->out, "  %*s", CELL, sweep_name[m]);
     fputc('\n', s->out);
-    for (int c = 0; c < w->n_config; c++) {
+    for (int c = 0; c < w->n_shown; c++) {
         rows_new(s);
         for (int a = 0; a < w->n_axis; a++) {
             const char *value = w->axis[a].value[sweep_at(w, c, a)];
@@ -228,6 +229,7 @@ struct reaction cmd_sweep(struct session *s, const char *args)
         st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu figures.", cells);
     for (size_t i = 0; w.value && i < cells; i++) w.value[i] = NAN;
     run_end_line(s);
+    w.n_shown = w.n_config;
     if (!st) st = sweep_measure(s, &w);
     if (!st || (st == KV_STOPPED && w.done)) {
         struct kv_error err = s->err;
@@ -237,6 +239,11 @@ struct reaction cmd_sweep(struct session *s, const char *args)
         else
             st = write_files(s, &w);
     }
+    if (w.prompts)
+        st = lab_stopped(s, st, ": %d of %d prompts were measured, and no file was written", w.done, w.n_prompt);
+    else
+        st = lab_stopped(
+            s, st, ": %d of %d combinations were measured, and no file was written", w.n_shown, w.n_config);
     sweep_free(&w);
     return st ? failed(s) : DONE;
 }

@@ -42,6 +42,7 @@ struct sweep {
     struct tasks tasks;                      /* of prompts; none: the session's request */
     double *value;                           /* [prompts][n_config][SWEEP_METRICS], NaN = not measured */
     int n_prompt, done;                      /* prompts that are measured */
+    int n_shown; /* combinations that are; fewer than n_config after Ctrl-C in one prompt */
 };
 
 /* Which value of each axis a combination takes. */

@@ -9,6 +9,7 @@
 #include "engine/runs.h"
 #include "inspector/beside.h"
 #include "inspector/lab/regret.h"
+#include "inspector/lab/stopped.h"
 #include "inspector/lab/sweep.h"
 #include "inspector/progress.h"
 #include "inspector/run.h"
@@ -26,6 +27,7 @@ struct measurer {
     const int32_t **kept; /* [n_config][n_layer] as kv_score takes them */
     int *n_kept;
     double *value; /* [n_config][SWEEP_METRICS] */
+    int measured;  /* combinations, from the first on */
 };
 
 static double *figures(const struct measurer *m, int config) { return m->value + (size_t)config * SWEEP_METRICS; }
@@ -136,13 +138,13 @@ static enum kv_status measure_config(struct measurer *m, int config)
     return st ? st : back;
 }
 
-static enum kv_status score_all(struct measurer *m)
+/* The first n combinations. */
+static enum kv_status score(struct measurer *m, int n)
 {
-    struct kv_verdict *verdict = kv_alloc((size_t)m->w->n_config, sizeof *verdict);
-    if (!verdict) return kv_fail(&m->s->err, KV_NO_MEMORY, "No memory for %d verdicts.", m->w->n_config);
-    enum kv_status st =
-        kv_score(m->e, m->reply, m->n_reply, m->w->n_config, m->kept, m->n_kept, NULL, verdict, &m->s->err);
-    for (int c = 0; c < m->w->n_config && !st; c++) {
+    struct kv_verdict *verdict = kv_alloc((size_t)n, sizeof *verdict);
+    if (!verdict) return kv_fail(&m->s->err, KV_NO_MEMORY, "No memory for %d verdicts.", n);
+    enum kv_status st = kv_score(m->e, m->reply, m->n_reply, n, m->kept, m->n_kept, NULL, verdict, &m->s->err);
+    for (int c = 0; c < n && !st; c++) {
         figures(m, c)[SWEEP_kl] = verdict[c].kl_mean;
         figures(m, c)[SWEEP_top1] = verdict[c].top1;
     }
@@ -173,9 +175,16 @@ static enum kv_status measure_prompt(struct measurer *m)
     enum kv_status st = open_prompt(m);
     for (int c = 0; c < m->w->n_config && !st; c++) {
         progress_show(m->s, "sweep", c, m->w->n_config);
-        st = measure_config(m, c);
+        st = lab_heard(m->s, measure_config(m, c));
+        m->measured += !st;
     }
-    if (!st && (m->w->want[SWEEP_kl] || m->w->want[SWEEP_top1])) st = score_all(m);
+    struct kv_error why = m->s->err;
+    bool part = st == KV_STOPPED && m->measured > 0; /* what is there is worth its score */
+    if ((!st || part) && (m->w->want[SWEEP_kl] || m->w->want[SWEEP_top1])) {
+        enum kv_status scored = score(m, m->measured);
+        if (scored) m->measured = 0, st = scored;
+    }
+    if (part && m->measured) m->s->err = why;
     free(m->room);
     free((void *)m->kept);
     free(m->n_kept);
@@ -191,6 +200,7 @@ static enum kv_status measure_tasks(struct session *s, struct sweep *w)
     static const char *const rooms[] = { "policy.", "decode.", "judge." };
     enum kv_status st = beside_open(s, &e);
     for (size_t i = 0; i < KV_COUNT(rooms) && !st; i++) st = beside_settings(s, e, rooms[i]);
+    if (!st) kv_on_progress(e, progress_show, s);
     struct kv_engine *before = session_interrupts(e);
     for (int p = 0; p < w->n_prompt && !st; p++) {
         char title[96];
@@ -223,7 +233,8 @@ enum kv_status sweep_measure(struct session *s, struct sweep *w)
                  ? measure_prompt(&m)
                  : kv_fail(&s->err, KV_NOT_NOW,
                        "There is no finished prefill to sweep from: run first, or -prompts FILE.");
-        w->done = !st;
+        w->n_shown = m.measured;
+        w->done = m.measured > 0;
     }
     progress_clear();
     return st;

@@ -10,6 +10,7 @@
 #include "engine/tune.h"
 #include "inspector/lab/judged.h"
 #include "inspector/lab/options.h"
+#include "inspector/lab/stopped.h"
 #include "inspector/progress.h"
 #include "inspector/rows.h"
 #include "inspector/target.h"
@@ -23,7 +24,7 @@ static const char *const rival_name[MORE] = { "tuned", "uniform", "inverse", "se
 /* Means over one kind's prompts, by total. */
 struct kind {
     char name[KV_PROFILE_WORD];
-    int count;
+    int measured; /* prompts behind the means */
     double kl[LAB_LIST][RIVALS], top1[LAB_LIST][RIVALS];
     double reference; /* KL of equal budgets */
 };
@@ -32,14 +33,16 @@ struct tuning {
     struct session *s;
     struct lab_words *w;
     struct kv_profile *profile;
-    const char *path; /* of the profile that is measured: the one given, or -o */
+    const char *path; /* of the profile that is measured: the one given, or `work` */
     struct tasks tasks;
     struct judged *judged; /* [tasks.count] */
     struct kind *kind;     /* [n_kind] of the prompts given */
     int n_kind;
     double ratio[LAB_LIST]; /* [n_ratio] totals in hand */
     int n_ratio;
-    bool hold; /* prompts are measured more than once: their engines stay open */
+    double low, high;             /* totals between which the smallest lies that meets a bound */
+    bool hold;                    /* prompts are measured more than once: their engines stay open */
+    char work[TARGET_BYTES + 32]; /* the profile while a choice is made, gone afterwards; "" = none */
 };
 
 /* --- measuring ---------------------------------------------------------------------------------------------------- */
@@ -61,7 +64,7 @@ static enum kv_status read_prompts(struct tuning *t)
     t->kind = st ? NULL : kv_alloc(t->tasks.count + 1, sizeof *t->kind);
     if (!st && (!t->judged || !t->kind))
         st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu prompts.", t->tasks.count);
-    for (size_t i = 0; i < t->tasks.count && !st; i++) kind_of(t, t->tasks.task[i].kind)->count++;
+    for (size_t i = 0; i < t->tasks.count && !st; i++) kind_of(t, t->tasks.task[i].kind);
     return st;
 }
 
@@ -134,27 +137,46 @@ static enum kv_status measure_prompt(struct tuning *t, size_t i, int n)
         st = kv_score_policies(j->engine, j->reply, j->n_reply, count, (const struct kv_policy_copy *const *)copy,
             verdict, NULL, &s->err);
     for (int c = 0; c < count; c++) {
-        if (!st) kind->kl[c / n][c % n] += verdict[c].kl_mean / kind->count;
-        if (!st) kind->top1[c / n][c % n] += verdict[c].top1 / kind->count;
+        if (!st) kind->kl[c / n][c % n] += verdict[c].kl_mean;
+        if (!st) kind->top1[c / n][c % n] += verdict[c].top1;
         kv_policy_free(copy[c]);
     }
     if (!t->hold) judged_close(j);
-    if (!st && session_interrupted()) st = kv_fail(&s->err, KV_STOPPED, "Interrupted.");
-    return st;
+    kind->measured += !st;
+    return lab_heard(s, st);
 }
 
-/* Every prompt, into the kinds. */
+/* Sums to means. */
+static void divide(struct tuning *t, int n)
+{
+    for (int k = 0; k < t->n_kind; k++)
+        for (int c = 0; c < t->n_ratio * n && t->kind[k].measured; c++) {
+            t->kind[k].kl[c / n][c % n] /= t->kind[k].measured;
+            t->kind[k].top1[c / n][c % n] /= t->kind[k].measured;
+        }
+}
+
+/* Every prompt, into the kinds; KV_STOPPED leaves the means of those before. */
 static enum kv_status measure(struct tuning *t, int n)
 {
     enum kv_status st = KV_OK;
     for (int k = 0; k < t->n_kind; k++) {
         memset(t->kind[k].kl, 0, sizeof t->kind[k].kl);
         memset(t->kind[k].top1, 0, sizeof t->kind[k].top1);
+        t->kind[k].measured = 0;
     }
     for (size_t i = 0; i < t->tasks.count && !st; i++) st = measure_prompt(t, i, n);
     progress_title("", false);
     progress_clear();
+    divide(t, n);
     return st;
+}
+
+static int prompts_measured(const struct tuning *t)
+{
+    int n = 0;
+    for (int k = 0; k < t->n_kind; k++) n += t->kind[k].measured;
+    return n;
 }
 
 /* --- bounds ------------------------------------------------------------------------------------------------------- */
@@ -171,17 +193,20 @@ static bool meets(const struct tuning *t)
 /* The smallest total, to 1/128, at which every kind of prompts meets the bounds. */
 static enum kv_status bisect(struct tuning *t)
 {
-    double low = 0, high = 1;
+    t->low = 0;
+    t->high = 1;
     for (int i = 0; i < HALVINGS; i++) {
-        t->ratio[0] = (low + high) / 2;
+        t->ratio[0] = (t->low + t->high) / 2;
         enum kv_status st = measure(t, 1);
-        if (st) return st;
+        if (st)
+            return lab_stopped(t->s, st, ": the smallest total that meets the bounds lies between %.4g and %.4g %%",
+                100 * t->low, 100 * t->high);
         if (meets(t))
-            high = t->ratio[0];
+            t->high = t->ratio[0];
         else
-            low = t->ratio[0];
+            t->low = t->ratio[0];
     }
-    t->ratio[0] = high;
+    t->ratio[0] = t->high;
     return KV_OK;
 }
 
@@ -240,7 +265,8 @@ static enum kv_status choose(struct tuning *t)
         if (ratio < least) least = ratio, memcpy(best, name, sizeof best);
     }
     memcpy(t->profile->choice, best, sizeof best);
-    return st ? st : kv_profile_write(t->profile, t->path, &t->s->err);
+    if (!st) st = kv_profile_write(t->profile, t->path, &t->s->err);
+    return lab_stopped(t->s, st, " before a selector was chosen: no profile was written");
 }
 
 /* --- telling ------------------------------------------------------------------------------------------------------ */
@@ -280,10 +306,10 @@ static void tell_run(struct tuning *t, int at)
 {
     static const int order[MORE] = { SEED, INVERSE, UNIFORM, TUNED };
     struct session *s = t->s;
-    int n = rivals(t);
+    int n = rivals(t), prompts = prompts_measured(t);
     char with[KV_PROFILE_WORD], name[RIVALS][40];
-    fprintf(s->out, "%.4g %%, measured over %zu prompt%s (%s)\n%-14s %7s", 100 * t->ratio[at], t->tasks.count,
-        t->tasks.count == 1 ? "" : "s", session_mode(s), "kind", "prompts");
+    fprintf(s->out, "%.4g %%, measured over %d prompt%s (%s)\n%-14s %7s", 100 * t->ratio[at], prompts,
+        prompts == 1 ? "" : "s", session_mode(s), "kind", "prompts");
     for (int i = 0; i < n; i++) {
         int r = i < MORE ? order[i] : i;
         const char *preset = rival_of(t, r, with);
@@ -293,14 +319,15 @@ static void tell_run(struct tuning *t, int at)
     fputc('\n', s->out);
     for (int k = 0; k < t->n_kind; k++) {
         const struct kind *kind = &t->kind[k];
-        fprintf(s->out, "%-14s %7d", kind->name, kind->count);
+        if (!kind->measured) continue;
+        fprintf(s->out, "%-14s %7d", kind->name, kind->measured);
         for (int i = 0; i < n; i++) {
             int r = i < MORE ? order[i] : i;
             fprintf(s->out, " %12.4g %5.1f%%", kind->kl[at][r], 100 * kind->top1[at][r]);
             rows_new(s);
             rows_number(s, "ratio", t->ratio[at]);
             rows_text(s, "kind", kind->name);
-            rows_number(s, "prompts", kind->count);
+            rows_number(s, "prompts", kind->measured);
             rows_text(s, "policy", name[r]);
             rows_number(s, "KL", kind->kl[at][r]);
             rows_number(s, "top1", kind->top1[at][r]);
@@ -339,46 +366,73 @@ static enum kv_status session_ratio(struct session *s, double *ratio)
     return st;
 }
 
-static enum kv_status tune(struct tuning *t, struct target *out)
+/* The policy goes by a file, so that each choice is written to one, which nobody else sees. */
+static enum kv_status open_work(struct tuning *t, const struct target *out)
+{
+    snprintf(t->work, sizeof t->work, "%s.kvdbg-%ld-tune", out->path, (long)getpid());
+    t->path = t->work;
+    return kv_profile_write(t->profile, t->path, &t->s->err);
+}
+
+/* The profile, and what is to be done with it. */
+static enum kv_status prepare(struct tuning *t, struct target *out)
 {
     struct session *s = t->s;
     struct lab_words *w = t->w;
-    bool bound = !isnan(w->kl) || !isnan(w->top1);
     enum kv_status st = check(t);
     t->path = w->file[0];
     if (!st) st = profile_admit(s, t->path);
     if (!st) st = kv_profile_read(t->path, &t->profile, &s->err);
-    t->hold = bound || w->list;
     t->n_ratio = w->n_ratio ? w->n_ratio : 1;
     memcpy(t->ratio, w->ratio, sizeof t->ratio);
     if (!st && !w->n_ratio) st = session_ratio(s, &t->ratio[0]);
-    if (!st && w->out && !(st = target_open(s, w->out, w->force, out))) t->path = out->fresh;
-    if (!st && w->out) st = kv_profile_write(t->profile, t->path, &s->err);
+    if (!st && w->out) st = target_open(s, w->out, w->force, out);
+    if (!st && w->list) st = open_work(t, out);
     w->n_file--;
     memmove(w->file, w->file + 1, (size_t)w->n_file * sizeof *w->file);
-    if (!st && w->n_file) st = read_prompts(t);
-    if (!st && w->list) st = choose(t);
-    if (!st && bound) st = bisect(t);
-    if (!st && w->n_file) st = measure(t, rivals(t));
-    for (int i = 0; i < t->n_ratio && !st; i++) {
-        st = tell_budgets(t, t->ratio[i]);
-        if (!st && w->n_file) tell_run(t, i);
+    return !st && w->n_file ? read_prompts(t) : st;
+}
+
+/* The budgets, and a run over them; of one that was interrupted, the prompts before. */
+static enum kv_status conclude(struct tuning *t)
+{
+    struct session *s = t->s;
+    enum kv_status st = t->tasks.count ? measure(t, rivals(t)) : KV_OK, bad = KV_OK;
+    st = lab_stopped(s, st, ": %d of %zu prompts were measured", prompts_measured(t), t->tasks.count);
+    if (st && (st != KV_STOPPED || !prompts_measured(t))) return st;
+    struct kv_error why = s->err;
+    for (int i = 0; i < t->n_ratio && !bad; i++) {
+        bad = tell_budgets(t, t->ratio[i]);
+        if (!bad && t->tasks.count) tell_run(t, i);
     }
-    if (!st && w->out) st = target_close(s, out);
-    return st;
+    if (!bad) s->err = why;
+    return bad ? bad : st;
+}
+
+static enum kv_status tune(struct tuning *t)
+{
+    struct session *s = t->s;
+    struct target out;
+    bool bound = !isnan(t->w->kl) || !isnan(t->w->top1);
+    t->hold = bound || t->w->list;
+    enum kv_status st = prepare(t, &out);
+    if (!st && t->w->list) st = choose(t);
+    if (!st && bound) st = bisect(t);
+    if (!st) st = conclude(t);
+    if (!st && t->w->out) st = kv_profile_write(t->profile, out.fresh, &s->err);
+    return !st && t->w->out ? target_close(s, &out) : st;
 }
 
 struct reaction cmd_tune(struct session *s, const char *args)
 {
     struct lab_words w;
-    struct target out;
     if (lab_words(args, "-ratio -kl -top1 -with -selectors -tokens -rows -question -apart -o -f", &w, &s->err))
         return failed(s);
     if (!w.n_file) return refuse(s, KV_BAD_ARG, "Argument required (a profile, which \"sensitivity\" makes).");
     struct tuning t = { .s = s, .w = &w };
-    enum kv_status st = tune(&t, &out);
+    enum kv_status st = tune(&t);
     for (size_t i = 0; t.judged && i < t.tasks.count; i++) judged_close(&t.judged[i]);
-    if (st && w.out && t.path == out.fresh && out.compare) unlink(out.fresh);
+    if (*t.work) unlink(t.work);
     tasks_free(&t.tasks);
     kv_profile_free(t.profile);
     free(t.judged);
