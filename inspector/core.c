@@ -13,6 +13,7 @@
 #include "inspector/progress.h"
 #include "inspector/recipe.h"
 #include "inspector/run.h"
+#include "inspector/session_load.h"
 #include "inspector/set.h"
 #include "inspector/target.h"
 
@@ -100,7 +101,7 @@ static enum kv_status write_core(struct session *s, struct wish *w, const struct
     w->want.text_bytes = s->prompt_bytes;
     snprintf(focus, sizeof focus, "%d %d %d", s->layer, s->head, s->token);
     const struct kv_core_note note[] = { { "program", "kvdbg " KVDBG_VERSION }, { "model.sha256", s->model_sha },
-        { "prompt.name", s->prompt_name }, { "prompt.sha256", s->prompt_sha }, { "chat", s->chat ? "on" : "off" },
+        { "prompt.name", s->prompt_name }, { "prompt.sha256", s->prompt_sha }, { "chat", session_read_as(s) },
         { "focus", focus }, { "stop", s->stop_reason }, { "compress.title", s->policy_title },
         { "compress.policy", s->policy }, { "question.text", s->question }, { "edits", edits } };
     struct kv_core_note given[KV_COUNT(note)];
@@ -164,6 +165,7 @@ static enum kv_status take_notes(struct session *s)
     s->question = kv_strdup(kv_core_note(s->engine, "question.text"));
     edits_read(s, note(s, "edits", ""));
     s->chat = !strcmp(note(s, "chat", "off"), "on");
+    s->prompt_ids = !strcmp(note(s, "chat", "off"), "ids");
     s->policy = kv_strdup(kv_core_note(s->engine, "compress.policy"));
     snprintf(s->policy_title, sizeof s->policy_title, "%s", note(s, "compress.title", ""));
     snprintf(s->stop_reason, sizeof s->stop_reason, "%s", note(s, "stop", ""));

@@ -13,6 +13,7 @@
 #include "inspector/jsonl_read.h"
 #include "inspector/names.h"
 #include "inspector/progress.h"
+#include "inspector/session_load.h"
 
 #define ROW_FIELDS 1000 /* variables that one row may make */
 #define NAME_LIMIT 64
@@ -136,13 +137,9 @@ static enum kv_status take_prompt(struct session *s, const cJSON *object, const 
     if (prompt) return session_prompt(s, name, prompt, strlen(prompt), question);
     if (!question) return KV_OK;
     /* The command line's prompt, or the one that the commands will name. */
-    char *kept = s->prompt_name ? strndup(s->prompt, s->prompt_bytes) : NULL, *title = kv_strdup(s->prompt_name);
-    if (kept && title) st = session_prompt(s, title, kept, strlen(kept), question);
-    free(kept);
-    free(title);
-    if (s->prompt_name) return st;
+    if (s->prompt_name) return session_ask_again(s, question);
     free(s->question);
-    s->question = kv_strdup(question);
+    s->question = kv_strdup(*question ? question : NULL);
     return KV_OK;
 }
 

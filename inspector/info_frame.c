@@ -168,7 +168,9 @@ struct reaction cmd_info_source(struct session *s, const char *args)
         lines == 1 ? "" : "s", s->prompt_bytes);
     if (!kv_value(s->engine, "tok", &a, &ignored)) fprintf(s->out, ", %zu tokens", a.dim[0]);
     fprintf(s->out, ".\nSource language is %s.\n",
-        s->chat ? "the model's chat template around plain text" : "plain text");
+        s->prompt_ids ? "token ids"
+        : s->chat     ? "the model's chat template around plain text"
+                      : "plain text");
     if (s->question) fprintf(s->out, "Question: %s\n", s->question);
     return DONE;
 }

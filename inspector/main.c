@@ -13,7 +13,7 @@
 #include "inspector/options.h"
 #include "inspector/prompt.h"
 #include "inspector/script.h"
-#include "inspector/session.h"
+#include "inspector/session_load.h"
 #include "inspector/set.h"
 #include "inspector/tui/tui.h"
 

@@ -8,6 +8,7 @@
 
 enum {
     OPT_TEXT = 256,
+    OPT_PROMPT_IDS,
     OPT_QUESTION,
     OPT_CHAT,
     OPT_EX,
@@ -41,6 +42,7 @@ const char *const screen_color_name[] = { "auto", "none", "8", "256", "truecolor
 static const struct option long_options[] = {
     { "prompt", required_argument, NULL, 'p' },
     { "text", required_argument, NULL, OPT_TEXT },
+    { "prompt-ids", required_argument, NULL, OPT_PROMPT_IDS },
     { "question", required_argument, NULL, OPT_QUESTION },
     { "chat", required_argument, NULL, OPT_CHAT },
     { "ex", required_argument, NULL, OPT_EX },
@@ -98,7 +100,8 @@ static enum kv_status take(struct options *o, int option, const char *arg, struc
     case 'q': o->quiet = true; return KV_OK;
     case 'c': o->core = arg; return KV_OK;
     case OPT_TEXT: o->text = arg; return KV_OK;
-    case OPT_QUESTION: o->question = arg; return KV_OK;
+    case OPT_PROMPT_IDS: o->prompt_ids = arg; return KV_OK;
+    case OPT_QUESTION: o->question = *arg ? arg : NULL; return KV_OK;
     case OPT_CHAT:
         if (strcmp(arg, "on") && strcmp(arg, "off"))
             return kv_fail(err, KV_BAD_ARG, "--chat is on or off, not \"%.40s\".", arg);
@@ -145,12 +148,18 @@ static enum kv_status take(struct options *o, int option, const char *arg, struc
 /* Options that do not go together. */
 static enum kv_status check(const struct options *o, struct kv_error *err)
 {
-    if (o->core && (o->prompt || o->text || o->question))
+    if (o->core && (o->prompt || o->text || o->prompt_ids || o->question))
         return kv_fail(err, KV_BAD_ARG,
-            "A core file has its own prompt: --prompt, --text and --question need a model to run.");
+            "A core file has its own prompt: --prompt, --text, --prompt-ids and --question need a model to run.");
     if (o->core && o->for_each)
         return kv_fail(err, KV_BAD_ARG, "A core file has its own prompt: --for-each needs a model to run.");
     if (o->prompt && o->text) return kv_fail(err, KV_BAD_ARG, "Both --prompt and --text are given; choose one.");
+    if (o->prompt_ids && (o->prompt || o->text))
+        return kv_fail(
+            err, KV_BAD_ARG, "Both --%s and --prompt-ids are given; choose one.", o->prompt ? "prompt" : "text");
+    if (o->prompt_ids && (o->question || o->chat == 1))
+        return kv_fail(err, KV_BAD_ARG, "--%s is about a text and does not go with --prompt-ids.",
+            o->question ? "question" : "chat");
     if (o->shards && !o->for_each)
         return kv_fail(err, KV_BAD_ARG, "--shard needs rows to share out: --for-each FILE.");
     if (o->for_each && !o->n_action)
@@ -208,6 +217,7 @@ const struct option_row option_rows[] = {
     { "-p, --prompt FILE", "read the prompt from FILE" },
     { "-c, --core FILE", "look at a core file, without its model" },
     { "--text TEXT", "take TEXT as the prompt" },
+    { "--prompt-ids FILE|LIST", "take the token ids in FILE, or those of LIST (1,2,3), as the prompt" },
     { "--question TEXT", "ask TEXT about the prompt" },
     { "--chat on|off", "wrap the prompt in the model's chat template (default: where it has one)" },
     { "-x FILE", "run the commands in FILE" },

@@ -17,7 +17,7 @@ extern const char *const screen_color_name[]; /* "auto", ... up to a NULL */
 struct options {
     const char *model; /* NULL = the default */
     const char *core;  /* file, or NULL */
-    const char *prompt, *text, *question;
+    const char *prompt, *text, *prompt_ids, *question; /* question: NULL where it is empty */
     int chat;                     /* -1 = where the model has a template, 0, 1 */
     struct option_action *action; /* in the order given; owned */
     int n_action;

@@ -9,6 +9,7 @@
 #include "inspector/hash.h"
 #include "inspector/policy.h"
 #include "inspector/progress.h"
+#include "inspector/session_load.h"
 #include "inspector/set.h"
 
 static enum kv_status add(struct session *s, struct recipe *r, const char *key, const char *text)
@@ -156,7 +157,7 @@ enum kv_status recipe_make(struct session *s, const struct picture *p, struct re
     if (!st) st = add(s, r, "kvdbg:model-sha256", s->model_sha);
     if (!st) st = add(s, r, "kvdbg:prompt-sha256", s->prompt_sha);
     if (!st && s->question) st = add(s, r, "kvdbg:question", s->question);
-    if (!st) st = add(s, r, "kvdbg:chat", s->chat ? "on" : "off");
+    if (!st) st = add(s, r, "kvdbg:chat", session_read_as(s));
     if (!st && !kv_value(s->engine, "tok", &tok, &s->err))
         st = add_number(s, r, "kvdbg:prompt-tokens", (long long)tok.dim[0]);
     bool made = s->policy && allocated(&w);

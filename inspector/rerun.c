@@ -13,6 +13,7 @@
 #include "inspector/recipe.h"
 #include "inspector/rows.h"
 #include "inspector/run.h"
+#include "inspector/session_load.h"
 #include "inspector/target.h"
 
 #define SETTINGS_MOST 128
@@ -49,28 +50,20 @@ static enum kv_status same_prompt(struct session *s, const struct png_recipe *r)
         return kv_fail(&s->err, KV_NOT_FOUND,
             "The picture's prompt, of %s tokens and sha256 %.64s, is not there: load it with \"prompt FILE\".",
             word(r, "kvdbg:prompt-tokens"), sha);
-    if (!strcmp(word(r, "kvdbg:chat"), s->chat ? "on" : "off")) return KV_OK;
+    const char *as = word(r, "kvdbg:chat"), *own = session_read_as(s);
+    if (!strcmp(as, own)) return KV_OK;
+    if (!strcmp(as, "ids") || !strcmp(own, "ids"))
+        return kv_fail(&s->err, KV_NOT_FOUND, "The picture's prompt was %s, and this one is %s.",
+            strcmp(as, "ids") ? "a text" : "token ids", strcmp(own, "ids") ? "a text" : "token ids");
     return kv_fail(&s->err, KV_NOT_FOUND,
-        "The picture's prompt was read with the chat template %s: start kvdbg with --chat %s.",
-        word(r, "kvdbg:chat"), word(r, "kvdbg:chat"));
+        "The picture's prompt was read with the chat template %s: start kvdbg with --chat %s.", as, as);
 }
 
 static enum kv_status same_question(struct session *s, const struct png_recipe *r)
 {
     const char *question = note(r, "kvdbg:question");
-    char sha[sizeof s->prompt_sha];
-    if ((!question && !s->question) || (question && s->question && !strcmp(question, s->question))) return KV_OK;
-    /* session_prompt drops both: they are copied first, and a file's hash is not that of its text alone. */
-    char *text = kv_alloc(s->prompt_bytes + 1, 1), *name = kv_strdup(s->prompt_name);
-    size_t bytes = s->prompt_bytes;
-    snprintf(sha, sizeof sha, "%s", s->prompt_sha);
-    enum kv_status st = text && name ? KV_OK : kv_fail(&s->err, KV_NO_MEMORY, "No memory for the prompt.");
-    if (!st) memcpy(text, s->prompt, bytes);
-    if (!st) st = session_prompt(s, name, text, bytes, question);
-    if (!st) snprintf(s->prompt_sha, sizeof s->prompt_sha, "%s", sha);
-    free(text);
-    free(name);
-    return st;
+    bool same = (!question && !s->question) || (question && s->question && !strcmp(question, s->question));
+    return same ? KV_OK : session_ask_again(s, question);
 }
 
 /* --- settings ---------------------------------------------------------------------------------------------------------- */

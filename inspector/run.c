@@ -461,7 +461,7 @@ bool run_begin(struct session *s)
     size_t asked = kv_value(s->engine, "question", &question, &ignored) ? 0 : question.dim[0];
     fprintf(s->out, "Starting request: %s, %zu token%s", s->prompt_name, n, n == 1 ? "" : "s");
     if (asked) fprintf(s->out, " and a question of %zu", asked);
-    fprintf(s->out, " (%s; %s)\n", s->chat ? "chat" : "plain text", session_mode(s));
+    fprintf(s->out, " (%s; %s)\n", s->prompt_ids ? "token ids" : s->chat ? "chat" : "plain text", session_mode(s));
     return true;
 }
 

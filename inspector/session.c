@@ -1,24 +1,19 @@
-/* Opening model and prompt, running one line, and what becomes of its failure. */
+/* Signals, running one line, and what becomes of its failure. */
 #include "inspector/session.h"
 
 #include <errno.h>
-#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "engine/core.h"
 #include "inspector/at_stop.h"
-#include "inspector/core.h"
 #include "inspector/define.h"
 #include "inspector/display.h"
 #include "inspector/edits.h"
 #include "inspector/examine.h"
-#include "inspector/hash.h"
 #include "inspector/help.h"
 #include "inspector/jsonl.h"
 #include "inspector/lab/runs.h"
@@ -27,12 +22,9 @@
 #include "inspector/lookup.h"
 #include "inspector/marks.h"
 #include "inspector/progress.h"
-#include "inspector/reads.h"
 #include "inspector/stop_commands.h"
 
-#define DEFAULT_MODEL "models/smollm2-135m-instruct-q4_1.gguf"
-#define PROMPT_LIMIT  ((size_t)64 << 20)
-#define STACK_MOST    (5L << 20) /* of a thread's 8 MiB, for lines within lines: the rest is for what a line does */
+#define STACK_MOST (5L << 20) /* of a thread's 8 MiB, for lines within lines: the rest is for what a line does */
 
 const struct reaction DONE = { KV_OK, 0, 0 };
 const struct reaction CHANGED = { KV_OK, REACT_CHANGED, 0 };
@@ -69,10 +61,7 @@ static void on_interrupt(int signal_number)
 
 void session_interrupt(void) { on_interrupt(SIGINT); }
 
-bool session_interrupted(void)
-{
-    return atomic_exchange(&interrupted, false);
-}
+bool session_interrupted(void) { return atomic_exchange(&interrupted, false); }
 
 struct kv_engine *session_interrupts(struct kv_engine *engine)
 {
@@ -90,235 +79,7 @@ void session_catch_signals(struct session *s)
     signal(SIGXFSZ, SIG_IGN); /* a file that grows too long is a failed write, which says so */
 }
 
-/* --- model and prompt --------------------------------------------------------------------------------------------- */
-
-void session_take(struct session *s, struct kv_model *model, struct kv_engine *engine)
-{
-    interruptible = engine;
-    marks_forget(s);
-    edits_forget(s);
-    runs_forget_notes(s);
-    kv_engine_close(s->engine);
-    kv_model_close(s->model);
-    s->model = model;
-    s->engine = engine;
-    kv_model_facts(model, &s->facts);
-    kv_on_progress(engine, progress_show, s);
-    s->layer = s->head = s->token = 0;
-    s->streamed = 0;
-    s->list_next = -1;
-    s->kl_mean = s->noise_mean = NAN;
-    s->model_sha[0] = s->stop_reason[0] = s->policy_title[0] = '\0';
-    free(s->policy);
-    s->policy = NULL;
-}
-
-/* Takes the model over, the failed one too where the session has none. */
-static enum kv_status use_model(struct session *s, struct kv_model *model)
-{
-    struct kv_engine *engine;
-    enum kv_status st = kv_engine_open(model, &engine, &s->err);
-    if (st) {
-        if (s->model)
-            kv_model_close(model);
-        else
-            s->model = model;
-        return st;
-    }
-    session_take(s, model, engine);
-    return KV_OK;
-}
-
-enum kv_status session_model(struct session *s, const char *path)
-{
-    struct kv_model *model;
-    enum kv_status st = kv_model_open(path, &model, &s->err);
-    if (st) return st;
-    s->other_model = s->model != NULL;
-    return use_model(s, model);
-}
-
-/* Relative to the current folder, else beside the program as `make` lays it: build/kvdbg, models/. */
-static enum kv_status default_model(struct session *s, char *path, size_t size)
-{
-    snprintf(path, size, "%s", DEFAULT_MODEL);
-    if (!access(path, F_OK)) return KV_OK;
-    char program[3000];
-    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (n > 0) {
-        program[n] = '\0';
-        char *slash = strrchr(program, '/');
-        snprintf(path, size, "%.*s/../%s", (int)(slash ? slash - program : 0), program, DEFAULT_MODEL);
-        if (!access(path, F_OK)) return KV_OK;
-    }
-    return kv_fail(&s->err, KV_IO, "There is no %s; fetch it with `make model', or name a model.", DEFAULT_MODEL);
-}
-
-static enum kv_status apply_prompt(struct session *s, const char *text, size_t bytes, const char *question)
-{
-    int want = s->options->chat;
-    enum kv_status st = kv_prompt_text(s->engine, text, bytes, question, want != 0, &s->err);
-    s->chat = want != 0;
-    if (st == KV_NOT_FOUND && want < 0) {
-        st = kv_prompt_text(s->engine, text, bytes, question, false, &s->err);
-        s->chat = false;
-    }
-    return st;
-}
-
-enum kv_status session_prompt(
-    struct session *s, const char *name, const char *text, size_t bytes, const char *question)
-{
-    char *copy = kv_alloc(bytes + 1, 1), *title = kv_strdup(name), *ask = kv_strdup(question);
-    enum kv_status st = copy && title && (ask || !question)
-                            ? apply_prompt(s, text, bytes, question)
-                            : kv_fail(&s->err, KV_NO_MEMORY, "No memory for a prompt of %zu bytes.", bytes);
-    if (st) {
-        free(copy);
-        free(title);
-        free(ask);
-        return st;
-    }
-    edits_forget(s);
-    memcpy(copy, text, bytes);
-    free(s->prompt);
-    free(s->prompt_name);
-    free(s->question);
-    s->prompt = copy;
-    s->prompt_bytes = bytes;
-    s->prompt_name = title;
-    s->question = ask;
-    s->prompt_sha[0] = '\0';
-    s->streamed = 0;
-    s->token = 0;
-    s->list_next = -1;
-    return KV_OK;
-}
-
-enum kv_status session_read_text(struct session *s, const char *path, char **out, size_t *bytes)
-{
-    struct stat info;
-    FILE *f = fopen(path, "rb");
-    *out = NULL;
-    if (!f) return kv_fail(&s->err, KV_IO, "%.300s: %s.", path, strerror(errno));
-    enum kv_status st = KV_OK;
-    if (!fstat(fileno(f), &info) && S_ISDIR(info.st_mode))
-        st = kv_fail(&s->err, KV_IO, "%.300s: Is a directory.", path);
-    size_t cap = 1 << 16, n = 0;
-    while (!st) {
-        char *grown = realloc(*out, cap + 1);
-        if (!grown) {
-            st = kv_fail(&s->err, KV_NO_MEMORY, "No memory to read %.300s.", path);
-            break;
-        }
-        *out = grown;
-        size_t got = fread(*out + n, 1, cap - n, f);
-        n += got;
-        if (n < cap) {
-            if (ferror(f)) st = kv_fail(&s->err, KV_IO, "%.300s: %s.", path, strerror(errno));
-            break;
-        }
-        if (n >= PROMPT_LIMIT)
-            st = kv_fail(&s->err, KV_BAD_ARG, "%.300s is longer than %zu MiB, too long for a prompt.", path,
-                PROMPT_LIMIT >> 20);
-        cap *= 2;
-    }
-    fclose(f);
-    const char *zero = !st ? memchr(*out, 0, n) : NULL;
-    if (zero) st = kv_fail(&s->err, KV_BAD_FILE, "%.300s is no text: byte %zu is 0.", path, (size_t)(zero - *out));
-    *bytes = n;
-    return st;
-}
-
-enum kv_status session_prompt_file(struct session *s, const char *path)
-{
-    char *text;
-    size_t bytes = 0;
-    enum kv_status st = session_read_text(s, path, &text, &bytes);
-    size_t whole = bytes;
-    /* A text file's last newline ends its last line; it is no part of the text. */
-    if (!st && bytes && text[bytes - 1] == '\n') bytes--;
-    if (!st && !bytes)
-        st = kv_fail(&s->err, KV_BAD_ARG, "%.300s is empty; a prompt needs at least one token.", path);
-    if (!st) st = session_prompt(s, path, text, bytes, s->question);
-    if (!st)
-        st = hash_bytes(text, whole, s->prompt_sha, &s->err); /* of the file, so that sha256sum says the same */
-    free(text);
-    return st;
-}
-
-static void set_defaults(struct session *s, const struct options *o)
-{
-    s->options = o;
-    s->out = s->json ? stderr : stdout;
-    s->terminal = isatty(0) && isatty(1) && !o->batch && !s->json;
-    s->pref.confirm = !o->batch;
-    s->pref.color = o->color;
-    s->pref.print_elements = 200;
-    s->pref.print_repeats = 10;
-    s->kl_mean = NAN;
-    s->pref.read_floor = READ_FLOOR;
-    s->list_next = -1;
-}
-
-static enum kv_status open_model(struct session *s, const struct options *o)
-{
-    char path[4096];
-    if (o->core) return core_open(s, o->core);
-    enum kv_status st = o->model ? KV_OK : default_model(s, path, sizeof path);
-    return st ? st : session_model(s, o->model ? o->model : path);
-}
-
-/* Settings and prompt of the command line. */
-static enum kv_status apply_options(struct session *s, const struct options *o, int *exit_status)
-{
-    const char *names[] = { "engine.backend", "engine.precision", "engine.kv", "engine.threads" };
-    const char *values[] = { o->backend, o->precision, o->kv, o->threads };
-    enum kv_status st = KV_OK;
-    for (size_t i = 0; i < KV_COUNT(names) && !st; i++)
-        if (values[i]) st = kv_set(s->engine, &names[i], &values[i], 1, &s->err);
-    if (st) {
-        *exit_status = 2;
-        return st;
-    }
-    if (o->question && !o->text && !o->prompt && !o->for_each) {
-        *exit_status = 2;
-        return kv_fail(&s->err, KV_BAD_ARG, "--question needs a prompt to ask about: --prompt FILE or --text S.");
-    }
-    if (o->core) return KV_OK;
-    s->question = kv_strdup(o->question);
-    if (o->text)
-        st = session_prompt(s, "(text)", o->text, strlen(o->text), o->question);
-    else if (o->prompt)
-        st = session_prompt_file(s, o->prompt);
-    return st;
-}
-
-enum kv_status session_open(struct session *s, const struct options *o, int *exit_status)
-{
-    set_defaults(s, o);
-    *exit_status = o->core ? 2 : 4;
-    enum kv_status st = open_model(s, o);
-    if (!st) return apply_options(s, o, exit_status);
-    if (st == KV_NO_MEMORY) *exit_status = 5;
-    return st;
-}
-
-enum kv_status session_again(struct session *s, int *exit_status)
-{
-    const struct options *o = s->options;
-    struct jsonl *json = s->json;
-    struct kv_model *model = s->other_model ? NULL : s->model;
-    if (model) s->model = NULL;
-    session_close(s);
-    *s = (struct session){ .json = json };
-    set_defaults(s, o);
-    *exit_status = o->core ? 2 : 4;
-    enum kv_status st = model ? use_model(s, model) : open_model(s, o);
-    if (!st) return apply_options(s, o, exit_status);
-    if (st == KV_NO_MEMORY) *exit_status = 5;
-    return st;
-}
+/* --- the end ------------------------------------------------------------------------------------------------------- */
 
 void session_close(struct session *s)
 {

@@ -71,8 +71,9 @@ struct session {
     char *prompt_name; /* file, or "(text)"; NULL = no prompt yet */
     char *prompt;      /* its bytes */
     size_t prompt_bytes;
-    char *question; /* NULL = none */
-    bool chat;      /* the prompt in force went through the chat template */
+    bool prompt_ids; /* they are a list of token ids */
+    char *question;  /* NULL = none */
+    bool chat;       /* the prompt in force went through the chat template */
 
     int layer, head, token; /* the focus */
     int frame;              /* the selected one: enum frame */
@@ -146,23 +147,7 @@ struct reaction failed(struct session *s);
 struct reaction refuse(struct session *s, enum kv_status code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Opens model, engine and prompt as the options say; *exit gets the status to leave with on failure. */
-enum kv_status session_open(struct session *s, const struct options *options, int *exit);
-/* Everything as session_open left it, but for the model, which is not read again. */
-enum kv_status session_again(struct session *s, int *exit);
 void session_close(struct session *s);
-
-/* Opens a model in place of the one there, which stays on failure. */
-enum kv_status session_model(struct session *s, const char *path);
-/* Puts a model and its engine in place of those there, without prompt and focus; they are the session's now. */
-void session_take(struct session *s, struct kv_model *model, struct kv_engine *engine);
-/* Replaces the prompt (text is copied; name is shown) and the question (NULL = none); the old request stays on failure. */
-enum kv_status session_prompt(
-    struct session *s, const char *name, const char *text, size_t bytes, const char *question);
-/* The same from a file; KV_IO, KV_BAD_FILE for what is no text. */
-enum kv_status session_prompt_file(struct session *s, const char *path);
-/* The file's bytes (the caller frees them), with the same errors. */
-enum kv_status session_read_text(struct session *s, const char *path, char **out, size_t *bytes);
 
 /* Runs one line; a failure's sentence is left in s->err (empty when a script has printed it already). */
 struct reaction session_line(struct session *s, const char *line);

@@ -11,6 +11,7 @@
 #include "inspector/names.h"
 #include "inspector/print.h"
 #include "inspector/rows.h"
+#include "inspector/session_load.h"
 
 /* --- settings of the engine ------------------------------------------------------------------------------------------ */
 
@@ -205,7 +206,10 @@ static void describe_prompt(struct session *s)
     struct kv_array tok;
     size_t n = kv_value(s->engine, "tok", &tok, &s->err) ? 0 : tok.dim[0];
     fprintf(s->out, "Prompt: %s, %zu bytes, %zu tokens (%s)%s\n", s->prompt_name, s->prompt_bytes, n,
-        s->chat ? "chat template" : "plain text", s->question ? ", and a question" : "");
+        s->prompt_ids ? "token ids"
+        : s->chat     ? "chat template"
+                      : "plain text",
+        s->question ? ", and a question" : "");
 }
 
 struct reaction cmd_prompt(struct session *s, const char *args)
@@ -215,13 +219,16 @@ struct reaction cmd_prompt(struct session *s, const char *args)
     if (line_split(args, &words, &s->err)) return failed(s);
     if (!words.count) {
         if (!s->prompt_name)
-            return refuse(s, KV_BAD_ARG, "Argument required (FILE, -text TEXT, or $NAME of a text).");
+            return refuse(s, KV_BAD_ARG, "Argument required (FILE, -text TEXT, -ids LIST, or $NAME of a text).");
         describe_prompt(s);
         return DONE;
     }
     if (!strcmp(words.word[0], "-text")) {
         if (words.count != 2) return refuse(s, KV_BAD_ARG, "prompt -text takes one quoted text.");
         r.status = session_prompt(s, "(text)", words.word[1], strlen(words.word[1]), s->question);
+    } else if (!strcmp(words.word[0], "-ids")) {
+        if (words.count == 1) return refuse(s, KV_BAD_ARG, "prompt -ids takes token ids, or a FILE of them.");
+        r.status = session_prompt_ids(s, words.count == 2 ? words.word[1] : args + strspn(args + 4, " \t") + 4);
     } else if (*args == '$') {
         struct value v;
         r.status = expr_text(s, args, &v, &s->err);
@@ -259,21 +266,7 @@ struct reaction cmd_question(struct session *s, const char *args)
         return DONE;
     }
     if (kv_core_path(s->engine)) return refuse(s, KV_NOT_NOW, "%s", KV_CORE_CANNOT_RUN);
-    char *name = kv_strdup(s->prompt_name), *text = s->prompt, *copy = NULL;
-    size_t bytes = s->prompt_bytes;
-    enum kv_status st = name && (copy = kv_alloc(bytes + 1, 1))
-                            ? KV_OK
-                            : kv_fail(&s->err, KV_NO_MEMORY, "No memory for the prompt.");
-    if (!st) {
-        memcpy(copy, text, bytes);
-        char sha[sizeof s->prompt_sha];
-        memcpy(sha, s->prompt_sha, sizeof sha);
-        st = session_prompt(s, name, copy, bytes, question);
-        memcpy(s->prompt_sha, sha, sizeof sha);
-    }
-    free(copy);
-    free(name);
-    if (st) return failed(s);
+    if (session_ask_again(s, question)) return failed(s);
     describe_prompt(s);
     return CHANGED;
 }

@@ -299,7 +299,8 @@ const struct command command_table[] = {
         "\"set policy tuned PROFILE\" goes by it.  -apart compresses before the question is read.",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_sensitivity, NULL },
     { "tune", NULL, GROUP_LOOKING,
-        "PROFILE [FILE...] [-ratio LIST | -kl X | -top1 X] [-with LIST | -selectors LIST] [-f] [-o PROFILE] [-rows A:B] "
+        "PROFILE [FILE...] [-ratio LIST | -kl X | -top1 X] [-with LIST | -selectors LIST] [-f] [-o PROFILE] [-rows "
+        "A:B] "
         "PROFILE [FILE...] [-ratio LIST | -kl X | -top1 X] [-with SELECTOR | -selectors LIST] [-f] [-o PROFILE] "
         "[-rows A:B] "
         "[-question TEXT] [-apart]",
@@ -359,7 +360,7 @@ const struct command command_table[] = {
     { "kv", NULL, GROUP_CHANGING, "[layer N] [head M] [token T]",
         "Move the focus, or print it; pin or evict tokens", NULL, REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_kv,
         kv_table },
-    { "prompt", NULL, GROUP_CHANGING, "FILE | -text TEXT | $NAME",
+    { "prompt", NULL, GROUP_CHANGING, "FILE | -text TEXT | -ids LIST | $NAME",
         "Choose the prompt; a running request is dropped", NULL, REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE,
         cmd_prompt, NULL },
     { "question", NULL, GROUP_CHANGING, "[TEXT | -none]", "Choose what is asked about the prompt", NULL,

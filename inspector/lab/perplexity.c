@@ -7,6 +7,7 @@
 #include "inspector/line.h"
 #include "inspector/rows.h"
 #include "inspector/run.h"
+#include "inspector/session_load.h"
 
 #define WINDOW "512"
 

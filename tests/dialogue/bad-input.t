@@ -306,6 +306,7 @@ Options:
   -p, --prompt FILE           read the prompt from FILE
   -c, --core FILE             look at a core file, without its model
   --text TEXT                 take TEXT as the prompt
+  --prompt-ids FILE|LIST      take the token ids in FILE, or those of LIST (1,2,3), as the prompt
   --question TEXT             ask TEXT about the prompt
   --chat on|off               wrap the prompt in the model's chat template (default: where it has one)
   -x FILE                     run the commands in FILE

@@ -206,7 +206,7 @@ $T/none: No such file or directory.
 
 ## a prompt for a core
 $ kvdbg -q -batch -c $T/x --text hello
-kvdbg: A core file has its own prompt: --prompt, --text and --question need a model to run.
+kvdbg: A core file has its own prompt: --prompt, --text, --prompt-ids and --question need a model to run.
 [2]
 
 ## settings for a core

@@ -38,11 +38,12 @@ result() { # ok?, title, diff file
 
 # The script in $1, whose transcript goes to $T/out; on the CPU, whatever this machine has.
 run_script() {
-    args=$(sed -n '1s/^# kvdbg //p' "$1")
+    args=$(sed -n '1s/^# kvdbg //p' "$1") cpu='--backend cpu'
+    case " $args" in *' -c '*) cpu= ;; esac # a core file is not run
     if grep -q '^# pipe' "$1"; then
-        eval "kvdbg -q -nx --backend cpu $args -ex 'set trace-commands on'" <"$1"
+        eval "kvdbg -q -nx $cpu $args -ex 'set trace-commands on'" <"$1"
     else
-        eval "kvdbg -q -nx -batch --backend cpu $args -ex 'set trace-commands on' -x '$1'" </dev/null
+        eval "kvdbg -q -nx -batch $cpu $args -ex 'set trace-commands on' -x '$1'" </dev/null
     fi >"$T/raw" 2>&1
     status=$?
     if grep -q '^# mask' "$1"; then clean <"$T/raw" | mask >"$T/out"; else clean <"$T/raw" >"$T/out"; fi
