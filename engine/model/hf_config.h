@@ -1,4 +1,4 @@
-/* The shape that a Hugging Face folder's config.json states, as transformers reads it, and the tokens and sampling of its
+/* The shape that a Hugging Face folder's config.json states, as transformers reads it, and the tokens that end a reply, of its
  * generation_config.json. */
 #ifndef KV_HF_CONFIG_H
 #define KV_HF_CONFIG_H

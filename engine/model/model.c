@@ -171,14 +171,17 @@ static enum kv_status read_token_types(struct kv_vocabulary *v, const struct ggu
     return KV_OK;
 }
 
-static enum kv_status read_ends(struct kv_vocabulary *v, const struct gguf *file, struct kv_error *err)
+static enum kv_status read_ends(struct kv_model *model, const struct gguf *file, struct kv_error *err)
 {
-    static const char *const keys[] = { "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id" };
+    static const char *const keys[] = { "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+        "tokenizer.ggml.eom_token_id" };
+    model->end = kv_alloc(KV_COUNT(keys), sizeof *model->end);
+    if (!model->end) return kv_fail(err, KV_NO_MEMORY, "No memory for the tokens that end a reply.");
     for (size_t i = 0; i < KV_COUNT(keys); i++) {
         int id = -1;
-        enum kv_status status = read_token_id(file, keys[i], v->n_token, &id, err);
+        enum kv_status status = read_token_id(file, keys[i], model->shape.n_vocab, &id, err);
         if (status) return status;
-        if (id >= 0) v->end[v->n_end++] = id;
+        if (id >= 0) model->end[model->n_end++] = id;
     }
     return KV_OK;
 }
@@ -213,7 +216,7 @@ static enum kv_status read_vocabulary(struct kv_model *model, const struct gguf 
     for (size_t i = 0; i < KV_COUNT(ids); i++)
         if ((status = read_token_id(file, ids[i].key, model->shape.n_vocab, ids[i].id, err))) return status;
     if ((status = read_scores(v, file, err))) return status;
-    if ((status = read_ends(v, file, err))) return status;
+    if ((status = read_ends(model, file, err))) return status;
     set_defaults(v);
     status = gguf_bool(file, "tokenizer.ggml.add_bos_token", &v->add_bos, err);
     if (!status || status == KV_NOT_FOUND)

@@ -110,8 +110,6 @@ enum kv_added {
     KV_ADDED_NORMALIZED = 16
 };
 
-enum { KV_END_MAX = 16 };
-
 struct kv_vocabulary {
     struct kv_string kind;   /* "gpt2" = byte-level BPE, "llama" = SentencePiece BPE */
     struct kv_string pre;    /* name of the steps (tokenizer.ggml.pre: "smollm", ...); unused where step is set */
@@ -123,9 +121,7 @@ struct kv_vocabulary {
     struct kv_text_step *step; /* [n_step] NULL = the steps that pre names */
     uint8_t *added;            /* [n_token] KV_ADDED bits; NULL = every control and user-defined token, exactly */
     int n_token, n_merge, n_step;
-    int bos, eos, unknown;   /* token ids, -1 = none */
-    int32_t end[KV_END_MAX]; /* [n_end] more tokens that end a reply */
-    int n_end;
+    int bos, eos, unknown; /* token ids, -1 = none */
     bool add_bos;
     bool add_space_prefix; /* llama without steps: a space in front of text at the beginning and behind controls */
     bool ignore_merges;    /* a word that is a token is that token, whatever the merges say */
@@ -141,7 +137,8 @@ struct kv_model {
     struct kv_tensor token_embd, output_norm, output; /* output = token_embd when tied */
     struct kv_vocabulary vocabulary;
     struct kv_error no_text; /* why there is no vocabulary, where the files say more than that there is none */
-    int32_t *end;            /* [n_end] tokens that end a reply beside those of the vocabulary */
+    int32_t
+        *end; /* [n_end] tokens that end a reply, by the files' numbers; tok_is_end knows those that names tell */
     int n_end;
     char *path; /* as given by the user */
     char *

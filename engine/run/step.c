@@ -301,6 +301,11 @@ enum kv_status kv_step(struct kv_engine *e, enum kv_unit unit, struct kv_error *
         e->at.branch++;
     }
     e->past.cut = false;
+    if (e->at.phase == KV_PHASE_decode && !e->item && !past_again(e) && e->run.n_reply >= e->set.tokens) {
+        step_begin_phase(e, KV_PHASE_done); /* decode.tokens was lowered since the last token was drawn */
+        e->past.done = e->at.tick;
+        return KV_OK;
+    }
     const struct kv_where from = e->at;
     do {
         if (engine_stopped(e)) return kv_fail(err, KV_STOPPED, "Stopped on request.");

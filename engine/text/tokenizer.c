@@ -97,8 +97,6 @@ static unsigned char flags_of(const struct kv_vocabulary *v, int id)
                          : type == TYPE_UNKNOWN ? TOKEN_GUARDED
                                                 : 0;
     if (id == v->eos) return flag | TOKEN_END;
-    for (int i = 0; i < v->n_end; i++)
-        if (id == v->end[i]) return flag | TOKEN_END;
     if (type == TYPE_NORMAL) return flag;
     for (const char *const *name = end_names; *name; name++) {
         if (strlen(*name) == v->token[id].length && !memcmp(*name, v->token[id].text, v->token[id].length)) {

@@ -61,7 +61,7 @@ enum kv_status tok_decode(
 
 bool tok_is_control(const struct kv_tokenizer *t, int32_t id);
 
-/* Whether a reply ends here: the file's end tokens, and special ones of well-known names (<|im_end|>, <|eot_id|>). */
+/* Whether a reply ends here: at the vocabulary's eos, and at special tokens of well-known names (<|im_end|>, <|eot_id|>). */
 bool tok_is_end(const struct kv_tokenizer *t, int32_t id);
 
 /* Decodes token by token. What it has given out is always well-formed UTF-8: the beginning of a character waits

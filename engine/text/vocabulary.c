@@ -271,20 +271,14 @@ static enum kv_status read_config(struct vocabulary_reader *r, const cJSON *conf
     return v->chat_template.text ? KV_OK : r->err->code;
 }
 
-static void add_end(struct kv_vocabulary *v, const cJSON *value)
-{
-    int id = id_of(value, v->n_token);
-    if (id < 0) return;
-    if (v->eos < 0) v->eos = id;
-    if (v->n_end < KV_END_MAX) v->end[v->n_end++] = id;
-}
-
-static void read_ends(struct kv_vocabulary *v, const cJSON *generation)
+/* Where the config names none, the first of generation's end tokens: templates ask for it. */
+static void read_eos(struct kv_vocabulary *v, const cJSON *generation)
 {
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(generation, "eos_token_id"), *item;
-    add_end(v, value);
-    if (!cJSON_IsArray(value)) return;
-    cJSON_ArrayForEach(item, value) { add_end(v, item); }
+    if (v->eos < 0) v->eos = id_of(value, v->n_token);
+    cJSON_ArrayForEach(item, value) {
+        if (v->eos < 0) v->eos = id_of(item, v->n_token);
+    }
 }
 
 static enum kv_status parse(struct kv_string text, const char *name, cJSON **out, struct kv_error *err)
@@ -332,7 +326,7 @@ static enum kv_status fill(
     enum kv_status status = open_arena(r);
     if (!status) status = read_tokenizer(r, root, n_vocab);
     if (!status && config) status = read_config(r, config);
-    if (!status && generation) read_ends(r->v, generation);
+    if (!status && generation) read_eos(r->v, generation);
     return status;
 }
 
@@ -370,7 +364,7 @@ static enum kv_status fill_from_model(
     free(bytes);
     if (!status) status = read_decoder(r, config);
     if (!status && config) status = read_config(r, config);
-    if (!status && generation) read_ends(r->v, generation);
+    if (!status && generation) read_eos(r->v, generation);
     return status;
 }
 

@@ -1,6 +1,6 @@
 /* Vocabularies from the tokenizer files of a Hugging Face folder: tokenizer.json, or where there is none SentencePiece's
- * tokenizer.model; tokenizer_config.json, chat_template.jinja, and generation_config.json for the tokens that end a
- * reply.
+ * tokenizer.model; tokenizer_config.json, chat_template.jinja, and generation_config.json for an eos where that names
+ * none.
  *
  * A vocabulary owns all that it points to and borrows nothing from the files, which are closed again. */
 #ifndef KV_TEXT_VOCABULARY_H
