@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "inspector/info.h"
-#include "inspector/list.h"
+#include "inspector/expr/list.h"
 #include "inspector/tokens.h"
 
 #define BAR 40 /* cells */

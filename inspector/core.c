@@ -7,15 +7,15 @@
 #include <sys/stat.h>
 
 #include "engine/core.h"
-#include "inspector/edits.h"
-#include "inspector/hash.h"
-#include "inspector/line.h"
+#include "inspector/policy/edits.h"
+#include "inspector/picture/hash.h"
+#include "inspector/language/line.h"
 #include "inspector/progress.h"
-#include "inspector/recipe.h"
+#include "inspector/picture/recipe.h"
 #include "inspector/run.h"
 #include "inspector/session_load.h"
 #include "inspector/set.h"
-#include "inspector/target.h"
+#include "inspector/picture/target.h"
 
 /* --- writing ---------------------------------------------------------------------------------------------------------- */
 

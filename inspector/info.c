@@ -7,8 +7,8 @@
 
 #include "engine/bytes.h"
 #include "engine/edit.h"
-#include "inspector/line.h"
-#include "inspector/rows.h"
+#include "inspector/language/line.h"
+#include "inspector/json/rows.h"
 #include "inspector/run.h"
 
 /* The window, the layers that it is for, and whether it is switched off. */

@@ -6,13 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "inspector/events.h"
-#include "inspector/for_each.h"
-#include "inspector/init.h"
-#include "inspector/jsonl.h"
+#include "inspector/stop/events.h"
+#include "inspector/json/for_each.h"
+#include "inspector/language/init.h"
+#include "inspector/json/jsonl.h"
 #include "inspector/options.h"
 #include "inspector/prompt.h"
-#include "inspector/script.h"
+#include "inspector/language/script.h"
 #include "inspector/session_load.h"
 #include "inspector/set.h"
 #include "inspector/tui/tui.h"

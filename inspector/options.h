@@ -15,11 +15,11 @@ enum screen_color { SCREEN_COLOR_AUTO, SCREEN_COLOR_NONE, SCREEN_COLOR_8, SCREEN
 extern const char *const screen_color_name[]; /* "auto", ... up to a NULL */
 
 struct options {
-    const char *model; /* NULL = the default */
-    const char *core;  /* file, or NULL */
+    const char *model;                                 /* NULL = the default */
+    const char *core;                                  /* file, or NULL */
     const char *prompt, *text, *prompt_ids, *question; /* question: NULL where it is empty */
-    int chat;                     /* -1 = where the model has a template, 0, 1 */
-    struct option_action *action; /* in the order given; owned */
+    int chat;                                          /* -1 = where the model has a template, 0, 1 */
+    struct option_action *action;                      /* in the order given; owned */
     int n_action;
     bool batch, no_init, no_home_init, quiet, no_window, keep_going, gdb_exit, readonly, help, version;
     bool json;            /* JSON Lines instead of the console's text */

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "inspector/jsonl.h"
-#include "inspector/line.h"
+#include "inspector/json/jsonl.h"
+#include "inspector/language/line.h"
 
 #define INTERVAL_US 1e5
 

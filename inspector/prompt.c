@@ -10,8 +10,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "inspector/block.h"
-#include "inspector/complete.h"
+#include "inspector/language/block.h"
+#include "inspector/language/complete.h"
 
 #define PROMPT        "(kvdbg) "
 #define HISTORY_LINES 1000

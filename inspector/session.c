@@ -9,20 +9,20 @@
 #include <string.h>
 
 #include "engine/core.h"
-#include "inspector/at_stop.h"
-#include "inspector/define.h"
-#include "inspector/display.h"
-#include "inspector/edits.h"
-#include "inspector/examine.h"
-#include "inspector/help.h"
-#include "inspector/jsonl.h"
+#include "inspector/stop/at_stop.h"
+#include "inspector/language/define.h"
+#include "inspector/expr/display.h"
+#include "inspector/policy/edits.h"
+#include "inspector/expr/examine.h"
+#include "inspector/language/help.h"
+#include "inspector/json/jsonl.h"
 #include "inspector/lab/runs.h"
-#include "inspector/line.h"
-#include "inspector/logging.h"
-#include "inspector/lookup.h"
-#include "inspector/marks.h"
+#include "inspector/language/line.h"
+#include "inspector/language/logging.h"
+#include "inspector/language/lookup.h"
+#include "inspector/time/marks.h"
 #include "inspector/progress.h"
-#include "inspector/stop_commands.h"
+#include "inspector/stop/stop_commands.h"
 
 #define STACK_MOST (5L << 20) /* of a thread's 8 MiB, for lines within lines: the rest is for what a line does */
 

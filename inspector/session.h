@@ -8,10 +8,10 @@
 #include <stdio.h>
 
 #include "engine/engine.h"
-#include "inspector/command.h"
-#include "inspector/expr.h"
+#include "inspector/language/command.h"
+#include "inspector/expr/expr.h"
 #include "inspector/options.h"
-#include "inspector/stops.h"
+#include "inspector/stop/stops.h"
 
 struct marks;
 

@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 #include "inspector/core.h"
-#include "inspector/edits.h"
-#include "inspector/hash.h"
-#include "inspector/jsonl.h"
+#include "inspector/policy/edits.h"
+#include "inspector/picture/hash.h"
+#include "inspector/json/jsonl.h"
 #include "inspector/lab/runs.h"
-#include "inspector/marks.h"
+#include "inspector/time/marks.h"
 #include "inspector/progress.h"
-#include "inspector/reads.h"
+#include "inspector/stop/reads.h"
 
 #define DEFAULT_MODEL "models/smollm2-135m-instruct-q4_1.gguf"
 #define PROMPT_LIMIT  ((size_t)64 << 20)

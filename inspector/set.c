@@ -6,11 +6,11 @@
 
 #include "engine/core.h"
 #include "inspector/lab/tune.h"
-#include "inspector/line.h"
-#include "inspector/lookup.h"
-#include "inspector/names.h"
-#include "inspector/print.h"
-#include "inspector/rows.h"
+#include "inspector/language/line.h"
+#include "inspector/language/lookup.h"
+#include "inspector/expr/names.h"
+#include "inspector/expr/print.h"
+#include "inspector/json/rows.h"
 #include "inspector/session_load.h"
 
 /* --- settings of the engine ------------------------------------------------------------------------------------------ */

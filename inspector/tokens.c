@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspector/line.h"
+#include "inspector/language/line.h"
 #include "inspector/session.h"
 
 char *tokens_quote(struct session *s, int32_t id, char *out, size_t size)

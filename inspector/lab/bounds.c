@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "engine/bytes.h"
-#include "inspector/line.h"
-#include "inspector/rows.h"
+#include "inspector/language/line.h"
+#include "inspector/json/rows.h"
 
 /* A share as a percentage, or "-" where no kept share does. */
 static void percent(struct session *s, double share, int width)

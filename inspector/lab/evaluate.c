@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "inspector/lab/stopped.h"
-#include "inspector/line.h"
+#include "inspector/language/line.h"
 #include "inspector/progress.h"
 #include "inspector/run.h"
 #include "inspector/set.h"

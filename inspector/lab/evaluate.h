@@ -3,7 +3,7 @@
 #define KV_LAB_EVALUATE_H
 
 #include "inspector/lab/task.h"
-#include "inspector/line.h"
+#include "inspector/language/line.h"
 
 #define EVALUATE_POLICIES 24
 #define EVALUATE_TOTALS   8

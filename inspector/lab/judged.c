@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspector/beside.h"
+#include "inspector/policy/beside.h"
 #include "inspector/lab/stopped.h"
 #include "inspector/progress.h"
 

@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "engine/rouge.h"
-#include "inspector/beside.h"
-#include "inspector/hash.h"
+#include "inspector/policy/beside.h"
+#include "inspector/picture/hash.h"
 #include "inspector/lab/stopped.h"
 #include "inspector/progress.h"
-#include "inspector/recipe.h"
+#include "inspector/picture/recipe.h"
 #include "inspector/run.h"
 
 const char *const metric_name[METRIC_COUNT] = {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "engine/profile.h"
-#include "inspector/hash.h"
+#include "inspector/picture/hash.h"
 
 #define FILE_BYTES ((size_t)4 << 20)
 

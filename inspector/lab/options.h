@@ -2,7 +2,7 @@
 #ifndef KV_LAB_OPTIONS_H
 #define KV_LAB_OPTIONS_H
 
-#include "inspector/line.h"
+#include "inspector/language/line.h"
 #include "inspector/lab/task.h"
 
 #define LAB_LIST 32

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "engine/perplexity.h"
-#include "inspector/line.h"
-#include "inspector/rows.h"
+#include "inspector/language/line.h"
+#include "inspector/json/rows.h"
 #include "inspector/run.h"
 #include "inspector/session_load.h"
 

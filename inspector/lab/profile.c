@@ -8,9 +8,9 @@
 #include "inspector/lab/options.h"
 #include "inspector/lab/sensitivity.h"
 #include "inspector/lab/tune.h"
-#include "inspector/recipe.h"
-#include "inspector/rows.h"
-#include "inspector/target.h"
+#include "inspector/picture/recipe.h"
+#include "inspector/json/rows.h"
+#include "inspector/picture/target.h"
 
 #define SHA_SHOWN 12
 

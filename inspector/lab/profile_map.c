@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "engine/profile.h"
-#include "inspector/hash.h"
+#include "inspector/picture/hash.h"
 #include "inspector/lab/tune.h"
 #include "inspector/set.h"
 #include "render/figure.h"

@@ -8,10 +8,10 @@
 #include "engine/regret.h"
 #include "engine/runs.h"
 #include "inspector/lab/stopped.h"
-#include "inspector/line.h"
-#include "inspector/rows.h"
+#include "inspector/language/line.h"
+#include "inspector/json/rows.h"
 #include "inspector/run.h"
-#include "inspector/target.h"
+#include "inspector/picture/target.h"
 #include "inspector/tokens.h"
 #include "render/csv.h"
 

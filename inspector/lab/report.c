@@ -7,7 +7,7 @@
 
 #include "engine/bootstrap.h"
 #include "engine/rouge.h"
-#include "inspector/rows.h"
+#include "inspector/json/rows.h"
 
 #define RESAMPLES 10000
 

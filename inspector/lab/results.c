@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspector/data.h"
+#include "inspector/json/data.h"
 #include "inspector/set.h"
-#include "inspector/jsonl_read.h"
+#include "inspector/json/jsonl_read.h"
 
 struct results {
     struct session *s;

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspector/line.h"
-#include "inspector/location.h"
-#include "inspector/recipe.h"
-#include "inspector/rows.h"
+#include "inspector/language/line.h"
+#include "inspector/stop/location.h"
+#include "inspector/picture/recipe.h"
+#include "inspector/json/rows.h"
 #include "inspector/run.h"
-#include "inspector/time.h"
+#include "inspector/time/time.h"
 
 #define RUNS_MOST 256
 

@@ -7,17 +7,17 @@
 #include <unistd.h>
 
 #include "engine/tune.h"
-#include "inspector/hash.h"
+#include "inspector/picture/hash.h"
 #include "inspector/lab/board.h"
 #include "inspector/lab/judged.h"
 #include "inspector/lab/options.h"
 #include "inspector/lab/stopped.h"
 #include "inspector/progress.h"
-#include "inspector/recipe.h"
-#include "inspector/rows.h"
+#include "inspector/picture/recipe.h"
+#include "inspector/json/rows.h"
 #include "inspector/run.h"
 #include "inspector/set.h"
-#include "inspector/target.h"
+#include "inspector/picture/target.h"
 
 #define TOP_LAYERS 6
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "inspector/info.h"
-#include "inspector/rows.h"
+#include "inspector/json/rows.h"
 #include "inspector/tokens.h"
 
 enum { OVERLAP, SHARED, OWN, COLUMNS };

@@ -7,8 +7,8 @@
 
 #include "inspector/lab/regret.h"
 #include "inspector/lab/stopped.h"
-#include "inspector/line.h"
-#include "inspector/rows.h"
+#include "inspector/language/line.h"
+#include "inspector/json/rows.h"
 #include "inspector/run.h"
 
 #define X(name, heading, unit) #name,

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspector/jsonl_read.h"
+#include "inspector/json/jsonl_read.h"
 #include "inspector/lab/sweep.h"
-#include "inspector/target.h"
+#include "inspector/picture/target.h"
 #include "render/color.h"
 #include "render/csv.h"
 #include "render/figure.h"

@@ -7,7 +7,7 @@
 #include "engine/rouge.h"
 #include "engine/regret.h"
 #include "engine/runs.h"
-#include "inspector/beside.h"
+#include "inspector/policy/beside.h"
 #include "inspector/lab/regret.h"
 #include "inspector/lab/stopped.h"
 #include "inspector/lab/sweep.h"

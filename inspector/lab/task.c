@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspector/data.h"
-#include "inspector/hash.h"
+#include "inspector/json/data.h"
+#include "inspector/picture/hash.h"
 
 static void texts_free(struct task_texts *texts)
 {

@@ -12,8 +12,8 @@
 #include "inspector/lab/options.h"
 #include "inspector/lab/stopped.h"
 #include "inspector/progress.h"
-#include "inspector/rows.h"
-#include "inspector/target.h"
+#include "inspector/json/rows.h"
+#include "inspector/picture/target.h"
 
 #define HALVINGS 7 /* of the range of totals */
 

@@ -7,9 +7,9 @@
 
 #include "inspector/lab/runs.h"
 #include "inspector/lab/setting_list.h"
-#include "inspector/line.h"
-#include "inspector/recipe.h"
-#include "inspector/rows.h"
+#include "inspector/language/line.h"
+#include "inspector/picture/recipe.h"
+#include "inspector/json/rows.h"
 #include "inspector/run.h"
 #include "inspector/tokens.h"
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspector/line.h"
+#include "inspector/language/line.h"
 #include "inspector/tui/state.h"
 #include "inspector/tui/tui.h"
 

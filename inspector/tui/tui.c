@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspector/line.h"
+#include "inspector/language/line.h"
 #include "inspector/tui/state.h"
 #include "render/utf8.h"
 

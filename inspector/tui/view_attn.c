@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspector/names.h"
-#include "inspector/picture.h"
+#include "inspector/expr/names.h"
+#include "inspector/picture/picture.h"
 #include "inspector/tui/keys.h"
 #include "inspector/tui/view.h"
 

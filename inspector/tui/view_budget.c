@@ -5,7 +5,7 @@
 
 #include "engine/edit.h"
 #include "inspector/info.h"
-#include "inspector/line.h"
+#include "inspector/language/line.h"
 #include "inspector/tui/keys.h"
 #include "inspector/tui/view.h"
 

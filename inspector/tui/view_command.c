@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspector/complete.h"
+#include "inspector/language/complete.h"
 #include "inspector/tui/state.h"
 #include "render/utf8.h"
 

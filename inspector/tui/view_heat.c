@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspector/names.h"
+#include "inspector/expr/names.h"
 #include "inspector/tui/keys.h"
 #include "inspector/tui/view.h"
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "engine/look.h"
-#include "inspector/line.h"
+#include "inspector/language/line.h"
 #include "inspector/tui/keys.h"
 #include "inspector/tui/view.h"
 

@@ -1,10 +1,10 @@
 /* libFuzzer target: any bytes are read as lines, each as a command of JSON Lines and as an object; as a JSON text; and
  * the first eight as a number. A first byte below 100 is the longest line that is read whole.
  *
- * Built by clang -fsanitize=fuzzer,address,undefined from this file, inspector/jsonl_read.c, line.c and
+ * Built by clang -fsanitize=fuzzer,address,undefined from this file, inspector/json/jsonl_read.c, line.c and
  * kernels/base.c. */
-#include "inspector/jsonl_read.h"
-#include "inspector/line.h"
+#include "inspector/json/jsonl_read.h"
+#include "inspector/language/line.h"
 
 #include <math.h>
 #include <stdlib.h>

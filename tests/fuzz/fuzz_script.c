@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "inspector/script.h"
+#include "inspector/language/script.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "inspector/expr_call.c"
-#include "inspector/expr_eval.c"
-#include "inspector/expr_parse.c"
-#include "inspector/value.c"
+#include "inspector/expr/expr_call.c"
+#include "inspector/expr/expr_eval.c"
+#include "inspector/expr/expr_parse.c"
+#include "inspector/expr/value.c"
 
 #define GOLDEN "tests/golden/expressions.txt"
 

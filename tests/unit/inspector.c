@@ -4,10 +4,10 @@
 
 #include <stdlib.h>
 
-#include "inspector/expr_parse.c"
-#include "inspector/line.c"
-#include "inspector/location.c"
-#include "inspector/lookup.c"
+#include "inspector/expr/expr_parse.c"
+#include "inspector/language/line.c"
+#include "inspector/stop/location.c"
+#include "inspector/language/lookup.c"
 
 static struct kv_error err;
 
