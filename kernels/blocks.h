@@ -45,6 +45,16 @@ struct kv_group {
     int8_t q[KV_GROUP];
 };
 
+/* Rounded on its own, whatever the compiler may fuse. */
+KV_BLOCK_INLINE float kv_block_product(float a, float b)
+{
+#ifdef __CUDA_ARCH__
+    return __fmul_rn(a, b);
+#else
+    return a * b;
+#endif
+}
+
 KV_BLOCK_INLINE float kv_bits_f32(uint32_t bits)
 {
     float x;
@@ -127,13 +137,13 @@ KV_BLOCK_INLINE void kv_group_scale(int type, const uint8_t *b, int g, struct kv
     case KV_TYPE_Q4_K:
     case KV_TYPE_Q5_K:
         out->has_offset = true;
-        out->scale = kv_half(b) * (float)kv_k_scale(b + 4, g / 2);
-        out->offset = -(kv_half(b + 2) * (float)kv_k_min(b + 4, g / 2));
+        out->scale = kv_block_product(kv_half(b), (float)kv_k_scale(b + 4, g / 2));
+        out->offset = -kv_block_product(kv_half(b + 2), (float)kv_k_min(b + 4, g / 2));
         break;
     case KV_TYPE_Q2_K:
         out->has_offset = true;
         out->scale = kv_half(b + 80) * (float)(b[g] & 15);
-        out->offset = -(kv_half(b + 82) * (float)(b[g] >> 4));
+        out->offset = -kv_block_product(kv_half(b + 82), (float)(b[g] >> 4));
         break;
     case KV_TYPE_Q3_K: out->scale = kv_half(b + 108) * (float)(kv_q3_scale(b + 96, g) - 32); break;
     case KV_TYPE_Q6_K: out->scale = kv_half(b + 208) * (float)(int8_t)b[192 + g]; break;
@@ -200,7 +210,7 @@ KV_BLOCK_INLINE void kv_group_read(int type, const uint8_t *b, int g, struct kv_
 
 KV_BLOCK_INLINE float kv_group_value(const struct kv_group *g, int i)
 {
-    float x = g->scale * (float)g->q[i];
+    float x = kv_block_product(g->scale, (float)g->q[i]);
     return g->has_offset ? x + g->offset : x;
 }
 

@@ -41,6 +41,10 @@ struct kv_type_info {
     int half, halves; /* f16 fields of a block: byte of the first, number */
 };
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Facts about a type; NULL for a number that kvdbg does not read. */
 const struct kv_type_info *kv_type_info(int type);
 
@@ -50,5 +54,9 @@ static inline size_t kv_type_bytes(int type, size_t n)
     const struct kv_type_info *t = kv_type_info(type);
     return t ? n / (size_t)t->elements * (size_t)t->bytes : 0;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

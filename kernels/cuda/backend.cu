@@ -26,6 +26,7 @@ static void give_back(struct kv_cuda *cu)
     cudaFreeHost(cu->fault);
     if (cu->staged) cudaEventDestroy(cu->staged);
     if (cu->stream) cudaStreamDestroy(cu->stream);
+    free(cu->angles.frequency);
     free(cu->args);
     free(cu);
 }
@@ -156,6 +157,7 @@ static size_t no_scratch(const struct kv_cuda *cu, const struct kv_limits *limit
 /* Scratch is one block, as large as the op that wants most. */
 static size_t (*const scratch_of[])(const struct kv_cuda *cu, const struct kv_limits *limits) = {
     no_scratch,
+    kv_cuda_select_scratch,
 };
 
 /* Bytes that one op may bring from the host: scores and flags of a select, or an index for each KV head. */
@@ -176,7 +178,8 @@ static enum kv_status backend_reserve(void *ctx, const struct kv_limits *limits,
     if (status) return status;
     size_t scratch = 256;
     for (size_t i = 0; i < KV_COUNT(scratch_of); i++) scratch = kv_max(scratch, scratch_of[i](cu, limits));
-    size_t stage = stage_bytes(limits);
+    scratch = (scratch + 255) & ~(size_t)255;
+    size_t stage = stage_bytes(limits), both = scratch + kv_cuda_angles_bytes(limits);
     kv_cuda_drop_graphs(cu);
     cudaFree(cu->scratch);
     cudaFree(cu->stage);
@@ -184,10 +187,12 @@ static enum kv_status backend_reserve(void *ctx, const struct kv_limits *limits,
     cu->scratch = cu->stage = cu->stage_host = NULL;
     cu->scratch_size = cu->stage_size = 0;
     cu->reserved = false;
-    if (cudaMalloc((void **)&cu->scratch, scratch) != cudaSuccess) return short_of("scratch", scratch, err);
+    if (cudaMalloc((void **)&cu->scratch, both) != cudaSuccess) return short_of("scratch", both, err);
     if (cudaMalloc((void **)&cu->stage, stage) != cudaSuccess) return short_of("staging", stage, err);
     if (cudaMallocHost((void **)&cu->stage_host, stage) != cudaSuccess)
         return kv_fail(err, KV_NO_MEMORY, "No pinned memory for %zu bytes of staging.", stage);
+    if (!kv_cuda_angles_reserve(cu, limits, cu->scratch + scratch))
+        return kv_fail(err, KV_NO_MEMORY, "No memory for the positions of %d rows.", limits->rows);
     cu->scratch_size = scratch;
     cu->stage_size = stage;
     cu->limits = *limits;
@@ -218,7 +223,7 @@ static void backend_release(void *ctx, void *p, size_t bytes)
     cu->bytes_live -= bytes;
 }
 
-static enum kv_status backend_read(void *ctx, void *host, const void *from, size_t bytes, struct kv_error *err)
+enum kv_status kv_cuda_read(void *ctx, void *host, const void *from, size_t bytes, struct kv_error *err)
 {
     struct kv_cuda *cu = (struct kv_cuda *)ctx;
     bool small = bytes <= KV_CUDA_BOUNCE;
@@ -309,12 +314,23 @@ static const struct kv_backend backend = {
     .alloc = backend_alloc,
     .release = backend_release,
     .write = backend_write,
-    .read = backend_read,
+    .read = kv_cuda_read,
     .copy = backend_copy,
     .upload = backend_upload,
+    .embed = kv_cuda_embed,
     .norm = kv_cuda_norm,
     .attend = kv_cuda_attend,
+    .rope = kv_cuda_rope,
+    .interleave = kv_cuda_interleave,
+    .append = kv_cuda_append,
+    .norms = kv_cuda_norms,
+    .cosine = kv_cuda_cosine,
+    .moments = kv_cuda_moments,
+    .expect = kv_cuda_expect,
     .swiglu = kv_cuda_swiglu,
+    .gather = kv_cuda_gather,
+    .gather_heads = kv_cuda_gather_heads,
+    .select = kv_cuda_select,
 };
 
 /* The one symbol by which the engine knows a plugin. */

@@ -46,9 +46,18 @@ struct kv_cuda_op {
 };
 
 /* What a kernel found wrong where the host could not see it; the first one is kept. In pinned memory. */
-enum kv_cuda_fault_code { KV_CUDA_FINE, KV_CUDA_FULL, KV_CUDA_NOT_EMPTY };
+enum kv_cuda_fault_code { KV_CUDA_FINE, KV_CUDA_FULL, KV_CUDA_NOT_EMPTY, KV_CUDA_NO_SLOT };
 struct kv_cuda_fault {
-    int code, cap, len, more;
+    int code, cap, len, more; /* NO_SLOT: slots there are, the one asked for, its place among those to keep */
+    int head;
+};
+
+/* Cosines and sines that rope made last, and the rows they are for; see rope.cu. */
+struct kv_cuda_angles {
+    float *device;           /* [rows][dim/2][2] of the limits, behind the scratch */
+    float *frequency, scale; /* [dim/2] */
+    int32_t *pos;            /* [n], in frequency's block */
+    int n, dim;              /* n 0 = none */
 };
 
 struct kv_cuda_graph {
@@ -90,6 +99,7 @@ struct kv_cuda {
     unsigned char *bounce; /* pinned, KV_CUDA_BOUNCE */
 
     struct kv_cuda_fault *fault, *fault_device;
+    struct kv_cuda_angles angles;
     struct kv_cuda_upload *upload;
     size_t n_upload, room_upload;
 
@@ -172,12 +182,16 @@ static inline unsigned kv_cuda_blocks(size_t count, size_t per_block)
 size_t kv_cuda_linear_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
 size_t kv_cuda_attend_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
 size_t kv_cuda_select_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
+/* The table of angles: its bytes for these limits, and where reserve() put it; false: no memory on the host. */
+size_t kv_cuda_angles_bytes(const struct kv_limits *limits);
+bool kv_cuda_angles_reserve(struct kv_cuda *cu, const struct kv_limits *limits, void *device);
 /* Checks that every attention op makes. */
 enum kv_status kv_cuda_attend_check(
     const struct kv_cuda *cu, const struct kv_attend *a, const char *op, struct kv_error *err);
 
 /* ---- the slots of struct kv_backend, one file each; see kernels.h ---- */
 
+enum kv_status kv_cuda_read(void *ctx, void *host, const void *from, size_t bytes, struct kv_error *err);
 enum kv_status kv_cuda_embed(
     void *ctx, const struct kv_matrix *w, const int32_t *ids, int n, float *x, struct kv_error *err);
 enum kv_status kv_cuda_norm(

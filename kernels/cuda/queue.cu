@@ -12,14 +12,22 @@ enum kv_status kv_cuda_report(struct kv_cuda *cu, struct kv_error *err)
     struct kv_cuda_fault fault = *cu->fault;
     cu->failed = cudaSuccess;
     cu->fault->code = KV_CUDA_FINE;
-    if (failed != cudaSuccess)
+    if (failed != cudaSuccess) {
+        cu->angles.n = 0;
         return kv_fail(err, failed == cudaErrorMemoryAllocation ? KV_NO_MEMORY : KV_DEVICE,
             "The GPU failed at %s: %s.", at, cudaGetErrorString(failed));
+    }
     if (fault.code == KV_CUDA_FULL)
-        return kv_fail(err, KV_BAD_ARG, "A cache of %d slots with %d in use cannot take %d more tokens.", fault.cap,
-            fault.len, fault.more);
+        return kv_fail(err, KV_BAD_ARG,
+            "A cache of %d slots with %d in use cannot take %d more tokens (KV head %d).", fault.cap, fault.len,
+            fault.more, fault.head);
     if (fault.code == KV_CUDA_NOT_EMPTY)
-        return kv_fail(err, KV_BAD_ARG, "Gather wants an empty cache; this one holds %d tokens.", fault.len);
+        return kv_fail(err, KV_BAD_ARG, "Gather wants an empty cache; this one holds %d tokens (KV head %d).",
+            fault.len, fault.head);
+    if (fault.code == KV_CUDA_NO_SLOT)
+        return kv_fail(err, KV_BAD_ARG,
+            "Slot %d is the %d-th to keep; slots must ascend and lie in 0 to %d (KV head %d).", fault.len,
+            fault.more, fault.cap - 1, fault.head);
     return KV_OK;
 }
 
