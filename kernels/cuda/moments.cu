@@ -40,6 +40,22 @@ KV_DEVICE void moments_load(const struct moments_args *a, int h, int i, int firs
     }
 }
 
+/* A thread's products, from the block or back to it. */
+KV_DEVICE void moments_products(
+    const struct moments_args *a, float *product, int c0, int e0, float (*all)[EACH], bool put)
+{
+#pragma unroll
+    for (int u = 0; u < EACH; u++)
+#pragma unroll
+        for (int v = 0; v < EACH; v++) {
+            size_t c = (size_t)(c0 + u), e = (size_t)(e0 + v);
+            float *at = product + c * (c + 1) / 2 + e;
+            bool there = c < (size_t)a->head_dim && e <= c;
+            if (there && put) *at = all[u][v];
+            if (!put) all[u][v] = there ? *at : 0.0f;
+        }
+}
+
 /* Grid: x over the tiles of the lower triangle, by rows; y over heads. */
 __global__ void __launch_bounds__(256) moments_kernel(struct moments_args a)
 {
@@ -49,13 +65,16 @@ __global__ void __launch_bounds__(256) moments_kernel(struct moments_args a)
     while (column > row) column -= ++row;
     int c0 = row * TILE, e0 = column * TILE, ty = (int)threadIdx.x / 16 * EACH, tx = (int)threadIdx.x % 16 * EACH;
     float *block = moments_block(&a, h), *sum = block + a.head_dim, *product = sum + a.head_dim;
-    float all[EACH][EACH] = {}, total = 0;
+    float all[EACH][EACH], total = 0;
+    moments_products(&a, product, c0 + ty, e0 + tx, all, false);
     if (threadIdx.x < 2 * TILE) {
         int side = (int)threadIdx.x / TILE, c = (int)threadIdx.x % TILE, at = (side ? e0 : c0) + c;
         const float *from = a.fresh ? a.q + (size_t)h * (size_t)a.head_dim : block;
         r[side][c] = at < a.head_dim ? from[at] : 0.0f;
     }
     __syncthreads();
+    bool sums = row == column && threadIdx.x < TILE && c0 + (int)threadIdx.x < a.head_dim;
+    if (sums) total = sum[c0 + (int)threadIdx.x];
     for (int i = 0; i < a.n; i += ROWS) {
         float part[EACH][EACH] = {}, alone = 0;
         moments_load(&a, h, i, c0, r[0], left);
@@ -77,17 +96,10 @@ __global__ void __launch_bounds__(256) moments_kernel(struct moments_args a)
             for (int v = 0; v < EACH; v++) all[u][v] += part[u][v];
         total += alone;
     }
-#pragma unroll
-    for (int u = 0; u < EACH; u++)
-#pragma unroll
-        for (int v = 0; v < EACH; v++) {
-            size_t c = (size_t)(c0 + ty + u), e = (size_t)(e0 + tx + v);
-            if (c < (size_t)a.head_dim && e <= c) product[c * (c + 1) / 2 + e] += all[u][v];
-        }
-    int c = c0 + (int)threadIdx.x;
-    if (row != column || threadIdx.x >= TILE || c >= a.head_dim) return;
-    sum[c] += total;
-    if (a.fresh) block[c] = r[0][threadIdx.x];
+    moments_products(&a, product, c0 + ty, e0 + tx, all, true);
+    if (!sums) return;
+    sum[c0 + (int)threadIdx.x] = total;
+    if (a.fresh) block[c0 + (int)threadIdx.x] = r[0][threadIdx.x];
 }
 
 /* ---- launch ---- */

@@ -108,7 +108,8 @@ __global__ void __launch_bounds__(THREADS) select_kernel(struct select_args a)
         bool keep = in && (scored ? a.all < 0 ? key > cut : a.all > 0 : a.forced[j] == KV_MUST_KEEP);
         if (a.all < 0) {
             bool ties = scored && key == cut;
-            keep = keep || (select_rank(ties, room, &total) + taken < equal && ties);
+            int before = taken + select_rank(ties, room, &total); /* every thread takes part */
+            keep = keep || (ties && before < equal);
             taken += total;
         }
         int at = written + select_rank(keep, room, &total);
