@@ -1,12 +1,15 @@
 /* Prefill, reply, and the settings that go over. */
 #include "inspector/lab/judged.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspector/policy/beside.h"
+#include "engine/rouge.h"
 #include "inspector/lab/stopped.h"
+#include "inspector/policy/beside.h"
 #include "inspector/progress.h"
+#include "inspector/run.h"
 
 const char *judged_setting(int i)
 {
@@ -49,7 +52,7 @@ static enum kv_status count_of(struct session *s, struct kv_engine *e, const cha
 static enum kv_status run_to_done(struct session *s, struct kv_engine *e)
 {
     struct kv_where w;
-    enum kv_status st = kv_start(e, &s->err);
+    enum kv_status st = KV_OK;
     for (kv_where(e, &w); !st && w.phase != KV_PHASE_done; kv_where(e, &w)) {
         st = kv_step(e, KV_UNIT_PASS, &s->err);
         st = lab_heard(s, st);
@@ -71,6 +74,7 @@ enum kv_status judged_open(
     if (!st) st = task_prompt(s, out->engine, task, how);
     if (!st) kv_on_progress(out->engine, progress_show, s);
     if (!st) session_interrupts(out->engine);
+    if (!st) st = kv_start(out->engine, &s->err);
     if (!st) st = run_to_done(s, out->engine);
     if (!st) st = count_of(s, out->engine, "tok", &out->tokens);
     if (!st && how->apart && task->question) st = count_of(s, out->engine, "question", &out->asked);
@@ -81,4 +85,31 @@ enum kv_status judged_open(
     if (!out->reply) return kv_fail(&s->err, KV_NO_MEMORY, "No memory for a reply.");
     memcpy(out->reply, ids.data, ids.dim[0] * sizeof *out->reply);
     return KV_OK;
+}
+
+/* Without the token that ends it; NULL = no memory. */
+static char *text_of(struct session *s, struct kv_engine *e, const int32_t *id, size_t n)
+{
+    if (n && run_control_token(s, id[n - 1])) n--;
+    return kv_tokens_text(e, id, (int)n);
+}
+
+enum kv_status judged_rouge(struct judged *j, double *f)
+{
+    struct session *s = j->s;
+    struct kv_array ids;
+    struct rouge_score score[ROUGE_KINDS];
+    enum kv_status st = kv_recompress(j->engine, &s->err);
+    if (!st) st = run_to_done(s, j->engine);
+    if (!st) st = kv_value(j->engine, "reply", &ids, &s->err);
+    if (st) return st;
+    char *full = text_of(s, j->engine, j->reply, (size_t)j->n_reply);
+    char *own = text_of(s, j->engine, ids.data, ids.dim[0]);
+    const struct rouge_text target = { full, full ? strlen(full) : 0 }, said = { own, own ? strlen(own) : 0 };
+    st = full && own ? rouge(&target, 1, &said, false, score, &s->err)
+                     : kv_fail(&s->err, KV_NO_MEMORY, "No memory for a reply.");
+    *f = st ? NAN : strcmp(full, own) ? score[ROUGE_L].f : 1; /* also where they have no word */
+    free(full);
+    free(own);
+    return st;
 }

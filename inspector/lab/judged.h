@@ -20,6 +20,9 @@ enum kv_status judged_open(
     struct session *s, const struct task *task, const struct task_how *how, int reply, struct judged *out);
 void judged_close(struct judged *j);
 
+/* Compresses as the engine is set, decodes its own reply and compares that with the full cache's: ROUGE-L F, 1 where they are equal. KV_STOPPED. */
+enum kv_status judged_rouge(struct judged *j, double *f);
+
 /* Settings of the policy that selection depends on, preset, budgets and totals apart; NULL behind the last. */
 const char *judged_setting(int i);
 /* Puts the session's values of them in force in an engine. */

@@ -69,6 +69,7 @@ static enum kv_status take(const char *option, const char *value, struct lab_wor
     if (!strcmp(option, "-rows")) st = rows(value, w, err);
     if (!strcmp(option, "-kl")) st = bound(option, value, 1e6, &w->kl, err);
     if (!strcmp(option, "-top1")) st = bound(option, value, 1, &w->top1, err);
+    if (!strcmp(option, "-rouge")) st = bound(option, value, 1, &w->rouge, err);
     if (!strcmp(option, "-tokens")) {
         st = line_integer(value, 2, 4096, "a number of tokens", &n, err);
         if (!st) w->tokens = (int)n;
@@ -87,7 +88,7 @@ static bool listed(const char *list, const char *word)
 
 enum kv_status lab_words(const char *args, const char *takes, struct lab_words *w, struct kv_error *err)
 {
-    *w = (struct lab_words){ .last = -1, .kl = NAN, .top1 = NAN };
+    *w = (struct lab_words){ .last = -1, .kl = NAN, .top1 = NAN, .rouge = NAN };
     enum kv_status st = line_split(args, &w->words, err);
     for (int i = 0; i < w->words.count && !st; i++) {
         char *word = w->words.word[i];

@@ -20,10 +20,10 @@ struct lab_words {
     int first, last;        /* -rows A:B of every file, B left out; last is in, -1 = all */
     double ratio[LAB_LIST]; /* -ratio */
     int n_ratio;
-    double kl, top1;     /* -kl, -top1: bounds; NaN = none */
-    const char *png;     /* -png: a picture */
-    bool force;          /* -f: overwrite */
-    struct task_how how; /* -question, -apart */
+    double kl, top1, rouge; /* -kl, -top1, -rouge: bounds; NaN = none */
+    const char *png;        /* -png: a picture */
+    bool force;             /* -f: overwrite */
+    struct task_how how;    /* -question, -apart */
 };
 
 /* Options that a command does not take are refused: `takes` names those it does, blank-separated. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "engine/profile.h"
+#include "engine/rouge.h"
 #include "engine/tune.h"
 #include "inspector/lab/judged.h"
 #include "inspector/lab/options.h"
@@ -24,9 +25,9 @@ static const char *const rival_name[MORE] = { "tuned", "uniform", "inverse", "se
 /* Means over one kind's prompts, by total. */
 struct kind {
     char name[KV_PROFILE_WORD];
-    int measured; /* prompts behind the means */
-    double kl[LAB_LIST][RIVALS], top1[LAB_LIST][RIVALS];
-    double reference; /* KL of equal budgets */
+    int measured;                                                                 /* prompts behind the means */
+    double kl[LAB_LIST][RIVALS], top1[LAB_LIST][RIVALS], rouge[LAB_LIST][RIVALS]; /* rouge: 0 unless bounded */
+    double reference;                                                             /* KL of equal budgets */
 };
 
 struct tuning {
@@ -106,9 +107,8 @@ static int rivals(const struct tuning *t)
     return n;
 }
 
-/* The policy of a rival at a total. */
-static enum kv_status put_rival(
-    struct tuning *t, struct kv_engine *e, int rival, double total, struct kv_policy_copy **copy)
+/* The policy of a rival at a total is in force. */
+static enum kv_status put_rival(struct tuning *t, struct kv_engine *e, int rival, double total)
 {
     struct session *s = t->s;
     char ratio[32], with[KV_PROFILE_WORD];
@@ -116,9 +116,19 @@ static enum kv_status put_rival(
                *values[] = { rival_of(t, rival, with), ratio, t->path, with };
     snprintf(ratio, sizeof ratio, "%.10g", total);
     enum kv_status st = kv_set(e, names, values, *with ? 4 : 3, &s->err);
-    if (!st) st = judged_settings(s, e);
-    *copy = st ? NULL : kv_policy_take(e);
-    if (!st && !*copy) st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for a policy.");
+    return st ? st : judged_settings(s, e);
+}
+
+/* Its own reply beside the full cache's, of the first n rivals at all totals. */
+static enum kv_status measure_rouge(struct tuning *t, struct judged *j, struct kind *kind, int n)
+{
+    enum kv_status st = KV_OK;
+    for (int c = 0; c < t->n_ratio * n && !st; c++) {
+        double f = 0;
+        st = put_rival(t, j->engine, c % n, t->ratio[c / n]);
+        if (!st) st = judged_rouge(j, &f);
+        kind->rouge[c / n][c % n] += f;
+    }
     return st;
 }
 
@@ -132,7 +142,11 @@ static enum kv_status measure_prompt(struct tuning *t, size_t i, int n)
     int count = t->n_ratio * n;
     enum kv_status st = open_prompt(t, i);
     struct judged *j = &t->judged[i];
-    for (int c = 0; c < count && !st; c++) st = put_rival(t, j->engine, c % n, t->ratio[c / n], &copy[c]);
+    for (int c = 0; c < count && !st; c++) {
+        st = put_rival(t, j->engine, c % n, t->ratio[c / n]);
+        if (!st && !(copy[c] = kv_policy_take(j->engine)))
+            st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for a policy.");
+    }
     if (!st)
         st = kv_score_policies(j->engine, j->reply, j->n_reply, count, (const struct kv_policy_copy *const *)copy,
             verdict, NULL, &s->err);
@@ -141,6 +155,7 @@ static enum kv_status measure_prompt(struct tuning *t, size_t i, int n)
         if (!st) kind->top1[c / n][c % n] += verdict[c].top1;
         kv_policy_free(copy[c]);
     }
+    if (!st && !isnan(t->w->rouge)) st = measure_rouge(t, j, kind, n);
     if (!t->hold) judged_close(j);
     kind->measured += !st;
     return lab_heard(s, st);
@@ -153,6 +168,7 @@ static void divide(struct tuning *t, int n)
         for (int c = 0; c < t->n_ratio * n && t->kind[k].measured; c++) {
             t->kind[k].kl[c / n][c % n] /= t->kind[k].measured;
             t->kind[k].top1[c / n][c % n] /= t->kind[k].measured;
+            t->kind[k].rouge[c / n][c % n] /= t->kind[k].measured;
         }
 }
 
@@ -163,6 +179,7 @@ static enum kv_status measure(struct tuning *t, int n)
     for (int k = 0; k < t->n_kind; k++) {
         memset(t->kind[k].kl, 0, sizeof t->kind[k].kl);
         memset(t->kind[k].top1, 0, sizeof t->kind[k].top1);
+        memset(t->kind[k].rouge, 0, sizeof t->kind[k].rouge);
         t->kind[k].measured = 0;
     }
     for (size_t i = 0; i < t->tasks.count && !st; i++) st = measure_prompt(t, i, n);
@@ -181,11 +198,14 @@ static int prompts_measured(const struct tuning *t)
 
 /* --- bounds ------------------------------------------------------------------------------------------------------- */
 
+static bool bounded(const struct lab_words *w) { return !isnan(w->kl) || !isnan(w->top1) || !isnan(w->rouge); }
+
 static bool meets(const struct tuning *t)
 {
     for (int k = 0; k < t->n_kind; k++) {
         if (!isnan(t->w->kl) && !(t->kind[k].kl[0][TUNED] <= t->w->kl)) return false;
         if (!isnan(t->w->top1) && !(t->kind[k].top1[0][TUNED] >= t->w->top1)) return false;
+        if (!isnan(t->w->rouge) && !(t->kind[k].rouge[0][TUNED] >= t->w->rouge)) return false;
     }
     return true;
 }
@@ -307,6 +327,7 @@ static void tell_run(struct tuning *t, int at)
     static const int order[MORE] = { SEED, INVERSE, UNIFORM, TUNED };
     struct session *s = t->s;
     int n = rivals(t), prompts = prompts_measured(t);
+    bool rouge = !isnan(t->w->rouge);
     char with[KV_PROFILE_WORD], name[RIVALS][40];
     fprintf(s->out, "%.4g %%, measured over %d prompt%s (%s)\n%-14s %7s", 100 * t->ratio[at], prompts,
         prompts == 1 ? "" : "s", session_mode(s), "kind", "prompts");
@@ -314,7 +335,7 @@ static void tell_run(struct tuning *t, int at)
         int r = i < MORE ? order[i] : i;
         const char *preset = rival_of(t, r, with);
         snprintf(name[r], sizeof name[r], r < MORE ? "%.10s" : "%.10s/%.12s", preset, with);
-        fprintf(s->out, " %9.20s KL %6s", name[r], "top-1");
+        fprintf(s->out, " %9.20s KL %6s%s", name[r], "top-1", rouge ? " ROUGE-L" : "");
     }
     fputc('\n', s->out);
     for (int k = 0; k < t->n_kind; k++) {
@@ -324,6 +345,7 @@ static void tell_run(struct tuning *t, int at)
         for (int i = 0; i < n; i++) {
             int r = i < MORE ? order[i] : i;
             fprintf(s->out, " %12.4g %5.1f%%", kind->kl[at][r], 100 * kind->top1[at][r]);
+            if (rouge) fprintf(s->out, " %7.4f", kind->rouge[at][r]);
             rows_new(s);
             rows_number(s, "ratio", t->ratio[at]);
             rows_text(s, "kind", kind->name);
@@ -331,9 +353,12 @@ static void tell_run(struct tuning *t, int at)
             rows_text(s, "policy", name[r]);
             rows_number(s, "KL", kind->kl[at][r]);
             rows_number(s, "top1", kind->top1[at][r]);
+            if (rouge) rows_number(s, "rougeL", kind->rouge[at][r]);
         }
         fputc('\n', s->out);
     }
+    if (rouge)
+        fprintf(s->out, "ROUGE-L: F of %s, of the reply over each cache against the full cache's.\n", ROUGE_FLAVOR);
 }
 
 /* --- the command -------------------------------------------------------------------------------------------------- */
@@ -342,10 +367,10 @@ static enum kv_status check(struct tuning *t)
 {
     struct session *s = t->s;
     struct lab_words *w = t->w;
-    bool bound = !isnan(w->kl) || !isnan(w->top1);
+    bool bound = bounded(w);
     if (w->n_ratio && bound)
-        return kv_fail(
-            &s->err, KV_BAD_ARG, "tune takes totals by -ratio, or bounds -kl and -top1 for which it finds one.");
+        return kv_fail(&s->err, KV_BAD_ARG,
+            "tune takes totals by -ratio, or bounds -kl, -top1 and -rouge for which it finds one.");
     if (w->with && w->list)
         return kv_fail(&s->err, KV_BAD_ARG, "-selectors chooses, so there is no -with beside it.");
     if (w->n_ratio > 1 && w->list) return kv_fail(&s->err, KV_BAD_ARG, "Selectors are chosen for one -ratio.");
@@ -413,7 +438,7 @@ static enum kv_status tune(struct tuning *t)
 {
     struct session *s = t->s;
     struct target out;
-    bool bound = !isnan(t->w->kl) || !isnan(t->w->top1);
+    bool bound = bounded(t->w);
     t->hold = bound || t->w->list;
     enum kv_status st = prepare(t, &out);
     if (!st && t->w->list) st = choose(t);
@@ -426,7 +451,8 @@ static enum kv_status tune(struct tuning *t)
 struct reaction cmd_tune(struct session *s, const char *args)
 {
     struct lab_words w;
-    if (lab_words(args, "-ratio -kl -top1 -with -selectors -tokens -rows -question -apart -o -f", &w, &s->err))
+    if (lab_words(
+            args, "-ratio -kl -top1 -rouge -with -selectors -tokens -rows -question -apart -o -f", &w, &s->err))
         return failed(s);
     if (!w.n_file) return refuse(s, KV_BAD_ARG, "Argument required (a profile, which \"sensitivity\" makes).");
     struct tuning t = { .s = s, .w = &w };

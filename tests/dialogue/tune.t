@@ -44,7 +44,7 @@ $T/p.png: PNG of the curves  (synthetic weights)
 
 ## the smallest total that meets a bound
 $ p="set policy.sinks 2 policy.recent 4"; k() { kvdbg -q -nx -batch --precision f32 --threads 1 synthetic:tiny -ex "$p" "$@"; }
-> k -ex "sensitivity tests/dialogue/fox.jsonl -o $T/p.json -shares 0.1,0.3,0.6 -tokens 8" >"$T/out"; k -ex "tune $T/p.json tests/dialogue/fox.jsonl -kl 1" -ex "tune $T/p.json tests/dialogue/fox.jsonl -kl 0.1 -top1 0.9"
+> k -ex "sensitivity tests/dialogue/fox.jsonl -o $T/p.json -shares 0.1,0.3,0.6 -tokens 8" >"$T/out"; k -ex "tune $T/p.json tests/dialogue/fox.jsonl -kl 1" -ex "tune $T/p.json tests/dialogue/fox.jsonl -kl 0.1 -top1 0.9" -ex "tune $T/p.json tests/dialogue/fox.jsonl -rouge 0.5"; kvdbg -q -nx -batch --json --precision f32 --threads 1 synthetic:tiny -ex "$p" -ex "tune $T/p.json tests/dialogue/fox.jsonl -rouge 0.5" | grep -o '"rougeL":[0-9.]*' | sort | uniq -c
 37.5 % of all tokens: L0 92.5% L1 10.0% L2 10.0%
 x: the curves add up to 1.027 nats a token, with equal budgets to 1.861
 y: the curves add up to 0.6117 nats a token, with equal budgets to 1.505
@@ -59,6 +59,17 @@ y: the curves add up to 0.00281 nats a token, with equal budgets to 0.01504
 kind           prompts      seed KL  top-1   inverse KL  top-1   uniform KL  top-1     tuned KL  top-1
 x                    1    0.0002632 100.0%      0.02035  71.4%     0.005871 100.0%    0.0001522 100.0%
 y                    1    8.856e-05 100.0%     0.009577  71.4%     0.002513  85.7%     0.001884 100.0%
+99.22 % of all tokens: L0 100.0% L1 100.0% L2 97.7%
+x: the curves add up to 0.001688 nats a token, with equal budgets to 0.01979
+y: the curves add up to 0.00281 nats a token, with equal budgets to 0.01504
+99.22 %, measured over 2 prompts (f32, synthetic weights: timing only)
+kind           prompts      seed KL  top-1 ROUGE-L   inverse KL  top-1 ROUGE-L   uniform KL  top-1 ROUGE-L     tuned KL  top-1 ROUGE-L
+x                    1    0.0002632 100.0%  1.0000      0.02035  71.4%  0.2857     0.005871 100.0%  1.0000    0.0001522 100.0%  1.0000
+y                    1    8.856e-05 100.0%  1.0000     0.009577  71.4%  0.0000     0.002513  85.7%  0.0000     0.001884 100.0%  1.0000
+ROUGE-L: F of Google rouge-score, of the reply over each cache against the full cache's.
+      2 "rougeL":0
+      1 "rougeL":0.28571428571428575
+      5 "rougeL":1
 
 ## the selector that serves the worst kind best; the profile with the choice is what the policy goes by
 $ p="set policy.sinks 2 policy.recent 4"; k() { kvdbg -q -nx -batch --precision f32 --threads 1 synthetic:tiny -ex "$p" "$@"; }
@@ -125,7 +136,7 @@ $T/same.json:3
 ## a profile of another model, and other refusals
 $ k() { kvdbg -q -nx -batch --precision f32 --threads 1 "$@"; }
 > k synthetic:tiny -ex "sensitivity tests/dialogue/fox.txt -o $T/p.json -shares 0.1,0.3,0.6 -tokens 8" >"$T/out"; sed 's/"sha256": "synthetic:tiny"/"sha256": "0123456789abcdef"/' "$T/p.json" >"$T/sha.json"; sed 's/"layers": 3/"layers": 2/' "$T/p.json" >"$T/layers.json"
-> for a in "set policy tuned $T/sha.json" "set policy.profile $T/sha.json" "set policy.profile $T/layers.json" "set policy.profile $T/nothing.json" "set policy tuned $T/p.json policy.ratio" "tune" "tune $T/sha.json" "tune $T/p.json -kl 1" "tune $T/p.json tests/dialogue/fox.txt -kl 0" "tune $T/p.json -ratio 2" "tune $T/p.json tests/dialogue/fox.txt -selectors best -o $T/q.json" "tune $T/p.json tests/dialogue/fox.txt -selectors sum" "profile" "profile diff $T/p.json" "profile diff $T/p.json $T/out" "profile average $T/p.json $T/sha.json -o $T/q.json" "profile average $T/p.json $T/p.json -o $T/out" "profile best"; do k synthetic:tiny -ex "$a"; echo "[$?]"; done
+> for a in "set policy tuned $T/sha.json" "set policy.profile $T/sha.json" "set policy.profile $T/layers.json" "set policy.profile $T/nothing.json" "set policy tuned $T/p.json policy.ratio" "tune" "tune $T/sha.json" "tune $T/p.json -kl 1" "tune $T/p.json tests/dialogue/fox.txt -kl 0" "tune $T/p.json tests/dialogue/fox.txt -rouge 1.5" "tune $T/p.json tests/dialogue/fox.txt -ratio 0.5 -rouge 0.5" "tune $T/p.json -ratio 2" "tune $T/p.json tests/dialogue/fox.txt -selectors best -o $T/q.json" "tune $T/p.json tests/dialogue/fox.txt -selectors sum" "profile" "profile diff $T/p.json" "profile diff $T/p.json $T/out" "profile average $T/p.json $T/sha.json -o $T/q.json" "profile average $T/p.json $T/p.json -o $T/out" "profile best"; do k synthetic:tiny -ex "$a"; echo "[$?]"; done
 > k -p tests/dialogue/fox.txt synthetic:tiny -ex "set policy tuned" -ex run; echo "[$?]"; k synthetic:tiny-qwen3 -ex "set policy tuned $T/p.json"; echo "[$?]"
 The profile $T/sha.json was measured on a model with sha256 0123456789ab..., and this one has synthetic:ti...
 [1]
@@ -144,6 +155,10 @@ The profile $T/sha.json was measured on a model with sha256 0123456789ab..., and
 Bounds and selectors are measured: name prompts behind the profile.
 [1]
 -kl takes a number of nats above 0, not "0".
+[1]
+-rouge takes a share in (0, 1], not "1.5".
+[1]
+tune takes totals by -ratio, or bounds -kl, -top1 and -rouge for which it finds one.
 [1]
 -ratio takes shares in (0, 1], not "2".
 [1]
