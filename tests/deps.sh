@@ -2,7 +2,7 @@
 # Installs the Debian packages that are missing, where that is possible; else prints the one command to type.
 # usage: deps.sh            exit 0: nothing is missing
 set -eu
-want="gcc make pkg-config python3 perl fonts-dejavu-core libpng-dev libfreetype-dev libedit-dev libncurses-dev
+want="gcc g++ make pkg-config python3 perl fonts-dejavu-core libpng-dev libfreetype-dev libedit-dev libncurses-dev
       libssl-dev libcjson-dev libpcre2-dev libutf8proc-dev"
 command -v dpkg-query >/dev/null || exit 0 # not Debian: make names the libraries it misses
 

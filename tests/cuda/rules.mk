@@ -4,8 +4,9 @@ EMU      := $(patsubst %.cc,$(BUILD)/%.o,$(wildcard tests/cuda/emu/*.cc))
 EMUCUDA  := $(patsubst kernels/cuda/%.cu,$(BUILD)/tests/cuda/plugin/%.o,$(wildcard kernels/cuda/*.cu)) $(BUILD)/cuda/base.o $(BUILD)/cuda/types.o
 # A vector access at no multiple of its size traps, as it would on the device.
 EMUTRAP  := $(if $(findstring sanitize,$(OPT)),,-fsanitize=alignment -fsanitize-undefined-trap-on-error)
-EMUFLAGS  = -std=c++20 $(OPT) -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra -Wno-psabi -Wno-missing-field-initializers -DKV_CUDA_EMULATED -I. -Itests/cuda/emu
-EMUTESTS := $(addprefix $(BUILD)/tests/cuda/,emu_test kvdbg kvdbg-cuda.so)
+EMUFLAGS  = -std=c++20 $(OPT) -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra -Wno-psabi -Wno-missing-field-initializers -Wno-unknown-pragmas -DKV_CUDA_EMULATED -I. -Itests/cuda/emu
+PARITY   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/cuda/parity*.c))
+EMUTESTS := $(addprefix $(BUILD)/tests/cuda/,emu_test kvdbg kvdbg-cuda.so parity)
 
 $(BUILD)/tests/cuda/emu/%.o: tests/cuda/emu/%.cc Makefile tests/cuda/rules.mk
 	$(Q)mkdir -p $(@D); echo "  CXX  $<"; $(CXX) $(EMUFLAGS) -Werror -MMD -MP -c -o $@ $<
@@ -17,3 +18,5 @@ $(BUILD)/tests/cuda/kvdbg-cuda.so: $(EMUCUDA) $(EMU)
 	$(Q)echo "  LINK $@"; $(CXX) -shared $(OPT) -o $@ $^ -Wl,-z,defs
 $(BUILD)/tests/cuda/kvdbg: $(BUILD)/kvdbg
 	$(Q)mkdir -p $(@D) && ln -f $< $@
+$(BUILD)/tests/cuda/parity: $(PARITY) $(BUILD)/libengine.a
+	$(Q)echo "  LINK $@"; $(CC) $(CFLAGS) -o $@ $(PARITY) $(BUILD)/libengine.a $(ENGLIBS)

@@ -22,7 +22,8 @@
 #endif
 
 #define ALIGNMENT ((size_t)256)
-#define BESIDE    ((size_t)256) /* bytes behind an allocation that are looked at */
+#define BESIDE    ((size_t)256)     /* bytes behind an allocation that are looked at */
+#define PAGE      ((size_t)2 << 20) /* large pages are opened and closed fast */
 
 static long number_of(const char *name, long otherwise)
 {
@@ -144,13 +145,15 @@ static void prepare(void)
     if (memory.base) return;
     memory.size = (size_t)number_of("EMU_MEMORY", (long)16 << 30);
     memory.guarded = number_of("EMU_GUARD", 1) != 0;
-    memory.base = (char *)mmap(NULL, memory.size, memory.guarded ? PROT_NONE : PROT_READ | PROT_WRITE,
+    char *p = (char *)mmap(NULL, memory.size + 2 * PAGE, memory.guarded ? PROT_NONE : PROT_READ | PROT_WRITE,
         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory.base == MAP_FAILED) emu_die("no address space for a device of %zu bytes", memory.size);
+    if (p == MAP_FAILED) emu_die("no address space for a device of %zu bytes", memory.size);
+    memory.base = (char *)(((uintptr_t)p + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
+    madvise(memory.base, memory.size, MADV_HUGEPAGE);
     catch_signals();
 }
 
-static size_t page_end(size_t bytes) { return (bytes + 4095) & ~(size_t)4095; }
+static size_t page_end(size_t bytes) { return (bytes + PAGE - 1) & ~(PAGE - 1); }
 
 void emu_open_memory(void)
 {
@@ -240,9 +243,9 @@ cudaError_t emu_malloc_host(void **p, size_t bytes)
     *p = NULL;
     if (!number_of("EMU_DEVICES", 1)) return emu_failed(cudaErrorNoDevice);
     if (emu_forbidden_now()) return emu_failed(cudaErrorStreamCaptureUnsupported);
-    *p = aligned_alloc(4096, page_end(bytes ? bytes : 1));
+    *p = aligned_alloc(4096, (bytes + 4096) & ~(size_t)4095);
     if (!*p) return emu_failed(cudaErrorMemoryAllocation);
-    memset(*p, 0xff, page_end(bytes ? bytes : 1));
+    memset(*p, 0xff, bytes);
     memory.pinned[(const char *)*p] = bytes;
     return cudaSuccess;
 }

@@ -1,0 +1,236 @@
+/* Ops that read weights: linear over all block types, embed. */
+#include "kernels/cpu/cpu.h" /* kv_dequantize */
+#include "tests/cuda/parity.h"
+
+static const int all_types[] = {
+#define X(name, number, elements, bytes, half, halves) number,
+    KV_TYPE_LIST(X)
+#undef X
+};
+
+/* Random blocks whose f16 fields are moderate: 0.0078 to 0.031, either sign. */
+static struct buffer *weights(int type, size_t n)
+{
+    const struct kv_type_info *info = kv_type_info(type);
+    size_t bytes = kv_type_bytes(type, n);
+    struct buffer *b = input(bytes);
+    uint8_t *w = b->cpu;
+    for (size_t i = 0; i < bytes; i++) w[i] = (uint8_t)(random_u32() >> 13);
+    for (size_t i = 0; i < bytes; i += (size_t)info->bytes) {
+        uint16_t half[2] = { (uint16_t)(0x2000 | (random_u32() & 0x87ff)),
+            (uint16_t)(0x2000 | (random_u32() & 0x87ff)) };
+        float value = normal();
+        if (type == KV_TYPE_F32) memcpy(w + i, &value, 4);
+        if (type == KV_TYPE_BF16) memcpy(w + i, (char *)&value + 2, 2);
+        memcpy(w + i + info->half, half, 2 * (size_t)info->halves);
+    }
+    return b;
+}
+
+/* Columns that the type can have: odd where it has no blocks, else odd numbers of blocks too. */
+static int columns_of(int type, int i)
+{
+    static const int odd[] = { 1, 3, 33, 64, 100, 576, 577 };
+    int block = kv_type_info(type)->elements;
+    return block == 1    ? odd[i % 7]
+           : block == 32 ? 32 * between(1, parity.small ? 9 : 130)
+                         : 256 * between(1, parity.small ? 2 : 17);
+}
+
+/* ---- linear ---- */
+
+enum { MATRICES_MAX = 3 };
+
+struct linear {
+    struct buffer *x, *w[MATRICES_MAX], *bias[MATRICES_MAX], *y[MATRICES_MAX];
+    int type[MATRICES_MAX], rows[MATRICES_MAX];
+    bool add[MATRICES_MAX];
+    int n, cols, count;
+};
+
+static enum kv_status linear(const struct side *s, const void *args, struct kv_error *err)
+{
+    const struct linear *a = args;
+    struct kv_linear l[MATRICES_MAX];
+    for (int k = 0; k < a->count; k++)
+        l[k] = (struct kv_linear){ { AT(s, a->w[k]), a->type[k], a->rows[k], a->cols },
+            a->bias[k] ? AT(s, a->bias[k]) : NULL, AT(s, a->y[k]), a->add[k] };
+    return s->be->linear(s->ctx, l, a->count, AT(s, a->x), a->n, err);
+}
+
+/* Variance of what rounding x to 8 bits does to one output: a step of max|x| / 127 in each group of columns. */
+static double int8_variance(const float *x, const float *w, int cols, int group)
+{
+    double variance = 0;
+    for (int c = 0; c < cols;) {
+        double most = 0, squares = 0;
+        for (int end = c + group; c < end && c < cols; c++) {
+            most = fmax(most, fabs((double)x[c]));
+            squares += (double)w[c] * (double)w[c];
+        }
+        variance += most * most / 127 / 127 / 12 * squares;
+    }
+    return variance;
+}
+
+/* One matrix. f32: sums in any order. bf16: x and w rounded, each product off by 2^-8 / sqrt(3) times sqrt(2), and six
+ * times the deviation of the sum; the same bound holds where only x is rounded, and to better than bf16. */
+static void check_matrix(const struct linear *a, int k)
+{
+    size_t cols = (size_t)a->cols, rows = (size_t)a->rows[k], count = (size_t)a->n * rows;
+    int block = kv_type_info(a->type[k])->elements;
+    bool int8 = parity.precision == KV_PRECISION_INT8 && block > 1;
+    double *t = tolerances(count);
+    float *w = malloc(rows * cols * sizeof *w);
+    if (!w) exit(2);
+    kv_dequantize(a->type[k], a->w[k]->cpu, rows * cols, w);
+    for (size_t i = 0; i < (size_t)a->n; i++)
+        for (size_t r = 0; r < rows; r++) {
+            const float *x = f32(a->x) + i * cols, *row = w + r * cols;
+            double sum = 0, squares = 0, whole = fabs((double)f32(a->y[k])[i * rows + r]);
+            for (size_t c = 0; c < cols; c++) {
+                double product = fabs((double)x[c] * (double)row[c]);
+                sum += product, squares += product * product;
+            }
+            if (a->add[k]) whole += fabs((double)((const float *)a->y[k]->start)[i * rows + r]);
+            if (a->bias[k]) whole += fabs((double)f32(a->bias[k])[r]);
+            double variance = parity.precision == KV_PRECISION_F32 ? 0 : squares * UNIT_BF16 * UNIT_BF16 * 2 / 3;
+            if (int8) variance += int8_variance(x, row, a->cols, block);
+            t[i * rows + r] = (4 + 8 * sqrt(a->cols)) * UNIT_F32 * sum + 4 * UNIT_F32 * whole + 6 * sqrt(variance);
+        }
+    free(w);
+    compare(a->y[k], count, t, "y");
+    if (parity.precision == KV_PRECISION_FAST && count > 64) compare_norm(a->y[k], count, 1e-2, "y");
+}
+
+static struct linear make_linear(int type, int n, int i)
+{
+    static const int some_rows[] = { 1, 3, 16, 17, 33, 64, 96, 129 };
+    struct linear a = { .n = n, .cols = columns_of(type, i), .count = i % 4 == 3 ? MATRICES_MAX : 1 };
+    int widest = a.cols;
+    a.x = normals((size_t)n * (size_t)a.cols, 1, false);
+    for (int k = 0; k < a.count; k++) {
+        a.type[k] = type;
+        while (k && (a.type[k] = ONE_OF(all_types)) != type && a.cols % kv_type_info(a.type[k])->elements) {
+        }
+        a.rows[k] = parity.small ? ONE_OF(some_rows) : between(1, 700);
+        a.w[k] = weights(a.type[k], (size_t)a.rows[k] * (size_t)a.cols);
+        a.bias[k] = random_u32() % 2 ? normals((size_t)a.rows[k], 1, false) : NULL;
+        a.add[k] = random_u32() % 2;
+        size_t count = (size_t)n * (size_t)a.rows[k];
+        a.y[k] = a.add[k] ? normals(count, 1, true) : output(count * 4);
+        if (a.rows[k] > widest) widest = a.rows[k];
+    }
+    reserve((struct kv_limits){
+        .rows = n, .keys = 8, .seqs = 1, .n_head = 1, .n_kv_head = 1, .head_dim = 64, .widest = widest });
+    return a;
+}
+
+static void check_types(const int *types, int n_types)
+{
+    static const int small_n[] = { 1, 2, 3, 5, 8, 9, 33 };
+    static const int full_n[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 33, 64, 200 };
+    int count = parity.small ? (int)KV_COUNT(small_n) : (int)KV_COUNT(full_n);
+    for (int t = 0; t < n_types && !failed(); t++)
+        for (int i = 0; i < count && !failed(); i++) {
+            struct linear a = make_linear(types[t], parity.small ? small_n[i] : full_n[i], i + t);
+            bool ran = run_both(linear, &a);
+            for (int k = 0; k < a.count && ran; k++) check_matrix(&a, k);
+            next_shape();
+            if (!failed()) continue;
+            char what[128] = "";
+            int used = 0;
+            for (int k = 0; k < a.count; k++)
+                used += snprintf(
+                    what + used, sizeof what - (size_t)used, " %s[%d]", kv_type_info(a.type[k])->name, a.rows[k]);
+            note("%d rows of %d columns times%s", a.n, a.cols, what);
+        }
+}
+
+static const int floats[] = { KV_TYPE_F32, KV_TYPE_F16, KV_TYPE_BF16 };
+static const int plain_blocks[] = { KV_TYPE_Q4_0, KV_TYPE_Q4_1, KV_TYPE_Q5_0, KV_TYPE_Q5_1, KV_TYPE_Q8_0,
+    KV_TYPE_IQ4_NL };
+static const int super_blocks[] = { KV_TYPE_Q2_K, KV_TYPE_Q3_K, KV_TYPE_Q4_K, KV_TYPE_Q5_K, KV_TYPE_Q6_K,
+    KV_TYPE_IQ4_XS };
+
+static void check_floats(void) { check_types(floats, KV_COUNT(floats)); }
+static void check_plain_blocks(void) { check_types(plain_blocks, KV_COUNT(plain_blocks)); }
+static void check_super_blocks(void) { check_types(super_blocks, KV_COUNT(super_blocks)); }
+
+/* A NaN in one row of x makes that row NaN and no other. */
+static void check_linear_nan(void)
+{
+    for (int i = 0; i < 4 && !failed(); i++) {
+        struct linear a = make_linear(i % 2 ? KV_TYPE_Q4_1 : KV_TYPE_BF16, i < 2 ? 3 : 40, 5);
+        if (a.count > 1) a.count = 1;
+        f32(a.x)[(size_t)a.cols + (size_t)a.cols / 2] = NAN;
+        if (!run_both(linear, &a)) return;
+        const float *got = a.y[0]->got;
+        for (int r = 0; r < a.n * a.rows[0] && !failed(); r++)
+            if (isnan(got[r]) != (r / a.rows[0] == 1))
+                fail("row %d, output %d is %g", r / a.rows[0], r % a.rows[0], (double)got[r]);
+    }
+}
+
+/* ---- embed ---- */
+
+struct embed {
+    struct buffer *w, *x;
+    const int32_t *ids;
+    int type, rows, cols, n;
+};
+
+static enum kv_status embed(const struct side *s, const void *args, struct kv_error *err)
+{
+    const struct embed *a = args;
+    const struct kv_matrix w = { AT(s, a->w), a->type, a->rows, a->cols };
+    return s->be->embed(s->ctx, &w, a->ids, a->n, AT(s, a->x), err);
+}
+
+/* A value is a scale times a whole number, plus a minimum: either may be rounded before or after the sum, so a value is
+ * off by some u of the largest in its row. Types without scales are exact. */
+static void check_embed(void)
+{
+    static int32_t ids[64];
+    for (size_t i = 0; i < KV_COUNT(all_types) * 2; i++) {
+        struct embed a = { .type = all_types[i / 2], .ids = ids, .rows = between(1, 50), .n = between(1, 64) };
+        a.cols = columns_of(a.type, (int)i);
+        size_t count = (size_t)a.n * (size_t)a.cols;
+        a.w = weights(a.type, (size_t)a.rows * (size_t)a.cols);
+        a.x = output(count * 4);
+        for (int j = 0; j < a.n; j++) ids[j] = between(0, a.rows - 1);
+        reserve((struct kv_limits){
+            .rows = a.n, .keys = 8, .seqs = 1, .n_head = 1, .n_kv_head = 1, .head_dim = 64, .widest = a.cols });
+        if (!run_both(embed, &a)) return;
+        double *t = tolerances(count), most = 0;
+        for (size_t j = 0; j < count; j++) {
+            if (j % (size_t)a.cols == 0) most = 0;
+            for (size_t c = j; j % (size_t)a.cols == 0 && c < j + (size_t)a.cols; c++)
+                most = fmax(most, fabs((double)f32(a.x)[c]));
+            t[j] = kv_type_info(a.type)->elements > 1 ? 4 * UNIT_F32 * most : 0;
+        }
+        compare(a.x, count, t, kv_type_info(a.type)->name);
+        next_shape();
+    }
+    int32_t beyond = 5;
+    struct embed bad = { .type = KV_TYPE_F32, .ids = &beyond, .rows = 5, .cols = 4, .n = 1 };
+    bad.w = weights(KV_TYPE_F32, 20), bad.x = output(16);
+    must_refuse(embed, &bad, "token 5 of a vocabulary of 5");
+}
+
+const struct check linear_checks[] = {
+    { "linear, F32 F16 BF16", check_floats, KV_PRECISION_F32, NULL },
+    { "linear, F32 F16 BF16", check_floats, KV_PRECISION_FAST, NULL },
+    { "linear, F32 F16 BF16", check_floats, KV_PRECISION_INT8, NULL },
+    { "linear, blocks of 32", check_plain_blocks, KV_PRECISION_F32, NULL },
+    { "linear, blocks of 32", check_plain_blocks, KV_PRECISION_FAST, NULL },
+    { "linear, blocks of 32", check_plain_blocks, KV_PRECISION_INT8, NULL },
+    { "linear, blocks of 256", check_super_blocks, KV_PRECISION_F32, NULL },
+    { "linear, blocks of 256", check_super_blocks, KV_PRECISION_FAST, NULL },
+    { "linear, blocks of 256", check_super_blocks, KV_PRECISION_INT8, NULL },
+    { "linear, NaN", check_linear_nan, KV_PRECISION_F32, NULL },
+    { "linear, NaN", check_linear_nan, KV_PRECISION_FAST, NULL },
+    { "embed", check_embed, KV_PRECISION_F32, NULL },
+    { "embed", check_embed, KV_PRECISION_FAST, NULL },
+};
+const size_t n_linear_checks = KV_COUNT(linear_checks);
