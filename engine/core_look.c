@@ -22,10 +22,22 @@ static const struct st_tensor *cache_tensor(const struct kv_engine *e, const cha
     return fits ? t : NULL;
 }
 
-/* Slots that a KV head of the layer keeps of the prompt. */
+/* Which question and reply tokens a later compression kept, a flag for each that it met: n of them, 0 = none did. */
+static const uint8_t *later_row(const struct kv_engine *e, int layer, int kv_head, int *n)
+{
+    const struct kv_array *later = &e->core->value[core_value_index("kept.later")];
+    *n = later->data ? (int)later->dim[later->n_dim - 1] : 0;
+    if (!later->data) return NULL;
+    return (const uint8_t *)later->data + selection_row(&e->sel, layer, kv_head) * (size_t)*n;
+}
+
+/* Slots that a KV head of the layer keeps: n_kept is of the prompt. */
 static int n_kept(const struct kv_engine *e, int layer, int kv_head)
 {
-    return selected(&e->sel, layer) ? e->sel.n_kept[selection_row(&e->sel, layer, kv_head)] : 0;
+    int later, sum = selected(&e->sel, layer) ? e->sel.n_kept[selection_row(&e->sel, layer, kv_head)] : 0;
+    const uint8_t *row = later_row(e, layer, kv_head, &later);
+    for (int t = 0; t < later; t++) sum += row[t];
+    return sum;
 }
 
 /* The same of all heads before this one, where they lie one behind the other. */
@@ -36,12 +48,14 @@ static uint64_t kept_before(const struct kv_engine *e, int layer, int kv_head)
     return sum;
 }
 
-/* Tokens behind the prompt that the layer has read. */
+/* Tokens that the layer has read since it was compressed. */
 static int tail_tokens(const struct kv_engine *e, int layer)
 {
     const struct st_tensor *active = cache_tensor(e, "active", 'k', layer);
     int heads = e->model->shape.n_kv_head;
-    if (!active) return e->run.tail_len;
+    int later;
+    later_row(e, layer, 0, &later);
+    if (!active) return e->run.tail_len - later;
     bool own = active->n_dim == 2;
     int64_t tail = own ? ((int64_t)active->dim[0] - (int64_t)kept_before(e, layer, heads)) / heads
                        : (int64_t)active->dim[1] - n_kept(e, layer, 0);
@@ -56,22 +70,28 @@ static int prompt_tokens(const struct kv_engine *e, int layer)
 
 int core_cache_tokens(const struct kv_engine *e, int layer)
 {
-    return prompt_tokens(e, layer) + tail_tokens(e, layer);
+    int later;
+    later_row(e, layer, 0, &later);
+    return prompt_tokens(e, layer) + later + tail_tokens(e, layer);
 }
 
 int core_cache_slots(const struct kv_engine *e, int layer, int kv_head, int32_t *pos, int room)
 {
     const struct kv_array *kept = &e->core->value[core_value_index("kept")];
     const uint8_t *row = selected(&e->sel, layer) ? kept->data : NULL;
-    int prompt = prompt_tokens(e, layer), tail = tail_tokens(e, layer), n = 0;
+    int prompt = prompt_tokens(e, layer), tail = tail_tokens(e, layer), n = 0, met;
+    const uint8_t *later = later_row(e, layer, kv_head, &met);
     if (row) row += selection_row(&e->sel, layer, kv_head) * (size_t)e->n;
     for (int j = 0; j < prompt; j++) {
         if (row && !row[j]) continue;
         if (n < room) pos[n] = j;
         n++;
     }
-    for (int i = 0; i < tail; i++, n++)
-        if (n < room) pos[n] = e->n + i;
+    for (int t = 0; t < met + tail; t++) {
+        if (t < met && !later[t]) continue;
+        if (n < room) pos[n] = e->n + t;
+        n++;
+    }
     return n;
 }
 

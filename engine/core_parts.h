@@ -18,7 +18,7 @@ struct core_value {
         range; /* of whole numbers: t token, c count, k rank, y reason, u rule, b 0 or 1, p edit; 0 = real numbers */
     const char *unit, *axis[3];
 };
-#define CORE_VALUES 26
+#define CORE_VALUES 27
 extern const struct core_value core_values[CORE_VALUES];
 extern const size_t core_element_bytes[]; /* by enum kv_element */
 

@@ -345,6 +345,8 @@ static enum kv_status read_values(struct kv_engine *e, struct kv_error *err)
     int64_t most = (int64_t)e->n_question + e->run.n_reply, tail;
     status = number(f, "tail", 0, most, most ? most - 1 : 0, &tail, err);
     e->run.tail_len = (int)tail;
+    e->sel.n = e->n;
+    e->sel.again = e->core->value[core_value_index("kept.later")].data != NULL;
     if (!status) status = read_progress(e, err);
     if (!status) status = copy_budget(e, err);
     if (!status) status = core_read_costs(e, err);

@@ -32,6 +32,7 @@ const struct core_value core_values[CORE_VALUES] = {
     { "budget.rule", KV_CORE_BASE, KV_U8, "L", 'u', "", { "layer" } },
     { "cut", KV_CORE_BASE, KV_F32, "Ls", 0, "attention", { "layer" } },
     { "kept", KV_CORE_BASE, KV_U8, "Lsn", 'b', "", { "layer", "position" } },
+    { "kept.later", KV_CORE_BASE, KV_U8, "Ls*", 'b', "", { "layer", "token" } },
     { "reason", KV_CORE_BASE, KV_U8, "Lsn", 'y', "", { "layer", "position" } },
     { "logit", KV_CORE_BASE, KV_F32, "V", 0, "nats", { "token" } },
     { "kl", KV_CORE_BASE, KV_F64, "*", 0, "nats", { "step" } },

@@ -26,6 +26,7 @@ struct plan_of_core {
     int32_t *piece_id, *piece_start;
     char *piece_bytes;
     double *cost;
+    int32_t *n_kept;
     char *header;
     size_t header_bytes;
 };
@@ -38,6 +39,7 @@ static void plan_close(struct plan_of_core *p)
     free(p->piece_start);
     free(p->piece_bytes);
     free(p->cost);
+    free(p->n_kept);
     free(p->header);
 }
 
@@ -112,7 +114,8 @@ static enum kv_status note_place(struct plan_of_core *p, struct kv_error *err)
     if (!status) status = note(p, "stage", w->phase == KV_PHASE_done ? "" : kv_stage_name[w->stage], err);
     if (!status) status = note_number(p, "tick", (long long)w->tick, err);
     if (!status) status = note_number(p, "branch", w->branch, err);
-    if (!status) status = note_number(p, "tail", e->run.tail_len, err);
+    if (!status)
+        status = note_number(p, "tail", e->run.base > e->n ? run_seen(&e->run) - e->n : e->run.tail_len, err);
     if (!status) status = note_number(p, "history.compress", (long long)e->compress_tick, err);
     if (!status) status = note_number(p, "history.highest", (long long)e->past.highest, err);
     if (!status) status = note_number(p, "history.bytes", (long long)e->past.bytes, err);
@@ -208,7 +211,7 @@ static enum kv_status add_stats(struct plan_of_core *p, const struct core_value 
     const struct kv_shape *s = &e->model->shape;
     const uint64_t dim[] = { (uint64_t)s->n_layer, (uint64_t)s->n_head, (uint64_t)e->n };
     bool last = !strcmp(v->name, "stats.last");
-    if (!e->sel.allocated || (e->in_place && e->at.tick > e->compress_tick)) return KV_OK;
+    if (!e->sel.allocated || e->sel.again || (e->in_place && e->at.tick > e->compress_tick)) return KV_OK;
     unsigned needs = policy_selector_needs(policy, policy_selector_at(policy->selector));
     if (!(needs & (last ? KV_NEED_LAST : KV_NEED_WINDOW))) return KV_OK;
     struct item *item = add(p, v->name, ST_F32, 3, dim, err);
@@ -263,15 +266,23 @@ static enum kv_status add_pins(
     return add_memory(p, budgets, ST_I32, (size_t)pins->n_layer, pins->budget, err);
 }
 
-/* How many tokens each kept set has. */
+/* How many tokens of the prompt each kept set has. */
 static enum kv_status add_kept(struct plan_of_core *p, struct kv_error *err)
 {
     const struct selection *s = &p->e->sel;
     const uint64_t dim[] = { (uint64_t)p->e->model->shape.n_layer, (uint64_t)s->sets };
+    size_t rows = (size_t)(dim[0] * dim[1]);
+    p->n_kept = kv_alloc(rows, sizeof *p->n_kept);
+    if (!p->n_kept) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu kept sets.", rows);
+    for (size_t row = 0; row < rows; row++) {
+        const int32_t *kept = s->kept + row * (size_t)s->n;
+        p->n_kept[row] = s->n_kept[row];
+        while (p->n_kept[row] > 0 && kept[p->n_kept[row] - 1] >= p->e->n) p->n_kept[row]--;
+    }
     struct item *item = add(p, "n_kept", ST_I32, s->sets > 1 && s->allocated ? 2 : 1, dim, err);
     if (!item) return KV_NO_MEMORY;
     item->source = FROM_MEMORY;
-    item->data = s->n_kept;
+    item->data = p->n_kept;
     return KV_OK;
 }
 
@@ -366,7 +377,7 @@ static enum kv_status add_pieces(struct plan_of_core *p, struct kv_error *err)
 static enum kv_status add_map(struct plan_of_core *p, int layer, int head, struct kv_error *err)
 {
     struct kv_engine *e = p->e;
-    const uint64_t rows = (uint64_t)(e->n + e->run.tail_len), dim[] = { rows, rows };
+    const uint64_t rows = (uint64_t)(run_seen(&e->run) > e->n ? run_seen(&e->run) : e->n), dim[] = { rows, rows };
     char name[48];
     float *row = kv_alloc(1, sizeof *row);
     if (!row) return kv_fail(err, KV_NO_MEMORY, "No memory for an attention row.");

@@ -367,6 +367,6 @@ enum kv_status engine_need_prefill(const struct kv_engine *e, struct kv_error *e
 enum kv_status engine_need_compressed(const struct kv_engine *e, struct kv_error *err)
 {
     enum kv_status status = engine_need_prefill(e, err);
-    if (status || e->at.phase > KV_PHASE_compress) return status;
+    if (status || where_compressed(&e->at)) return status;
     return kv_fail(err, KV_NOT_NOW, "The cache is not compressed yet (now in compress:%d).", e->at.pass);
 }

@@ -138,17 +138,18 @@ struct kv_array {
  * rank[l][j], margin[l][j], cut[l], reason[l][j], kept[l][j] (these five [l][g] and [l][g][j], g a KV head, where
  * compress ran with policy.group kv-head), weight[l], budget.req[l], budget.app[l], budget.used[l] (tokens of one KV
  * head, on average), budget.head[l][g] (tokens kept), budget.floor[l], budget.cap[l], budget.rule[l] (edit.h),
- * budget.total[2] (asked for, shared out), sharing.*[l][g] (engine/run/sharing.h), tok[j],
- * question[j], reply[t], logit[v], kl[t], full[t], other[t] (tokens of the twins). rank is 0 for the best; cut is the
- * lowest score that got a token in, and a margin (score - cut) / |cut|, NaN of tokens that did not compete; a reason
- * is an index into kv_reason_name. The next kv_value may take the array's place. KV_NOT_FOUND for a name that does
+ * budget.total[2] (asked for, shared out), sharing.*[l][g] (engine/run/sharing.h), kept.later[l][t] (question and
+ * reply tokens that compress:1 or a later one met), tok[j], question[j], reply[t], logit[v], kl[t], full[t], other[t]
+ * (tokens of the twins). rank is 0 for the best; cut is the lowest score that got a token in, and a margin (score - cut) /
+ * |cut|, NaN of tokens that did not compete; a reason is an index into kv_reason_name. During compress:1 and later ones
+ * all are of the one before. The next kv_value may take the array's place. KV_NOT_FOUND for a name that does
  * not exist, KV_NOT_NOW with the phase that will bring it. */
 enum kv_status kv_value(struct kv_engine *e, const char *name, struct kv_array *out, struct kv_error *err);
 const char *kv_value_name(int index);      /* NULL behind the last */
 extern const char *const kv_reason_name[]; /* "evicted", "sink", "recent", "pin", "top-k", "tie", NULL */
 
 /* Attention probabilities of one head for `rows` rows from `first` (prompt rows, then the reply's), recomputed on
- * demand: out[rows][stride], column j = key position; 0 where evicted or masked. stride >= first + rows. */
+ * demand: out[rows][stride], column j = key position; 0 where evicted (by now) or masked. stride >= first + rows. */
 enum kv_status kv_attention(
     struct kv_engine *e, int layer, int head, int first, int rows, float *out, size_t stride, struct kv_error *err);
 

@@ -1,10 +1,11 @@
 /* Time travel: the second page of the engine's public contract.
  *
  * A request's history is the row of stage boundaries (ticks) that it has passed in its present branch, 0 to the
- * frontier. Any of them can be gone to: what was appended since is cut off, and the rest of the pass runs again with
- * the policy and the reply tokens that were recorded, so that settings changed since do not alter the past. Stepping
- * on from there replays the same ticks and the same bits up to the frontier, unless a policy.* or decode.* setting
- * or an edit was changed behind it: then the next kv_step starts a new branch, and the frontier falls to the present tick. */
+ * frontier. Any of them can be gone to: what was appended since is cut off (a run that compresses again in decode
+ * starts over from compress:0), and the rest of the way runs again with the policy and the reply tokens that were
+ * recorded, so that settings changed since do not alter the past. Stepping on from there replays the same ticks and the
+ * same bits up to the frontier, unless a policy.* or decode.* setting or an edit was changed behind it: then the next
+ * kv_step starts a new branch, and the frontier falls to the present tick. */
 #ifndef KV_HISTORY_H
 #define KV_HISTORY_H
 

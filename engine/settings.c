@@ -80,8 +80,9 @@ static enum kv_status refuse_unbuilt(const struct kv_policy *p, struct kv_error 
     if (p->positions != POLICY_POSITIONS_KEEP)
         return kv_fail(err, KV_UNSUPPORTED,
             "policy.positions rerotate is not supported: kept keys stay at their true positions.");
-    if (p->every)
-        return kv_fail(err, KV_UNSUPPORTED, "policy.every is not supported: the cache is compressed once.");
+    if (p->every && p->group == POLICY_GROUP_KV_HEAD && p->alpha < 1)
+        return kv_fail(err, KV_UNSUPPORTED,
+            "policy.every is not supported where KV heads keep different numbers of tokens: set policy.alpha 1.");
     return KV_OK;
 }
 

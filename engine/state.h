@@ -18,25 +18,27 @@
 #include "engine/text/chat.h"
 #include "engine/text/tokenizer.h"
 
-/* What compress decided; every array [n_layer], or by row of the kept sets [n_layer][sets] and [n_layer][sets][n]. */
+/* What a compression decided; every array [n_layer], or by row of the kept sets [n_layer][sets] and [n_layer][sets][n]. */
 struct selection {
-    double *weight;          /* of the allocator */
-    double *request;         /* tokens by weight alone */
-    int32_t *lo, *hi;        /* bounds of the budget, tokens */
-    int32_t *budget;         /* tokens applied */
-    uint8_t *rule;           /* enum policy_bound that decided the budget */
-    int32_t total[2];        /* tokens over all layers: asked for, shared out */
-    int sets;                /* kept sets of a layer: 1 = shared by all heads, else one for each KV head */
-    int32_t *selector;       /* [l] row of the selector table; NULL (a core): the policy's */
-    int32_t *kept;           /* [row][n] ascending positions, the first n_kept[row] count */
-    int32_t *n_kept;         /* [row] -1 = not selected yet, then in all rows of the layer */
-    float *score;            /* [row][n] */
-    uint8_t *reason;         /* [row][n] enum policy_reason */
+    int n;             /* positions that it decided about: the prompt's, or all up to the one that came last */
+    double *weight;    /* of the allocator */
+    double *request;   /* tokens by weight alone */
+    int32_t *lo, *hi;  /* bounds of the budget, tokens */
+    int32_t *budget;   /* tokens applied */
+    uint8_t *rule;     /* enum policy_bound that decided the budget */
+    int32_t total[2];  /* tokens over all layers: asked for, shared out */
+    int sets;          /* kept sets of a layer: 1 = shared by all heads, else one for each KV head */
+    int32_t *selector; /* [l] row of the selector table; NULL (a core): the policy's */
+    int32_t *kept;     /* [row][n] ascending positions, the first n_kept[row] count */
+    int32_t *n_kept;   /* [row] -1 = not selected yet, then in all rows of the layer */
+    float *score;      /* [row][n] */
+    uint8_t *reason;   /* [row][n] enum policy_reason */
     struct kv_policy policy; /* in force when it was made */
     uint64_t seed;           /* of the selector random */
     struct pins *pins;       /* in force when it was made */
     size_t bytes;            /* of the arrays by position */
     bool allocated;
+    bool again; /* of a later compression: what was gone before it, or could not be kept, has the score NaN */
 };
 
 /* Row of the kept set that KV head g of a layer reads. */
@@ -53,7 +55,11 @@ static inline bool selected(const struct selection *s, int layer)
 /* What came of a prefill: the kept cache, what was appended to it, and the reply. */
 struct run {
     struct cache prefix, tail;
-    int tail_len;
+    int base, tail_len;     /* tokens that the prefix was chosen from; those in the tail come right behind them */
+    int compressed, since;  /* compressions that are done; tokens decoded since the last one */
+    struct record *tally;   /* of a run that compresses again; NULL = it does not (policy.every 0) */
+    struct cache fresh;     /* a compression under way over prefix and tail, until its last layer is gathered: */
+    struct selection *next; /* what it makes of the prefix, and what it has decided */
     int32_t *reply;
     int n_reply, reply_cap;
     struct sampler sampler;
@@ -89,14 +95,22 @@ struct full_reply {
     bool ended; /* by a stop token, or the context's end */
 };
 
-/* What was decided on the way to the frontier, so that replays decide the same. */
-struct past {
-    uint64_t highest;        /* the frontier */
-    uint64_t done;           /* tick at which the request was done, UINT64_MAX = not yet */
-    bool cut;                /* a setting changed behind the frontier: the next step starts a branch */
-    struct kv_policy policy; /* that compress ran with */
+/* One compression of a history. */
+struct decision {
+    uint64_t tick; /* boundary at which it begins */
+    bool made;     /* the rest holds, for allocate has run: */
+    struct kv_policy policy;
     uint64_t seed;
     struct pins *pins;
+};
+
+/* What was decided on the way to the frontier, so that replays decide the same. */
+struct past {
+    uint64_t highest;          /* the frontier */
+    uint64_t done;             /* tick at which the request was done, UINT64_MAX = not yet */
+    bool cut;                  /* a setting changed behind the frontier: the next step starts a branch */
+    struct decision *decision; /* [n_decision] compress:0, compress:1, ...; the last one may only be due */
+    int n_decision, decision_cap;
     struct sampler seeded; /* before the first draw */
     int32_t *token;        /* [n] the reply, */
     struct sampler *drawn; /* [n] and the random state after each of its draws */
@@ -175,10 +189,24 @@ enum kv_status step_stage(struct kv_engine *e, struct kv_error *err);
 /* Makes the first n tokens the reply. */
 enum kv_status step_reply(struct kv_engine *e, const int32_t *token, int n, struct kv_error *err);
 
+/* A cache was compressed already. */
+static inline bool where_compressed(const struct kv_where *w)
+{
+    return w->phase > KV_PHASE_compress || (w->phase == KV_PHASE_compress && w->pass > 0);
+}
+
 /* --- engine/run/history.c --- */
 /* The next stage has been run before, in this branch. */
 static inline bool past_again(const struct kv_engine *e) { return e->at.tick < e->past.highest; }
 void past_reset(struct past *p); /* of a request that starts; the limit stays */
+/* Compression number k begins at this tick. */
+enum kv_status past_due(struct past *p, int k, uint64_t tick, struct kv_error *err);
+/* It was decided so. */
+void past_decide(struct past *p, int k, const struct kv_policy *policy, uint64_t seed, struct pins *pins);
+/* Compressions from[count], in place of those that were there. */
+enum kv_status past_take(struct past *p, const struct decision *from, int count, struct kv_error *err);
+void past_drop(struct past *p, uint64_t tick); /* those that begin later, and what was decided right there */
+void decisions_free(struct decision *d, int count);
 void past_free(struct past *p);
 /* Forgets what lies behind the present tick. */
 void past_cut(struct kv_engine *e);
@@ -187,7 +215,7 @@ enum kv_status past_token(struct past *p, int t, int32_t token, const struct sam
 /* Keeps the record's sums where a prefill pass starts, if they fit. */
 enum kv_status past_sums(struct kv_engine *e, struct kv_error *err);
 
-/* --- engine/run/compress.c --- */
+/* --- engine/run/selection.c --- */
 enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv_error *err);
 void selection_free(struct selection *s);
 /* The policy as a layer selects by it. */
@@ -198,20 +226,32 @@ enum kv_status selection_sets(struct selection *s, int n_layer, int n, int sets,
 double selection_mean(const struct selection *s, int layer);
 /* Nothing is allocated or selected yet. */
 void selection_reset(struct selection *s, int n_layer);
+/* The mask [n] (enum kv_forced) that a row was selected with. KV_NO_MEMORY. */
+enum kv_status selection_mask(const struct selection *s, int layer, int g, uint8_t *forced, struct kv_error *err);
+/* Position of slot i of the KV head's keys: those that the selection keeps, then those after its base. */
+static inline int selection_position(const struct selection *s, int layer, int g, int base, int i)
+{
+    size_t row = selection_row(s, layer, g);
+    return i < s->n_kept[row] ? s->kept[row * (size_t)s->n + (size_t)i] : base + i - s->n_kept[row];
+}
 /* Gives up the kept cache and what was appended to it. */
 void run_drop_caches(struct run *r);
-enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err);
-enum kv_status compress_select(struct kv_engine *e, int layer, struct kv_error *err);
-enum kv_status compress_gather(struct kv_engine *e, int layer, struct kv_error *err);
+/* Tokens that the run has read. */
+static inline int run_seen(const struct run *r) { return r->base + r->tail_len; }
+
+/* --- engine/run/edit.c --- */
 /* Puts pins in force (taken over); a change behind the frontier is noted. */
 void edit_take(struct kv_engine *e, struct pins *next);
 
 /* --- engine/run/runs.c --- */
 /* Run 1 alone is left, the selected one. */
 void runs_forget(struct kv_engine *e);
-/* The spans [n_layer] that a run's decode reads before its tail; the full one's are the resident prefill. KV_NOT_FOUND,
+/* The spans [n_layer] that a run's decode reads before its tail; the full one's are the resident prefill. Of one that
+ * compresses again *again gets what it goes by (else its past is NULL), and the spans are of now. KV_NOT_FOUND,
  * KV_NOT_NOW where it is not compressed. */
-enum kv_status runs_prefix(const struct kv_engine *e, int number, const struct kv_span **out, struct kv_error *err);
+struct line_like;
+enum kv_status runs_prefix(const struct kv_engine *e, int number, const struct kv_span **out,
+    struct line_like *again, struct kv_error *err);
 
 /* --- engine/run/twin.c, score.c --- */
 void twin_free(struct twin_result *t);

@@ -103,118 +103,129 @@ static enum kv_status get_columns(struct kv_engine *e, struct kv_array *out, str
     return e->machine.be->read(e->machine.ctx, value, e->record.columns, count * sizeof *value, err);
 }
 
+/* Rows of the kept sets, [n_layer][sets]. */
+static size_t n_row(const struct kv_engine *e) { return n_layer(e) * n_set(e); }
+
+/* Of rows [sel.n] of all that a later compression decided about, the prompt's positions. */
+static const void *of_prompt(struct kv_engine *e, const void *all, size_t size, struct kv_error *err)
+{
+    size_t n = (size_t)e->n, long_n = (size_t)e->sel.n;
+    if (n == long_n) return all;
+    char *part = own(e, n_row(e) * n, size, err);
+    for (size_t row = 0; part && row < n_row(e); row++)
+        memcpy(part + row * n * size, (const char *)all + row * long_n * size, n * size);
+    return part;
+}
+
 static enum kv_status get_score(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    (void)err;
-    *out = by_set(e, KV_F32, e->sel.score, "attention");
-    return KV_OK;
+    *out = by_set(e, KV_F32, of_prompt(e, e->sel.score, sizeof *e->sel.score, err), "attention");
+    return out->data ? KV_OK : KV_NO_MEMORY;
 }
 
-/* The forced mask of a layer as compress had it, and its pins on the way there. */
-struct masks {
-    uint8_t *forced;
-    int8_t *pins;
-};
-
-static enum kv_status open_masks(const struct kv_engine *e, struct masks *m, struct kv_error *err)
+/* The forced mask of a row as compress had it; the caller frees it. */
+static uint8_t *mask_of(const struct kv_engine *e, size_t row, struct kv_error *err)
 {
-    *m = (struct masks){ kv_alloc((size_t)e->n, 1), kv_alloc((size_t)e->n, 1) };
-    return m->forced && m->pins ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", e->n);
-}
-
-static void fill_mask(const struct kv_engine *e, struct masks *m, size_t layer)
-{
-    bool any = pins_row(e->sel.pins, (int)layer, e->n, m->pins);
-    const struct policy_forcing forcing = { e->sel.policy.sinks, e->sel.policy.recent, any ? m->pins : NULL };
-    policy_forced(&forcing, e->n, e->sel.budget[layer], m->forced);
-}
-
-static void close_masks(struct masks *m)
-{
-    free(m->forced);
-    free(m->pins);
+    uint8_t *forced = kv_alloc((size_t)e->sel.n, 1);
+    if (!forced) kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", e->sel.n);
+    size_t sets = n_set(e);
+    if (forced && !selection_mask(&e->sel, (int)(row / sets), (int)(row % sets), forced, err)) return forced;
+    free(forced);
+    return NULL;
 }
 
 static enum kv_status get_rank(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    size_t n = (size_t)e->n, sets = n_set(e);
-    int32_t *rank = own(e, n_layer(e) * sets * n, sizeof *rank, err);
+    size_t n = (size_t)e->n, all = (size_t)e->sel.n;
+    int32_t *rank = own(e, n_row(e) * n, sizeof *rank, err), *row_rank = kv_alloc(all, sizeof *row_rank);
     *out = by_set(e, KV_I32, rank, "");
-    if (!rank) return KV_NO_MEMORY;
-    struct masks masks;
-    enum kv_status status = open_masks(e, &masks, err);
-    for (size_t row = 0; row < n_layer(e) * sets && !status; row++) {
-        if (row % sets == 0) fill_mask(e, &masks, row / sets);
-        status = policy_rank(e->sel.score + row * n, masks.forced, e->n, rank + row * n, err);
+    enum kv_status status =
+        rank && row_rank ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory to rank %zu tokens.", all);
+    for (size_t row = 0; row < n_row(e) && !status; row++) {
+        uint8_t *forced = mask_of(e, row, err);
+        status = forced ? policy_rank(e->sel.score + row * all, forced, e->sel.n, row_rank, err) : KV_NO_MEMORY;
+        if (!status) memcpy(rank + row * n, row_rank, n * sizeof *rank);
+        free(forced);
     }
-    close_masks(&masks);
+    free(row_rank);
     return status;
 }
 
-/* Scores of the last tokens that were let in by score, cut [n_layer][sets]. */
-static enum kv_status find_cuts(struct kv_engine *e, float *cut, struct kv_error *err)
+/* Score of the last token of a row that was let in by score. */
+static float cut_of(const struct kv_engine *e, size_t row, const uint8_t *forced)
 {
-    size_t n = (size_t)e->n, sets = n_set(e);
-    struct masks masks;
     struct policy_cut found;
-    enum kv_status status = open_masks(e, &masks, err);
-    for (size_t row = 0; row < n_layer(e) * sets && !status; row++) {
-        if (row % sets == 0) fill_mask(e, &masks, row / sets);
-        policy_find_cut(
-            e->sel.score + row * n, masks.forced, e->n, e->sel.kept + row * n, e->sel.n_kept[row], &found);
-        cut[row] = found.score;
-    }
-    close_masks(&masks);
-    return status;
+    size_t at = row * (size_t)e->sel.n;
+    policy_find_cut(e->sel.score + at, forced, e->sel.n, e->sel.kept + at, e->sel.n_kept[row], &found);
+    return found.score;
 }
 
 static enum kv_status get_cut(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    float *cut = own(e, n_layer(e) * n_set(e), sizeof *cut, err);
+    float *cut = own(e, n_row(e), sizeof *cut, err);
     *out = by_layer(e, KV_F32, cut, "attention");
     if (n_set(e) > 1) out->n_dim = 2, out->dim[1] = n_set(e), out->axis[1] = "KV head";
-    return cut ? find_cuts(e, cut, err) : KV_NO_MEMORY;
+    enum kv_status status = cut ? KV_OK : KV_NO_MEMORY;
+    for (size_t row = 0; row < n_row(e) && !status; row++) {
+        uint8_t *forced = mask_of(e, row, err);
+        if (forced) cut[row] = cut_of(e, row, forced);
+        status = forced ? KV_OK : KV_NO_MEMORY;
+        free(forced);
+    }
+    return status;
 }
 
 /* (score - cut) / |cut| of tokens that competed, NaN of the others. */
 static enum kv_status get_margin(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    size_t n = (size_t)e->n, sets = n_set(e), rows = n_layer(e) * sets;
-    double *margin = own(e, rows * n, sizeof *margin, err);
-    float *cut = margin ? kv_alloc(rows, sizeof *cut) : NULL;
-    struct masks masks = { 0 };
+    size_t n = (size_t)e->n;
+    double *margin = own(e, n_row(e) * n, sizeof *margin, err);
     *out = by_set(e, KV_F64, margin, "");
-    if (!cut) return kv_fail(err, KV_NO_MEMORY, "No memory for the margins of %zu tokens.", n);
-    enum kv_status status = find_cuts(e, cut, err);
-    if (!status) status = open_masks(e, &masks, err);
-    for (size_t row = 0; row < rows && !status; row++) {
-        if (row % sets == 0) fill_mask(e, &masks, row / sets);
+    enum kv_status status = margin ? KV_OK : KV_NO_MEMORY;
+    for (size_t row = 0; row < n_row(e) && !status; row++) {
+        uint8_t *forced = mask_of(e, row, err);
+        if (!forced) return KV_NO_MEMORY;
+        double cut = (double)cut_of(e, row, forced);
         for (size_t j = 0; j < n; j++) {
-            double score = e->sel.score[row * n + j], off = score - (double)cut[row];
-            margin[row * n + j] = masks.forced[j] != KV_BY_SCORE ? NAN
-                                  : off == 0                     ? 0
-                                                                 : off / fabs((double)cut[row]);
+            double off = (double)e->sel.score[row * (size_t)e->sel.n + j] - cut;
+            margin[row * n + j] = forced[j] != KV_BY_SCORE ? NAN : off == 0 ? 0 : off / fabs(cut);
         }
+        free(forced);
     }
-    close_masks(&masks);
-    free(cut);
     return status;
 }
 
 static enum kv_status get_reason(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    (void)err;
-    *out = by_set(e, KV_U8, e->sel.reason, "");
-    return KV_OK;
+    *out = by_set(e, KV_U8, of_prompt(e, e->sel.reason, 1, err), "");
+    return out->data ? KV_OK : KV_NO_MEMORY;
+}
+
+/* Whether a row keeps a position; a layer that has not selected keeps all. */
+static bool keeps(const struct kv_engine *e, size_t row, size_t position)
+{
+    return e->sel.n_kept[row] < 0 || e->sel.reason[row * (size_t)e->sel.n + position] != POLICY_EVICTED;
 }
 
 static enum kv_status get_kept(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    size_t count = n_layer(e) * n_set(e) * (size_t)e->n;
-    uint8_t *kept = own(e, count, 1, err);
+    size_t n = (size_t)e->n;
+    uint8_t *kept = own(e, n_row(e) * n, 1, err);
     *out = by_set(e, KV_U8, kept, "");
-    for (size_t i = 0, n = (size_t)e->n; kept && i < count; i++) /* a layer that has not selected keeps all */
-        kept[i] = e->sel.n_kept[i / n] < 0 || e->sel.reason[i] != POLICY_EVICTED;
+    for (size_t i = 0; kept && i < n_row(e) * n; i++) kept[i] = keeps(e, i / n, i % n);
+    return kept ? KV_OK : KV_NO_MEMORY;
+}
+
+/* The same of question and reply tokens that a later compression decided about. */
+static enum kv_status get_kept_later(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
+{
+    size_t n = (size_t)e->n, later = (size_t)e->sel.n - n;
+    if (!e->sel.again) return kv_fail(err, KV_NOT_NOW, "kept.later is not available before compress:1.");
+    uint8_t *kept = own(e, n_row(e) * later, 1, err);
+    *out = by_set(e, KV_U8, kept, "");
+    out->dim[out->n_dim - 1] = later;
+    out->axis[out->n_dim - 1] = "token";
+    for (size_t i = 0; kept && i < n_row(e) * later; i++) kept[i] = keeps(e, i / later, n + i % later);
     return kept ? KV_OK : KV_NO_MEMORY;
 }
 
@@ -395,8 +406,7 @@ static enum kv_status get_regret(struct kv_engine *e, struct kv_array *out, stru
     for (size_t i = 0; regret && i < count; i++) {
         size_t group = heads / (size_t)e->model->shape.n_kv_head, h = i / n % heads;
         size_t row = selection_row(&e->sel, (int)(i / (heads * n)), (int)(h / group));
-        bool kept = e->sel.n_kept[row] < 0 || e->sel.reason[row * n + i % n] != POLICY_EVICTED;
-        regret[i] = kept ? 0 : e->mass.mean[i];
+        regret[i] = keeps(e, row, i % n) ? 0 : e->mass.mean[i];
     }
     return regret ? KV_OK : KV_NO_MEMORY;
 }
@@ -412,6 +422,7 @@ static const struct value table[] = {
     { "cut", SINCE_SELECT, get_cut },
     { "reason", SINCE_SELECT, get_reason },
     { "kept", SINCE_PREFILL, get_kept },
+    { "kept.later", SINCE_ALLOCATE, get_kept_later },
     { "weight", SINCE_ALLOCATE, get_weight },
     { "budget.req", SINCE_ALLOCATE, get_request },
     { "budget.app", SINCE_ALLOCATE, get_budget },
@@ -514,8 +525,8 @@ void kv_memory(const struct kv_engine *e, struct kv_memory *memory)
     if (e->machine.be) e->machine.be->stats(e->machine.ctx, &stats);
     *memory = (struct kv_memory){ .weights = e->model->weight_bytes,
         .resident = cache_bytes(&e->resident),
-        .active = cache_bytes(&e->run.prefix) + cache_bytes(&e->run.tail),
-        .stats = e->record.bytes + e->sel.bytes + e->base.bytes,
+        .active = cache_bytes(&e->run.prefix) + cache_bytes(&e->run.tail) + cache_bytes(&e->run.fresh),
+        .stats = e->record.bytes + e->sel.bytes + e->base.bytes + (e->run.tally ? e->run.tally->bytes : 0),
         .scratch = e->machine.block_bytes + stats.scratch_bytes,
         .peak = peak_bytes() };
 }

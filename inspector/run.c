@@ -63,6 +63,7 @@ static void compress_text(struct session *s, const struct kv_where *w, char *tex
     struct kv_array tok;
     struct kv_error ignored;
     unsigned long n = kv_value(s->engine, "tok", &tok, &ignored) ? 0 : tok.dim[0];
+    if (w->pass) n = (unsigned long)kv_cache_tokens(s->engine, 0);
     char preset[64] = "";
     kv_get(s->engine, "policy.preset", preset, sizeof preset, &ignored);
     if (recipe_replays(s)) sscanf(s->policy_title, "policy %63[^,]", preset);
@@ -159,6 +160,11 @@ static bool broken_end(const char *text)
     return length >= tail && !memcmp(text + length - tail, broken, tail);
 }
 
+static bool before_reply(const struct kv_where *w)
+{
+    return w->phase < KV_PHASE_compress || (w->phase == KV_PHASE_compress && !w->pass);
+}
+
 /* Prints the reply's new tokens as text. A token that ends inside a character waits for the next ones. */
 static void stream(struct session *s)
 {
@@ -170,7 +176,7 @@ static void stream(struct session *s)
     size_t n = all - s->streamed;
     if (!n) return;
     kv_where(s->engine, &w);
-    if (w.phase <= KV_PHASE_compress) return; /* the prefill's own token waits for the others */
+    if (before_reply(&w)) return; /* the prefill's own token waits for the others */
     char *text = kv_tokens_text(s->engine, (const int32_t *)reply.data + s->streamed, (int)n);
     size_t length = text ? strlen(text) : 0;
     if (!broken_end(text) || w.phase == KV_PHASE_done || n >= CHARACTER_TOKENS) {
@@ -205,7 +211,7 @@ void run_rewound(struct session *s)
     bool ended;
     size_t n = run_reply(s, &reply, &ended), open = 0;
     kv_where(s->engine, &w);
-    if (w.phase <= KV_PHASE_compress) n = 0;
+    if (before_reply(&w)) n = 0;
     while (open < n && open < CHARACTER_TOKENS && !whole(s, reply.data, n - open)) open++;
     s->streamed = open < CHARACTER_TOKENS ? n - open : n;
 }

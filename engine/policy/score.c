@@ -12,7 +12,7 @@
 struct part {
     const char *name;
     const float *sums; /* [n_head][n] */
-    int first_row;     /* the sums are over rows first_row..n-1 */
+    int first_row;     /* the sums are over the rows from this one on */
     enum { PER_NOTHING, PER_VISIBLE_ROW, PER_ROW } divide;
     enum policy_pool pool;
     int split; /* pooling does not mix keys before this one with the rest; 0 = one piece */
@@ -20,19 +20,26 @@ struct part {
         *scale; /* [n_kv_head][n] multiplies the pooled rows of a KV head's query heads; NULL = nothing does */
 };
 
-/* How many of the rows first..n-1 see key j. */
-static int visible_rows(const struct kv_stats *stats, int first, int j)
+/* Row of key j of the set. */
+static int row_of(const struct policy_scored *s, int j)
 {
-    int from = j > first ? j : first, to = stats->n - 1;
-    if (stats->sliding_window > 0 && to - j >= stats->sliding_window) to = j + stats->sliding_window - 1;
+    return s->stats->position ? s->stats->position[(size_t)s->set * (size_t)s->stats->n + (size_t)j] : j;
+}
+
+/* How many of the rows from `first` on see key j. */
+static int visible_rows(const struct policy_scored *s, int first, int j)
+{
+    const struct kv_stats *stats = s->stats;
+    int own = row_of(s, j), from = own > first ? own : first, to = kv_stats_rows(stats) - 1;
+    if (stats->sliding_window > 0 && to - own >= stats->sliding_window) to = own + stats->sliding_window - 1;
     return to < from ? 0 : to - from + 1;
 }
 
 static void divide_row(const struct policy_scored *s, const struct part *part, double *row)
 {
     for (int j = 0; part->divide != PER_NOTHING && j < s->stats->n; j++) {
-        int rows =
-            part->divide == PER_ROW ? s->stats->n - part->first_row : visible_rows(s->stats, part->first_row, j);
+        int rows = part->divide == PER_ROW ? kv_stats_rows(s->stats) - part->first_row
+                                           : visible_rows(s, part->first_row, j);
         row[j] = rows ? row[j] / rows : 0;
     }
 }
@@ -143,9 +150,10 @@ static enum kv_status score_part(
 
 /* --- selectors ------------------------------------------------------------------------------------------ */
 
-static int first_of_window(const struct policy_scored *s)
+/* The window begins at this row, or key, of so many. */
+static int first_of_window(const struct policy_scored *s, int n)
 {
-    return s->stats->n > s->policy->window ? s->stats->n - s->policy->window : 0;
+    return n > s->policy->window ? n - s->policy->window : 0;
 }
 
 /* The sums that policy.rows names. */
@@ -154,11 +162,11 @@ static struct part part_of_rows(const struct policy_scored *s)
     struct part part = { .name = "sum", .sums = s->stats->columns, .pool = s->policy->pool };
     if (s->policy->rows == POLICY_ROWS_WINDOW) {
         part.sums = s->stats->window;
-        part.first_row = first_of_window(s);
+        part.first_row = first_of_window(s, kv_stats_rows(s->stats));
     }
     if (s->policy->rows == POLICY_ROWS_LAST) {
         part.sums = s->stats->last;
-        part.first_row = s->stats->n - 1;
+        part.first_row = kv_stats_rows(s->stats) - 1;
     }
     if (part.pool == POLICY_POOL_AUTO) part.pool = POLICY_POOL_NONE;
     return part;
@@ -168,10 +176,10 @@ static struct part part_of_window(const struct policy_scored *s)
 {
     return (struct part){ .name = "window",
         .sums = s->stats->window,
-        .first_row = first_of_window(s),
+        .first_row = first_of_window(s, kv_stats_rows(s->stats)),
         .divide = PER_ROW,
         .pool = s->policy->pool == POLICY_POOL_AUTO ? POLICY_POOL_AVG : (enum policy_pool)s->policy->pool,
-        .split = first_of_window(s) };
+        .split = first_of_window(s, s->stats->n) };
 }
 
 static int parts_sum(const struct policy_scored *s, struct part *part)
@@ -278,7 +286,8 @@ static enum kv_status score_random(const struct policy_scored *s, double *score,
 {
     (void)err;
     uint64_t stream = mixed(s->seed + 0x9e3779b97f4a7c15u) + ((uint64_t)s->stats->layer << 32 | (uint32_t)s->set);
-    for (int j = 0; j < s->stats->n; j++) score[j] = (double)(mixed(mixed(stream) + (uint64_t)j) >> 40) * 0x1p-24;
+    for (int j = 0; j < s->stats->n; j++)
+        score[j] = (double)(mixed(mixed(stream) + (uint64_t)row_of(s, j)) >> 40) * 0x1p-24;
     return KV_OK;
 }
 

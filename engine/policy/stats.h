@@ -6,6 +6,8 @@
 #ifndef KV_POLICY_STATS_H
 #define KV_POLICY_STATS_H
 
+#include <stdint.h>
+
 /* The longest observation window: how many of the last query rows `observe` keeps. */
 #define KV_LAST_ROWS 128
 
@@ -28,10 +30,14 @@ enum kv_need {
 
 struct kv_stats {
     int layer; /* number of this layer, 0-based */
-    int n;     /* prompt tokens */
+    int n;     /* keys that there are to choose from: the prompt's tokens, or what is left of them and came after */
     int n_head, n_kv_head;
-    int sliding_window;   /* keys a row may see, itself included; 0 = all */
-    const float *entropy; /* [n_head][n] nats, of row i */
+    int sliding_window; /* keys a row may see, itself included; 0 = all */
+    /* Where keys have been evicted, columns are of the keys left, and there are more rows than these: */
+    int rows;                /* queries so far; 0 = n, and row i is key i's */
+    const int32_t *position; /* [n_kv_head][n] row of each key; NULL = j */
+    const int32_t *seen; /* [rows] keys that the row saw, itself among them; NULL = those that the window lets it */
+    const float *entropy; /* [n_head][rows] nats, of row i */
     const float *columns; /* [n_head][n] sum of attention to key j over all rows */
     const float *window;  /* [n_head][n] the same over the last min(policy.window, n) rows */
     const float *last;    /* [n_head][n] attention of the last row */
@@ -40,11 +46,13 @@ struct kv_stats {
     const double *spread;
     const float *key_norms;   /* [n_kv_head][n] L2 */
     const float *value_norms; /* [2][n_kv_head][n] L2, then L1 */
-    const float *cosine;      /* [n] of row i's residual before attention and after it */
+    const float *cosine;      /* [rows] of row i's residual before attention and after it */
     /* [n_head][n] scaled logit of key j for the queries expected at the next policy.future positions, q normal with
      * the mean and covariance that rows KV_MOMENT_SKIP..n-1 had before RoPE: k.mean / sqrt(d) + k' cov k / 2d, RoPE
      * averaged over these positions (Expected Attention, arXiv 2510.00636); no rows: 0 */
     const float *expected;
 };
+
+static inline int kv_stats_rows(const struct kv_stats *s) { return s->rows ? s->rows : s->n; }
 
 #endif

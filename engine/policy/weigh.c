@@ -15,15 +15,17 @@ static enum kv_status missing(const struct kv_stats *s, const char *what, struct
 
 double policy_layer_entropy(const struct kv_policy *policy, const struct kv_stats *stats, double *per_head)
 {
-    int rows = policy->rows == POLICY_ROWS_ALL ? stats->n : policy->rows == POLICY_ROWS_LAST ? 1 : policy->window;
-    int first = stats->n > rows ? stats->n - rows : 0;
+    int n = kv_stats_rows(stats);
+    int rows = policy->rows == POLICY_ROWS_ALL ? n : policy->rows == POLICY_ROWS_LAST ? 1 : policy->window;
+    int first = n > rows ? n - rows : 0;
     double layer = 0;
     for (int h = 0; h < stats->n_head; h++) {
-        const float *row = stats->entropy + (size_t)h * (size_t)stats->n;
+        const float *row = stats->entropy + (size_t)h * (size_t)n;
         double sum = 0;
         int counted = 0;
-        for (int i = first; i < stats->n; i++) {
+        for (int i = first; i < n; i++) {
             int seen = stats->sliding_window > 0 && i >= stats->sliding_window ? stats->sliding_window : i + 1;
+            if (stats->seen) seen = stats->seen[i];
             if (policy->entropy == POLICY_ENTROPY_RAW)
                 sum += row[i];
             else if (seen > 1)
@@ -181,7 +183,8 @@ static enum kv_status measure_cake(
 static void scores_of_head(
     const struct kv_policy *policy, const struct kv_stats *stats, int g, double *score, double *total)
 {
-    int rows = stats->n < policy->window ? stats->n : policy->window, before = stats->n - rows;
+    int all = kv_stats_rows(stats), rows = all < policy->window ? all : policy->window;
+    int before = stats->n > rows ? stats->n - rows : 0;
     int group = stats->n_head / stats->n_kv_head, reach = policy->kernel / 2;
     const float *norm = stats->value_norms + (size_t)(stats->n_kv_head + g) * (size_t)stats->n;
     double largest = 0;
@@ -233,8 +236,9 @@ static enum kv_status measure_squeeze(
 {
     (void)policy;
     if (!stats->cosine) return missing(stats, "cosines", err);
+    int rows = kv_stats_rows(stats);
     *out = 0;
-    for (int i = 0; i < stats->n; i++) *out += (double)stats->cosine[i] / stats->n;
+    for (int i = 0; i < rows; i++) *out += (double)stats->cosine[i] / rows;
     return KV_OK;
 }
 

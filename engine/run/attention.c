@@ -26,7 +26,7 @@ static enum kv_status open_probe(struct probe *p, int rows, struct kv_error *err
     const struct kv_engine *e = p->e;
     p->rows = rows < e->machine.rows ? rows : e->machine.rows;
     /* a pass under way has already put its own rows into the tails of the layers below it */
-    p->keys = e->n + e->run.tail_len + (e->item > 0 ? e->pass.n : 0);
+    p->keys = (run_seen(&e->run) > e->n ? run_seen(&e->run) : e->n) + (e->item > 0 ? e->pass.n : 0);
     size_t cells = (size_t)p->rows * (size_t)p->keys;
     p->id = kv_alloc((size_t)p->rows, sizeof *p->id);
     p->pos = kv_alloc((size_t)p->rows, sizeof *p->pos);
@@ -82,11 +82,11 @@ static enum kv_status probe_rows(struct probe *p, int first, int n, float *out, 
     if (status) return status;
     const struct kv_shape *s = m->shape;
     size_t row = selection_row(&e->sel, p->layer, p->head / (s->n_head / s->n_kv_head));
-    const int32_t *kept = e->sel.kept + row * (size_t)e->n;
-    int n_prefix = prompt ? e->n : e->sel.n_kept[row], n_slot = prompt ? e->n : n_prefix + e->run.tail_len;
+    int kv_head = p->head / (s->n_head / s->n_kv_head);
+    int n_slot = prompt ? e->n : e->sel.n_kept[row] + e->run.tail_len;
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n_slot; j++) {
-            int position = prompt ? j : j < n_prefix ? kept[j] : e->n + j - n_prefix;
+            int position = prompt ? j : selection_position(&e->sel, p->layer, kv_head, e->run.base, j);
             if (position <= first + i)
                 out[(size_t)i * stride + (size_t)position] = p->host[(size_t)i * (size_t)p->keys + (size_t)j];
         }
@@ -98,7 +98,8 @@ static enum kv_status check_probe(const struct kv_engine *e, int layer, int firs
     const struct kv_shape *s = &e->model->shape;
     enum kv_status status = engine_need_prefill(e, err);
     if (status) return status;
-    int n = e->n + e->run.tail_len;
+    int n = e->n + e->run.tail_len; /* of a core */
+    if (!e->core && run_seen(&e->run) > e->n) n = run_seen(&e->run);
     if (layer < 0 || layer >= s->n_layer)
         return kv_fail(
             err, KV_BAD_ARG, "Layer %d out of range; model has %d (0-%d).", layer, s->n_layer, s->n_layer - 1);

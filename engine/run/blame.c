@@ -317,6 +317,10 @@ enum kv_status kv_blame(struct kv_engine *e, const int32_t *reply, int n_reply, 
     *out = (struct kv_blame){ 0 };
     enum kv_status status = engine_need_live(e, err);
     if (!status) status = engine_need_compressed(e, err);
+    if (!status && e->run.tally)
+        status = kv_fail(err, KV_UNSUPPORTED,
+            "blame looks for evictions of one compression, and this run compresses again: set policy.every 0, then "
+            "recompress.");
     if (!status && how->most < 2)
         status = kv_fail(err, KV_BAD_ARG, "blame scores at least 2 kept sets, not %d.", how->most);
     if (!status) status = list_suspects(&b, err);

@@ -4,100 +4,12 @@
 #include "engine/policy/allocate.h"
 #include "engine/policy/score.h"
 #include "engine/policy/select.h"
+#include "engine/run/tally.h"
 #include "engine/run/tuned.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv_error *err)
-{
-    size_t layers = (size_t)n_layer;
-    *s = (struct selection){ .weight = kv_alloc(layers, sizeof *s->weight),
-        .request = kv_alloc(layers, sizeof *s->request),
-        .lo = kv_alloc(layers, sizeof *s->lo),
-        .hi = kv_alloc(layers, sizeof *s->hi),
-        .rule = kv_alloc(layers, sizeof *s->rule),
-        .budget = kv_alloc(layers, sizeof *s->budget),
-        .selector = kv_alloc(layers, sizeof *s->selector) };
-    enum kv_status status = s->weight && s->request && s->lo && s->hi && s->rule && s->budget && s->selector
-                                ? selection_sets(s, n_layer, n, 1, err)
-                                : kv_fail(err, KV_NO_MEMORY, "No memory for the budgets of %d layers.", n_layer);
-    if (status) selection_free(s);
-    return status;
-}
-
-static void free_sets(struct selection *s)
-{
-    free(s->kept);
-    free(s->n_kept);
-    free(s->score);
-    free(s->reason);
-}
-
-/* Where memory is short the old rows stay. */
-enum kv_status selection_sets(struct selection *s, int n_layer, int n, int sets, struct kv_error *err)
-{
-    size_t rows = (size_t)n_layer * (size_t)sets, cells = rows * (size_t)n;
-    struct selection next = *s;
-    if (s->sets != sets) {
-        next.kept = kv_alloc(cells, sizeof *s->kept);
-        next.n_kept = kv_alloc(rows, sizeof *s->n_kept);
-        next.score = kv_alloc(cells, sizeof *s->score);
-        next.reason = kv_alloc(cells, sizeof *s->reason);
-        if (!next.kept || !next.n_kept || !next.score || !next.reason) {
-            free_sets(&next);
-            return kv_fail(err, KV_NO_MEMORY, "No memory for the kept sets of %zu rows of %d tokens.", rows, n);
-        }
-        free_sets(s);
-        next.sets = sets;
-        next.bytes = cells * (sizeof *s->kept + sizeof *s->score + sizeof *s->reason);
-        *s = next;
-    }
-    selection_reset(s, n_layer);
-    return KV_OK;
-}
-
-double selection_mean(const struct selection *s, int layer)
-{
-    double sum = 0;
-    if (!selected(s, layer)) return 0;
-    for (int g = 0; g < s->sets; g++) sum += s->n_kept[selection_row(s, layer, g)];
-    return sum / s->sets;
-}
-
-void selection_free(struct selection *s)
-{
-    free(s->weight);
-    free(s->request);
-    free(s->lo);
-    free(s->hi);
-    free(s->rule);
-    free(s->budget);
-    free(s->selector);
-    free_sets(s);
-    pins_drop(s->pins);
-    *s = (struct selection){ 0 };
-}
-
-struct kv_policy selection_policy(const struct selection *s, int layer)
-{
-    struct kv_policy p = s->policy;
-    if (s->selector) p.selector = s->selector[layer];
-    return p;
-}
-
-void selection_reset(struct selection *s, int n_layer)
-{
-    s->allocated = false;
-    for (int row = 0; row < n_layer * s->sets; row++) s->n_kept[row] = -1;
-}
-
-void run_drop_caches(struct run *r)
-{
-    cache_free(&r->prefix);
-    cache_free(&r->tail);
-    r->tail_len = 0;
-}
+#include <string.h>
 
 size_t compress_bytes_per_token(const struct kv_engine *e)
 {
@@ -105,73 +17,131 @@ size_t compress_bytes_per_token(const struct kv_engine *e)
     return 2 * kv_type_bytes(f->type, (size_t)f->n_kv_head * (size_t)f->head_dim);
 }
 
-/* Empty prefix and tail for the run that this compression begins. */
-static enum kv_status fresh_run(struct kv_engine *e, struct kv_error *err)
+/* --- what there is to choose from ------------------------------------------------------------------------------- */
+
+static int n_layer(const struct candidates *c) { return c->e->model->shape.n_layer; }
+static int n_kv_head(const struct candidates *c) { return c->e->model->shape.n_kv_head; }
+static int seen(const struct candidates *c) { return c->run ? run_seen(c->run) : c->e->n; }
+
+/* Keys of each KV head. A run that compresses again has as many in all heads of a layer. */
+static int slots(const struct candidates *c, int layer)
 {
-    struct run *r = &e->run;
-    run_drop_caches(r);
-    enum kv_status status = cache_init(&r->prefix, &e->format, err);
-    if (!status) status = cache_init(&r->tail, &e->format, err);
-    if (!status) status = cache_alloc(&r->tail, step_tail_cap(e), err);
-    if (!status) status = machine_reserve(&e->machine, 0, e->n + step_tail_cap(e) + 1, err);
-    return status;
+    return c->run ? c->sel->n_kept[selection_row(c->sel, layer, 0)] + c->run->tail_len : c->e->n;
 }
 
-static enum kv_status allocator_weights(
-    struct kv_engine *e, const struct kv_policy *p, const double *given, double *weight, struct kv_error *err)
+static int position_of(const struct candidates *c, int layer, int g, int slot)
 {
-    int n_layer = e->model->shape.n_layer;
-    unsigned needs = policy_allocator_at(p->allocator)->needs;
-    double *measure = kv_alloc((size_t)n_layer, sizeof *measure);
-    if (!measure) return kv_fail(err, KV_NO_MEMORY, "No memory for the weights of %d layers.", n_layer);
-    enum kv_status status = KV_OK;
-    for (int l = 0; l < n_layer && !status; l++) {
-        struct kv_stats stats;
-        status = record_stats(&e->record, needs, l, p, &e->resident.span[l], &stats, err);
-        if (!status) status = policy_measure(p, &stats, &measure[l], err);
-    }
-    if (!status) status = policy_weigh(p, measure, n_layer, given, weight, err);
-    free(measure);
-    return status;
+    return c->run ? selection_position(c->sel, layer, g, c->run->base, slot) : slot;
 }
 
-enum kv_status compress_bounds(const struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
-    int32_t *lo, int32_t *hi, struct kv_error *err)
+/* The edits as the head's slots meet them: pin [slots]. False (and zeros) when there are none. */
+static bool pin_row(const struct candidates *c, int layer, int g, int8_t *pin)
 {
-    int8_t *row = pins ? kv_alloc((size_t)e->n, 1) : NULL;
-    if (pins && !row) return kv_fail(err, KV_NO_MEMORY, "No memory for the pins of %d tokens.", e->n);
-    enum kv_status status = KV_OK;
-    for (int l = 0; l < e->model->shape.n_layer && !status; l++) {
-        bool any = row && pins_row(pins, l, e->n, row);
-        status = policy_bounds(p, l, e->n, any ? row : NULL, &lo[l], &hi[l], err);
+    int n = c->e->n, there = slots(c, layer);
+    if (!c->run) return pins_row(c->pins, layer, n, pin);
+    memset(pin, 0, (size_t)there);
+    int8_t *row = c->pins ? kv_alloc((size_t)n, 1) : NULL;
+    bool any = row && pins_row(c->pins, layer, n, row);
+    for (int i = 0; any && i < there; i++) {
+        int position = position_of(c, layer, g, i);
+        if (position < n) pin[i] = row[position];
     }
     free(row);
+    return any;
+}
+
+/* Bounds of a layer whose budget is not fixed, from what each of its heads must and may keep. */
+static enum kv_status layer_bounds(
+    const struct candidates *c, int layer, int8_t *pin, int32_t *lo, int32_t *hi, struct kv_error *err)
+{
+    int heads = c->run && c->pins ? n_kv_head(c) : 1;
+    enum kv_status status = KV_OK;
+    for (int g = 0; g < heads && !status; g++) {
+        int32_t least, most;
+        bool any = pin && pin_row(c, layer, g, pin);
+        status = policy_bounds(c->policy, layer, slots(c, layer), any ? pin : NULL, &least, &most, err);
+        *lo = g && *lo > least ? *lo : least;
+        *hi = g && *hi < most ? *hi : most;
+    }
+    if (!status && *lo > *hi) *lo = *hi;
     return status;
 }
 
-int64_t compress_total(const struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
-    const int32_t *lo, const int32_t *hi)
+enum kv_status compress_bounds(const struct candidates *c, int32_t *lo, int32_t *hi, struct kv_error *err)
 {
-    int n_layer = e->model->shape.n_layer;
-    int64_t total = policy_total(p, e->n, n_layer, compress_bytes_per_token(e)), least = 0, most = 0;
-    int32_t policy_lo = 0, policy_hi = 0;
-    policy_bounds(p, 0, e->n, NULL, &policy_lo, &policy_hi, NULL); /* without pins it cannot fail */
-    for (int l = 0; l < n_layer; l++) {
-        bool fixed = pins_budget(pins, l) >= 0;
-        least += fixed ? policy_lo : lo[l];
-        most += fixed ? policy_hi : hi[l];
+    int8_t *pin = c->pins ? kv_alloc((size_t)seen(c), 1) : NULL;
+    if (c->pins && !pin) return kv_fail(err, KV_NO_MEMORY, "No memory for the pins of %d tokens.", seen(c));
+    enum kv_status status = KV_OK;
+    for (int l = 0; l < n_layer(c) && !status; l++) status = layer_bounds(c, l, pin, &lo[l], &hi[l], err);
+    free(pin);
+    return status;
+}
+
+int64_t compress_total(const struct candidates *c, const int32_t *lo, const int32_t *hi)
+{
+    int64_t total = policy_total(c->policy, seen(c), n_layer(c), compress_bytes_per_token(c->e));
+    int64_t least = 0, most = 0;
+    for (int l = 0; l < n_layer(c); l++) {
+        int32_t own_lo = lo[l], own_hi = hi[l];
+        if (pins_budget(c->pins, l) >= 0)
+            policy_bounds(
+                c->policy, l, slots(c, l), NULL, &own_lo, &own_hi, NULL); /* without pins it cannot fail */
+        least += own_lo;
+        most += own_hi;
     }
     return total < least ? least : total > most ? most : total;
 }
 
-/* The fixed budgets, as far as the tokens that are there allow them. */
-static void fixed_budgets(const struct kv_engine *e, const struct pins *pins, int32_t *fixed, int8_t *row)
+/* --- budgets ---------------------------------------------------------------------------------------------------- */
+
+/* Rows of the keys' positions [n_kv_head][slots], which the caller frees; NULL of the prefill's, or without memory. */
+static int32_t *positions(const struct candidates *c, int layer)
 {
-    for (int l = 0; l < e->model->shape.n_layer; l++) {
-        int32_t least = 0, most = e->n;
-        bool any = pins_row(pins, l, e->n, row);
-        for (int j = 0; any && j < e->n; j++) least += row[j] > 0, most -= row[j] < 0;
-        fixed[l] = pins_budget(pins, l);
+    int heads = n_kv_head(c), n = slots(c, layer);
+    int32_t *position = c->run ? kv_alloc((size_t)heads * (size_t)n, sizeof *position) : NULL;
+    for (int k = 0; position && k < heads * n; k++) position[k] = position_of(c, layer, k / n, k % n);
+    return position;
+}
+
+static enum kv_status stats_of(const struct candidates *c, unsigned needs, int layer, const struct kv_policy *p,
+    const int32_t *position, struct kv_stats *out, struct kv_error *err)
+{
+    const struct run *r = c->run;
+    if (!r) return record_stats(c->record, needs, layer, p, &c->e->resident.span[layer], out, err);
+    const struct record_keys keys = { &r->prefix.span[layer], &r->tail.span[layer], r->tail_len, slots(c, layer),
+        run_seen(r), position };
+    if (!position) return kv_fail(err, KV_NO_MEMORY, "No memory for the positions of %d keys.", keys.n);
+    c->record->have = 0;
+    return record_stats_of(c->record, needs, layer, p, &keys, out, err);
+}
+
+static enum kv_status allocator_weights(
+    const struct candidates *c, const double *given, double *weight, struct kv_error *err)
+{
+    unsigned needs = policy_allocator_at(c->policy->allocator)->needs;
+    double *measure = kv_alloc((size_t)n_layer(c), sizeof *measure);
+    if (!measure) return kv_fail(err, KV_NO_MEMORY, "No memory for the weights of %d layers.", n_layer(c));
+    enum kv_status status = KV_OK;
+    for (int l = 0; l < n_layer(c) && !status; l++) {
+        struct kv_stats stats;
+        int32_t *position = positions(c, l);
+        status = stats_of(c, needs, l, c->policy, position, &stats, err);
+        if (!status) status = policy_measure(c->policy, &stats, &measure[l], err);
+        free(position);
+    }
+    if (!status) status = policy_weigh(c->policy, measure, n_layer(c), given, weight, err);
+    free(measure);
+    return status;
+}
+
+/* The fixed budgets, as far as the tokens that are there allow them. */
+static void fixed_budgets(const struct candidates *c, int32_t *fixed, int8_t *row)
+{
+    for (int l = 0; l < n_layer(c); l++) {
+        int32_t least = 0, most = slots(c, l);
+        bool any = pin_row(c, l, 0, row);
+        for (int j = 0; any && j < slots(c, l); j++) least += row[j] > 0, most -= row[j] < 0;
+        fixed[l] = pins_budget(c->pins, l);
         if (fixed[l] < 0) continue;
         if (fixed[l] > most) fixed[l] = most;
         if (fixed[l] < least) fixed[l] = least;
@@ -180,44 +150,43 @@ static void fixed_budgets(const struct kv_engine *e, const struct pins *pins, in
 }
 
 /* Weights, and selectors where they differ by layer. */
-static enum kv_status weigh_layers(struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
-    struct selection *out, struct kv_error *err)
+static enum kv_status weigh_layers(const struct candidates *c, struct selection *out, struct kv_error *err)
 {
-    int n_layer = e->model->shape.n_layer;
+    int layers = n_layer(c);
     int32_t least = 0, most;
-    double *share = kv_alloc((size_t)n_layer, sizeof *share);
-    int32_t *selector = kv_alloc((size_t)n_layer, sizeof *selector);
-    policy_bounds(p, 0, e->n, NULL, &least, &most, NULL); /* without pins it cannot fail */
-    enum kv_status status =
-        share && selector
-            ? tuned_layers(e, p, compress_total(e, p, pins, out->lo, out->hi), least, share, selector, err)
-            : kv_fail(err, KV_NO_MEMORY, "No memory for the weights of %d layers.", n_layer);
-    if (!status) status = allocator_weights(e, p, share, out->weight, err);
-    for (int l = 0; l < n_layer && out->selector && !status; l++) out->selector[l] = selector[l];
+    double *share = kv_alloc((size_t)layers, sizeof *share);
+    int32_t *selector = kv_alloc((size_t)layers, sizeof *selector);
+    policy_bounds(c->policy, 0, slots(c, 0), NULL, &least, &most, NULL); /* without pins it cannot fail */
+    enum kv_status status = share && selector
+                                ? tuned_layers(c->e, c->policy, seen(c), compress_total(c, out->lo, out->hi), least,
+                                      share, selector, err)
+                                : kv_fail(err, KV_NO_MEMORY, "No memory for the weights of %d layers.", layers);
+    if (!status) status = allocator_weights(c, share, out->weight, err);
+    for (int l = 0; l < layers && out->selector && !status; l++) out->selector[l] = selector[l];
     free(share);
     free(selector);
     return status;
 }
 
-enum kv_status compress_solve(struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
-    struct selection *out, struct kv_error *err)
+enum kv_status compress_solve(const struct candidates *c, struct selection *out, struct kv_error *err)
 {
-    int n_layer = e->model->shape.n_layer;
-    enum kv_status status = policy_check(p, e->n, n_layer, compress_bytes_per_token(e), err);
-    if (!status) status = compress_bounds(e, p, pins, out->lo, out->hi, err);
-    if (!status) status = weigh_layers(e, p, pins, out, err);
+    int layers = n_layer(c);
+    size_t token = compress_bytes_per_token(c->e);
+    enum kv_status status = policy_check(c->policy, seen(c), layers, token, err);
+    if (!status) status = compress_bounds(c, out->lo, out->hi, err);
+    if (!status) status = weigh_layers(c, out, err);
     if (status) return status;
-    int32_t *fixed = kv_alloc((size_t)n_layer, sizeof *fixed);
-    int8_t *row = kv_alloc((size_t)e->n, 1);
-    int64_t asked = policy_total(p, e->n, n_layer, compress_bytes_per_token(e));
-    const struct policy_problem problem = { n_layer, out->weight, out->lo, out->hi, fixed,
-        compress_total(e, p, pins, out->lo, out->hi) };
+    int32_t *fixed = kv_alloc((size_t)layers, sizeof *fixed);
+    int8_t *row = kv_alloc((size_t)seen(c), 1);
+    int64_t asked = policy_total(c->policy, seen(c), layers, token);
+    const struct policy_problem problem = { layers, out->weight, out->lo, out->hi, fixed,
+        compress_total(c, out->lo, out->hi) };
     struct policy_solution solution = { .request = out->request, .bound = out->rule };
     if (fixed && row) {
-        fixed_budgets(e, pins, fixed, row);
+        fixed_budgets(c, fixed, row);
         status = policy_solve(&problem, out->budget, &solution, err);
     } else
-        status = kv_fail(err, KV_NO_MEMORY, "No memory for the budgets of %d layers.", n_layer);
+        status = kv_fail(err, KV_NO_MEMORY, "No memory for the budgets of %d layers.", layers);
     free(fixed);
     free(row);
     if (status) return status;
@@ -226,108 +195,292 @@ enum kv_status compress_solve(struct kv_engine *e, const struct kv_policy *p, co
     return KV_OK;
 }
 
-enum kv_status compress_allocate(struct kv_engine *e, struct kv_error *err)
+enum kv_status compress_solve_prefill(struct kv_engine *e, const struct kv_policy *p, const struct pins *pins,
+    struct selection *out, struct kv_error *err)
 {
-    struct selection *s = &e->sel;
-    bool again = past_again(e);
-    const struct kv_policy *p = again ? &e->past.policy : &e->set.policy;
-    struct pins *pins = again ? e->past.pins : e->pins;
-    const struct kv_shape *shape = &e->model->shape;
-    enum kv_status status = compress_solve(e, p, pins, s, err);
-    if (!status) status = selection_sets(s, shape->n_layer, e->n, policy_sets(p, shape->n_kv_head), err);
-    if (!status) status = fresh_run(e, err);
+    const struct candidates all = { .e = e, .policy = p, .pins = pins, .record = &e->record };
+    return compress_solve(&all, out, err);
+}
+
+/* --- stage allocate --------------------------------------------------------------------------------------------- */
+
+static struct selection *target(const struct compression *c) { return c->number ? c->run->next : c->sel; }
+
+static struct candidates candidates_of(
+    const struct compression *c, const struct kv_policy *policy, const struct pins *pins)
+{
+    struct kv_engine *e = c->e;
+    if (!c->number) return (struct candidates){ .e = e, .policy = policy, .pins = pins, .record = &e->record };
+    return (struct candidates){ e, policy, pins, c->run, c->sel, c->run->tally };
+}
+
+/* Empty prefix and tail for the run that begins with this compression of the prefill. */
+static enum kv_status fresh_run(const struct compression *c, const struct kv_policy *p, struct kv_error *err)
+{
+    struct kv_engine *e = c->e;
+    struct run *r = c->run;
+    int cap = c->cap;
+    run_drop_caches(r);
+    enum kv_status status = cache_init(&r->prefix, &e->format, err);
+    if (!status) status = cache_init(&r->tail, &e->format, err);
+    if (!status) status = cache_alloc(&r->tail, cap, err);
+    if (!status) status = machine_reserve(&e->machine, 0, e->n + cap + 1, err);
+    r->base = e->n;
+    if (status || !p->every) return status;
+    r->tally = kv_alloc(1, sizeof *r->tally);
+    if (!r->tally) return kv_fail(err, KV_NO_MEMORY, "No memory for the statistics of a reply.");
+    return tally_open(r->tally, &e->record, e->n + cap, e->machine.rows, err);
+}
+
+/* A selection and a cache beside those of the run. */
+static enum kv_status fresh_round(const struct compression *c, struct kv_error *err)
+{
+    struct run *r = c->run;
+    cache_free(&r->fresh);
+    if (r->next)
+        selection_free(r->next);
+    else
+        r->next = kv_alloc(1, sizeof *r->next);
+    if (!r->next) return kv_fail(err, KV_NO_MEMORY, "No memory for compress:%d.", c->number);
+    enum kv_status status = selection_init(r->next, c->e->model->shape.n_layer, 0, err);
+    return status ? status : cache_init(&r->fresh, &c->e->format, err);
+}
+
+/* What was chosen for every head apart cannot become a set that they share. */
+static enum kv_status check_round(const struct compression *c, const struct kv_policy *p, struct kv_error *err)
+{
+    if (c->sel->sets == 1 || policy_sets(p, c->e->model->shape.n_kv_head) > 1) return KV_OK;
+    return kv_fail(err, KV_NOT_NOW,
+        "compress:%d finds other tokens in each KV head, so they can share none: set policy.group kv-head, or "
+        "recompress.",
+        c->number);
+}
+
+enum kv_status compress_allocate(const struct compression *c, const struct kv_policy *policy, uint64_t seed,
+    struct pins *pins, struct kv_error *err)
+{
+    const struct kv_shape *shape = &c->e->model->shape;
+    const struct candidates from = candidates_of(c, policy, pins);
+    enum kv_status status = c->number ? check_round(c, policy, err) : KV_OK;
+    if (!status && c->number) status = fresh_round(c, err);
+    struct selection *s = target(c);
+    if (!status) status = compress_solve(&from, s, err);
+    if (!status)
+        status = selection_sets(s, shape->n_layer, seen(&from), policy_sets(policy, shape->n_kv_head), err);
+    if (!status && !c->number) status = fresh_run(c, policy, err);
     if (status) return status;
-    s->policy = *p;
-    s->seed = again ? e->past.seed : (uint64_t)e->set.seed;
-    e->past.policy = s->policy;
-    e->past.seed = s->seed;
+    s->policy = *policy;
+    s->seed = seed;
     pins_set(&s->pins, pins);
-    pins_set(&e->past.pins, pins);
     s->allocated = true;
+    s->again = c->number > 0;
     return KV_OK;
 }
 
-/* Scores every row of a layer, and takes the kept sets: each row its budget, or all rows their sum. */
-static enum kv_status select_rows(struct kv_engine *e, int layer, const struct kv_stats *stats,
-    const struct policy_forcing *forcing, uint8_t *forced, struct kv_error *err)
+/* --- stage select ----------------------------------------------------------------------------------------------- */
+
+/* One layer's keys at work: rows of what the selection will hold, but by slot. */
+struct choice {
+    const struct candidates *from;
+    const struct kv_policy *policy; /* the layer's own */
+    int layer, n, sets;             /* n: slots */
+    float *score;                   /* [sets][n] */
+    uint8_t *forced, *reason;       /* [sets][n] */
+    int8_t *pin;                    /* [n] */
+    int32_t *kept, *n_kept;         /* [sets][n], [sets] */
+};
+
+static enum kv_status open_choice(struct choice *w, struct kv_error *err)
 {
-    struct selection *s = &e->sel;
-    const struct kv_policy own = selection_policy(s, layer), *p = &own;
-    size_t n = (size_t)e->n, first = selection_row(s, layer, 0);
-    int budget = s->budget[layer];
-    bool adaptive = s->sets > 1 && p->alpha < 1;
+    size_t n = (size_t)w->n, cells = n * (size_t)w->sets;
+    w->score = kv_alloc(cells, sizeof *w->score);
+    w->forced = kv_alloc(cells, 1);
+    w->reason = kv_alloc(cells, 1);
+    w->pin = kv_alloc(n, 1);
+    w->kept = kv_alloc(cells, sizeof *w->kept);
+    w->n_kept = kv_alloc((size_t)w->sets, sizeof *w->n_kept);
+    if (w->score && w->forced && w->reason && w->pin && w->kept && w->n_kept) return KV_OK;
+    return kv_fail(err, KV_NO_MEMORY, "No memory to choose from %zu tokens.", cells);
+}
+
+static void close_choice(struct choice *w)
+{
+    free(w->score);
+    free(w->forced);
+    free(w->reason);
+    free(w->pin);
+    free(w->kept);
+    free(w->n_kept);
+}
+
+/* Scores every row of a layer, and takes the kept sets: each row its budget, or all rows their sum. */
+static enum kv_status choose(
+    struct choice *w, const struct kv_stats *stats, const struct selection *s, struct kv_error *err)
+{
+    const struct kv_policy *p = w->policy;
+    const struct machine *m = &w->from->e->machine;
+    int budget = s->budget[w->layer];
+    bool adaptive = w->sets > 1 && p->alpha < 1;
+    size_t n = (size_t)w->n;
     enum kv_status status = KV_OK;
-    policy_forced(forcing, e->n, budget, forced);
-    for (int g = 0; g < s->sets && !status; g++) {
-        const struct policy_scored scored = { p, stats, g, forced, s->seed };
-        size_t row = first + (size_t)g;
-        status = policy_score(&scored, s->score + row * n, err);
+    for (int g = 0; g < w->sets && !status; g++) {
+        size_t row = (size_t)g * n;
+        bool any = pin_row(w->from, w->layer, g, w->pin);
+        const struct policy_forcing forcing = { p->sinks, p->recent, any ? w->pin : NULL };
+        const struct policy_scored scored = { p, stats, g, w->forced + row, s->seed };
+        policy_forced(&forcing, w->n, budget, w->forced + row);
+        status = policy_score(&scored, w->score + row, err);
         if (!status && !adaptive)
-            status = e->machine.be->select(
-                e->machine.ctx, s->score + row * n, forced, e->n, budget, s->kept + row * n, &s->n_kept[row], err);
+            status = m->be->select(
+                m->ctx, w->score + row, w->forced + row, w->n, budget, w->kept + row, &w->n_kept[g], err);
     }
     if (!status && adaptive)
-        status = policy_select_heads(s->score + first * n, forced, e->n, s->sets, budget, p->alpha,
-            s->kept + first * n, s->n_kept + first, err);
-    for (int g = 0; g < s->sets && !status; g++) {
-        size_t row = first + (size_t)g;
-        policy_reasons(forcing, s->score + row * n, e->n, s->kept + row * n, s->n_kept[row], s->reason + row * n);
+        status = policy_select_heads(w->score, w->forced, w->n, w->sets, budget, p->alpha, w->kept, w->n_kept, err);
+    for (int g = 0; g < w->sets && !status; g++) {
+        size_t row = (size_t)g * n;
+        bool any = pin_row(w->from, w->layer, g, w->pin);
+        const struct policy_forcing forcing = { p->sinks, p->recent, any ? w->pin : NULL };
+        policy_reasons(&forcing, w->score + row, w->n, w->kept + row, w->n_kept[g], w->reason + row);
     }
-    for (int g = 0; g < s->sets && status; g++) s->n_kept[first + (size_t)g] = -1;
     return status;
 }
 
-enum kv_status compress_select(struct kv_engine *e, int layer, struct kv_error *err)
+/* From slots to positions; a token that was gone before has no score. */
+static void place(const struct choice *w, struct selection *s)
 {
-    struct selection *s = &e->sel;
-    const struct kv_policy own = selection_policy(s, layer), *p = &own;
-    size_t n = (size_t)e->n;
+    for (int g = 0; g < w->sets; g++) {
+        size_t row = selection_row(s, w->layer, g), to = row * (size_t)s->n, from = (size_t)g * (size_t)w->n;
+        for (int j = 0; w->from->run && j < s->n; j++) s->score[to + (size_t)j] = NAN;
+        if (w->from->run) memset(s->reason + to, POLICY_EVICTED, (size_t)s->n);
+        for (int i = 0; i < w->n; i++) {
+            size_t at = to + (size_t)position_of(w->from, w->layer, g, i);
+            bool competed = !w->from->run || w->forced[from + (size_t)i] != KV_MUST_DROP;
+            s->score[at] = competed ? w->score[from + (size_t)i] : NAN;
+            s->reason[at] = w->reason[from + (size_t)i];
+        }
+        for (int k = 0; k < w->n_kept[g]; k++)
+            s->kept[to + (size_t)k] = position_of(w->from, w->layer, g, w->kept[from + (size_t)k]);
+        s->n_kept[row] = w->n_kept[g];
+    }
+}
+
+enum kv_status compress_select(const struct compression *c, int layer, struct kv_error *err)
+{
+    struct selection *s = target(c);
+    const struct kv_policy own = selection_policy(s, layer);
+    const struct candidates from = candidates_of(c, &own, s->pins);
+    struct choice w = { .from = &from, .policy = &own, .layer = layer, .n = slots(&from, layer), .sets = s->sets };
     struct kv_stats stats;
-    uint8_t *forced = kv_alloc(n, 1);
-    int8_t *pins = kv_alloc(n, 1);
-    enum kv_status status =
-        forced && pins ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %zu tokens.", n);
-    const struct policy_forcing forcing = { p->sinks, p->recent,
-        pins && pins_row(s->pins, layer, e->n, pins) ? pins : NULL };
-    if (!status)
-        status = record_stats(&e->record, policy_selector_needs(p, policy_selector_at(p->selector)), layer,
-            p, &e->resident.span[layer], &stats, err);
-    if (!status) status = select_rows(e, layer, &stats, &forcing, forced, err);
-    free(forced);
-    free(pins);
+    unsigned needs = policy_selector_needs(&own, policy_selector_at(own.selector));
+    int32_t *position = positions(&from, layer);
+    enum kv_status status = stats_of(&from, needs, layer, &own, position, &stats, err);
+    if (!status) status = open_choice(&w, err);
+    if (!status) status = choose(&w, &stats, s, err);
+    if (!status) place(&w, s);
+    close_choice(&w);
+    free(position);
     return status;
+}
+
+/* --- stage gather ----------------------------------------------------------------------------------------------- */
+
+/* Slots [n_kv_head][stride] of the kept positions, which the caller frees; all ascend. */
+static int32_t *kept_slots(
+    const struct candidates *from, const struct selection *s, int layer, size_t stride, struct kv_error *err)
+{
+    int32_t *slot = kv_alloc((size_t)n_kv_head(from) * stride + 1, sizeof *slot);
+    if (!slot) kv_fail(err, KV_NO_MEMORY, "No memory for the slots of %zu tokens.", stride);
+    for (int g = 0; slot && g < n_kv_head(from); g++) {
+        size_t row = selection_row(s, layer, g);
+        int at = 0;
+        for (int k = 0; k < s->n_kept[row]; k++) {
+            int32_t position = s->kept[row * (size_t)s->n + (size_t)k];
+            while (position_of(from, layer, g, at) < position) at++;
+            slot[(size_t)g * stride + (size_t)k] = at;
+        }
+    }
+    return slot;
 }
 
 /* Copies what each head of the layer keeps to a compact block. */
-static enum kv_status gather_layer(struct kv_engine *e, int layer, struct kv_error *err)
+static enum kv_status gather_layer(const struct compression *c, int layer, struct cache *to,
+    const struct kv_seq *seq, const int32_t *slot, size_t stride, struct kv_error *err)
 {
-    const struct machine *m = &e->machine;
-    const struct selection *s = &e->sel;
-    struct cache *to = &e->run.prefix;
-    size_t n = (size_t)e->n, row = selection_row(s, layer, 0);
-    const struct kv_seq from = { .prefix = e->resident.span[layer] };
-    bool shared = s->sets == 1;
-    enum kv_status status = shared ? cache_alloc_layer(to, layer, s->n_kept[row], err)
-                                   : cache_alloc_heads(to, layer, s->n_kept + row, err);
-    if (status) return status;
-    return shared ? m->be->gather(m->ctx, &from, e->format.type, e->format.n_kv_head, e->format.head_dim,
-                        s->kept + row * n, s->n_kept[row], &to->span[layer], err)
-                  : m->be->gather_heads(m->ctx, &from, e->format.type, e->format.n_kv_head, e->format.head_dim,
-                        s->kept + row * n, n, s->n_kept + row, &to->span[layer], err);
+    const struct machine *m = &c->e->machine;
+    const struct cache_format *f = &c->e->format;
+    const struct selection *s = target(c);
+    const int32_t *n_kept = s->n_kept + selection_row(s, layer, 0);
+    if (s->sets == 1) {
+        enum kv_status status = cache_alloc_layer(to, layer, n_kept[0], err);
+        return status ? status
+                      : m->be->gather(m->ctx, seq, f->type, f->n_kv_head, f->head_dim, slot, n_kept[0],
+                            &to->span[layer], err);
+    }
+    enum kv_status status = cache_alloc_heads(to, layer, n_kept, err);
+    return status ? status
+                  : m->be->gather_heads(m->ctx, seq, f->type, f->n_kv_head, f->head_dim, slot, stride, n_kept,
+                        &to->span[layer], err);
 }
 
-/* A layer that keeps everything is not copied. In place, the resident layer is given up for the compact one. */
-enum kv_status compress_gather(struct kv_engine *e, int layer, struct kv_error *err)
+/* What was made beside prefix and tail takes their place. */
+static enum kv_status end_round(const struct compression *c, struct kv_error *err)
 {
-    struct cache *to = &e->run.prefix;
-    if (selection_mean(&e->sel, layer) == e->n) {
-        if (e->in_place)
-            cache_move_layer(to, layer, &e->resident);
-        else
-            cache_borrow_layer(to, layer, &e->resident);
+    struct run *r = c->run;
+    enum kv_status status = cache_truncate(&r->tail, -1, 0, err);
+    if (status) return status;
+    cache_free(&r->prefix);
+    r->prefix = r->fresh;
+    r->fresh = (struct cache){ 0 };
+    selection_free(c->sel);
+    *c->sel = *r->next;
+    free(r->next);
+    r->next = NULL;
+    r->base += r->tail_len;
+    r->tail_len = 0;
+    return KV_OK;
+}
+
+/* A layer of the prefill that keeps everything is not copied. In place, the resident layer is given up for the compact
+ * one. */
+static enum kv_status take_layer(
+    const struct compression *c, int layer, const int32_t *slot, size_t stride, struct kv_error *err)
+{
+    struct kv_engine *e = c->e;
+    struct run *r = c->run;
+    if (c->number) {
+        const struct kv_seq seq = { .prefix = r->prefix.span[layer], .tail = r->tail.span[layer] };
+        return gather_layer(c, layer, &r->fresh, &seq, slot, stride, err);
+    }
+    bool own = e->in_place && r == &e->run;
+    if (selection_mean(c->sel, layer) == e->n) {
+        (own ? cache_move_layer(&r->prefix, layer, &e->resident)
+             : cache_borrow_layer(&r->prefix, layer, &e->resident));
         return KV_OK;
     }
-    enum kv_status status = gather_layer(e, layer, err);
-    if (!status && e->in_place) cache_drop_layer(&e->resident, layer);
+    const struct kv_seq seq = { .prefix = e->resident.span[layer] };
+    enum kv_status status = gather_layer(c, layer, &r->prefix, &seq, slot, stride, err);
+    if (!status && own) cache_drop_layer(&e->resident, layer);
     return status;
+}
+
+enum kv_status compress_gather(const struct compression *c, int layer, struct kv_error *err)
+{
+    struct run *r = c->run;
+    struct selection *s = target(c);
+    const struct candidates from = candidates_of(c, &s->policy, s->pins);
+    int most = 0;
+    for (int g = 0; g < s->sets; g++)
+        if (s->n_kept[selection_row(s, layer, g)] > most) most = s->n_kept[selection_row(s, layer, g)];
+    size_t stride = (size_t)most;
+    int32_t *slot = kept_slots(&from, s, layer, stride, err);
+    enum kv_status status = slot ? take_layer(c, layer, slot, stride, err) : KV_NO_MEMORY;
+    if (!status && r->tally)
+        status = tally_keep(r->tally, c->number ? r->tally : &c->e->record, layer, slot, most, err);
+    free(slot);
+    if (status || layer < c->e->model->shape.n_layer - 1) return status;
+    if (c->number) status = end_round(c, err);
+    if (status) return status;
+    r->compressed = c->number + 1;
+    r->since = 0;
+    return KV_OK;
 }

@@ -25,6 +25,10 @@ static enum kv_status open_contest(struct contest *c, struct kv_error *err)
     if (!c->logits || !c->id || !c->pos || !c->step)
         return kv_fail(err, KV_NO_MEMORY, "No memory for %d runs of %d steps.", c->n_seq, c->cap);
     for (int i = 0; i < c->n_seq && !status; i++) {
+        if (c->again[i].past) {
+            status = line_open(&c->line[i], e, &c->again[i], cap, err);
+            continue;
+        }
         status = cache_init(&c->tail[i], &e->format, err);
         if (!status) status = cache_alloc(&c->tail[i], cap, err);
     }
@@ -33,29 +37,66 @@ static enum kv_status open_contest(struct contest *c, struct kv_error *err)
 
 static void close_contest(struct contest *c)
 {
-    for (int i = 0; i < c->n_seq; i++) cache_free(&c->tail[i]);
+    for (int i = 0; i < c->n_seq; i++) cache_free(&c->tail[i]), line_close(&c->line[i]);
     free(c->logits);
     free(c->id);
     free(c->pos);
     free(c->step);
 }
 
+/* Logits of sequence i from the row of a pass. */
+static enum kv_status logits_of(struct contest *c, struct pass *p, int row, int i, struct kv_error *err)
+{
+    const struct machine *m = p->m;
+    enum kv_status status = pass_head(p, row, 1, 0, err);
+    return status ? status
+                  : m->be->read(m->ctx, c->logits + (size_t)i * vocab(c), m->logits, vocab(c) * sizeof(float), err);
+}
+
+/* The batch of sequences first..first+n-1, none of which compresses again. */
+static enum kv_status feed_batch(struct contest *c, int first, int n, int rows, bool logits, struct kv_error *err)
+{
+    struct machine *m = &c->e->machine;
+    size_t at = (size_t)first * (size_t)rows;
+    struct pass p = { .m = m, .ids = c->id + at, .pos = c->pos + at, .n = n * rows, .n_seq = n };
+    for (int i = 0; i < n; i++)
+        p.seq[i] = (struct pass_seq){ c->prefix[first + i], c->tail[first + i].span, 1, 1, rows };
+    enum kv_status status = pass_stage(&p, KV_STAGE_embed, -1, err);
+    if (!status) status = pass_layers(&p, 0, c->e->model->shape.n_layer, err);
+    if (status || !logits) return status;
+    for (int i = 0; i < n && rows > 1 && !status; i++)
+        status = logits_of(c, &p, (i + 1) * rows - 1, first + i, err);
+    if (rows > 1) return status;
+    status = pass_head(&p, 0, n, 0, err);
+    return status ? status
+                  : m->be->read(m->ctx, c->logits + (size_t)first * vocab(c), m->logits,
+                        (size_t)n * vocab(c) * sizeof(float), err);
+}
+
+static enum kv_status feed_line(struct contest *c, int i, int rows, int start, bool logits, struct kv_error *err)
+{
+    size_t at = (size_t)i * (size_t)rows;
+    struct pass p;
+    bool decode = start >= c->e->n + c->e->n_question;
+    enum kv_status status = line_feed(&c->line[i], c->id + at, c->pos + at, rows, decode, &p, err);
+    if (!status && logits) status = logits_of(c, &p, rows - 1, i, err);
+    return status ? status : line_compress(&c->line[i], err);
+}
+
 /* Feeds `rows` tokens to each sequence (ids [n_seq][rows] in c->id) at positions from `start` on; logits of their last
  * rows when wanted. */
 static enum kv_status feed(struct contest *c, int rows, int start, bool logits, struct kv_error *err)
 {
-    struct kv_engine *e = c->e;
-    struct machine *m = &e->machine;
-    int n = c->n_seq;
-    for (int i = 0; i < n * rows; i++) c->pos[i] = start + i % rows;
-    struct pass p = { .m = m, .ids = c->id, .pos = c->pos, .n = n * rows, .n_seq = n };
-    for (int i = 0; i < n; i++) p.seq[i] = (struct pass_seq){ c->prefix[i], c->tail[i].span, 1, 1, rows };
-    enum kv_status status = pass_stage(&p, KV_STAGE_embed, -1, err);
-    if (!status) status = pass_layers(&p, 0, e->model->shape.n_layer, err);
-    if (status || !logits) return status;
-    if (rows == 1) status = pass_head(&p, 0, n, 0, err);
-    for (int i = 0; i < n && rows > 1 && !status; i++) status = pass_head(&p, (i + 1) * rows - 1, 1, i, err);
-    return status ? status : m->be->read(m->ctx, c->logits, m->logits, (size_t)n * vocab(c) * sizeof(float), err);
+    enum kv_status status = KV_OK;
+    for (int i = 0; i < c->n_seq * rows; i++) c->pos[i] = start + i % rows;
+    for (int i = 0, n = 0; i < c->n_seq && !status; i += n) {
+        for (n = 0; i + n < c->n_seq && !c->again[i + n].past;) n++;
+        if (n)
+            status = feed_batch(c, i, n, rows, logits, err);
+        else
+            status = feed_line(c, i, rows, start, logits, err), n = 1;
+    }
+    return status;
 }
 
 /* Logits that the first reply token comes from: the prefill's, or those behind the question. */

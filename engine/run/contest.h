@@ -4,16 +4,19 @@
 #define KV_CONTEST_H
 
 #include "engine/judge/kl.h"
+#include "engine/run/line.h"
 #include "engine/runs.h"
 
 struct contest {
     struct kv_engine *e;
     const struct kv_span *prefix[KV_RUNS_COMPARED]; /* [n_layer] of each sequence; 0 is the one compared with */
-    int n_seq, lead;                                /* whose tokens all are fed */
-    bool own[KV_RUNS_COMPARED];                     /* this one is fed its own tokens */
-    const char *what;                               /* for progress */
+    struct line_like again[KV_RUNS_COMPARED]; /* of those that compress again, which start over from the prefill */
+    int n_seq, lead;                          /* whose tokens all are fed */
+    bool own[KV_RUNS_COMPARED];               /* this one is fed its own tokens */
+    const char *what;                         /* for progress */
     /* the contest's own from here on */
-    struct cache tail[KV_RUNS_COMPARED];
+    struct cache tail[KV_RUNS_COMPARED]; /* of the others */
+    struct line line[KV_RUNS_COMPARED];
     float *logits;        /* host [n_seq][n_vocab] of the last step */
     int32_t *id, *pos;    /* [n_seq * chunk] */
     int chunk;            /* question rows of one sequence in a pass */

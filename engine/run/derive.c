@@ -18,7 +18,7 @@ struct host {
 struct deriving {
     struct record *r;
     const struct kv_policy *policy;
-    const struct kv_span *resident;
+    const struct record_keys *keys;
     int layer, rows; /* rows: of the window */
     size_t n, heads, kv_heads, d;
     struct host host;
@@ -53,7 +53,7 @@ static enum kv_status from_device(struct deriving *g, float *to, size_t count,
 
 /* --- the last rows ------------------------------------------------------------------------------------------------ */
 
-/* Attention of the last `rows` rows over the resident keys, as backend ops take it: their queries go back to the device
+/* Attention of the last `rows` rows over the keys, as backend ops take it: their queries go back to the device
  * and get their lse. */
 struct last_rows {
     int32_t pos[KV_LAST_ROWS];
@@ -69,13 +69,14 @@ static enum kv_status attend_last(struct deriving *g, int rows, struct last_rows
     const float *from = g->r->last_q + (size_t)g->layer * KV_LAST_ROWS * width;
     enum kv_status status = KV_OK;
     for (int i = 0; i < rows && !status; i++) {
-        out->pos[i] = g->r->n - rows + i;
+        out->pos[i] = g->keys->rows - rows + i;
         status = m->be->write(m->ctx, m->q + (size_t)i * width, from + (size_t)(out->pos[i] % KV_LAST_ROWS) * width,
             width * sizeof(float), err);
     }
     out->pass = (struct pass){ .m = (struct machine *)m, .pos = out->pos, .n = rows, .n_seq = 1 };
-    out->pass.seq[0] = (struct pass_seq){ .prefix = g->resident, .n = rows };
+    out->pass.seq[0] = (struct pass_seq){ .prefix = g->keys->prefix, .n = rows };
     out->a = pass_attention(&out->pass, 0, out->seq); /* the span is this layer's, and of no other */
+    if (g->keys->n_tail) out->seq[0].tail = *g->keys->tail;
     out->a.window = machine_window(m, g->layer);
     return status ? status : m->be->attend(m->ctx, &out->a, err);
 }
@@ -101,7 +102,7 @@ static enum kv_status sum_last(struct deriving *g, float *device, struct kv_erro
 /* What one head's rows [rows][n] add to the spread over keys before the window. */
 static void add_spread(const float *p, int rows, size_t n, double spread[2])
 {
-    for (size_t j = 0; j < n - (size_t)rows; j++) {
+    for (size_t j = 0; j + (size_t)rows < n; j++) {
         double sum = 0, square = 0, mean;
         for (int i = 0; i < rows; i++) {
             float a = p[(size_t)i * n + j];
@@ -141,8 +142,12 @@ static enum kv_status derive_spread(struct deriving *g, struct kv_error *err)
 static enum kv_status norms(struct deriving *g, bool values, int power, float *device, struct kv_error *err)
 {
     const struct machine *m = g->r->m;
+    const struct record_keys *k = g->keys;
+    int heads = (int)g->kv_heads, d = (int)g->d;
+    enum kv_status status = m->be->norms(m->ctx, k->prefix, values, power, m->kv_type, heads, d, device, g->n, err);
+    if (status || !k->n_tail) return status;
     return m->be->norms(
-        m->ctx, g->resident, values, power, m->kv_type, (int)g->kv_heads, (int)g->d, device, g->n, err);
+        m->ctx, k->tail, values, power, m->kv_type, heads, d, device + (k->n - k->n_tail), g->n, err);
 }
 
 static enum kv_status key_norms(struct deriving *g, float *device, struct kv_error *err)
@@ -173,7 +178,7 @@ static enum kv_status mean_turn(struct deriving *g, double *turn, struct kv_erro
         size_t count = (size_t)n * g->d;
         memset(x, 0, count * sizeof *x);
         for (int i = 0; i < n; i++) {
-            pos[i] = g->r->n + at + i;
+            pos[i] = g->keys->rows + at + i;
             for (int c = 0; c < m->rope.dim / 2; c++) x[(size_t)i * g->d + (size_t)(c * step)] = 1;
         }
         status = m->be->write(m->ctx, m->q, x, count * sizeof *x, err);
@@ -204,7 +209,7 @@ static void turn_moments(
     size_t d = g->d;
     const struct kv_rope *rope = &g->r->m->rope;
     const float *about = block, *sum = block + d, *product = block + 2 * d;
-    double rows = g->r->n - KV_MOMENT_SKIP, *full = room, *middle = room + d * d;
+    double rows = g->keys->rows - KV_MOMENT_SKIP, *full = room, *middle = room + d * d;
     for (size_t c = 0; c < d; c++) {
         middle[c] = (double)about[c] + (double)sum[c] / rows;
         for (size_t e = 0; e <= c; e++)
@@ -244,19 +249,47 @@ static enum kv_status expected(struct deriving *g, float *device, struct kv_erro
 {
     const struct machine *m = g->r->m;
     size_t d = g->d, bytes = g->heads * (d + d * d) * sizeof(float);
-    if (g->r->n <= KV_MOMENT_SKIP) return KV_OK;
+    if (g->keys->rows <= KV_MOMENT_SKIP) return KV_OK;
     float *queries = m->be->alloc(m->ctx, bytes);
     if (!queries) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu bytes of expected queries.", bytes);
     float *cov = queries + g->heads * d;
     enum kv_status status = future_queries(g, queries, cov, err);
     if (!status)
-        status = m->be->expect(m->ctx, g->resident, m->kv_type, (int)g->heads, (int)g->kv_heads, (int)d, queries,
-            cov, 1 / sqrtf((float)d), device, g->n, err);
+        status = m->be->expect(m->ctx, g->keys->prefix, m->kv_type, (int)g->heads, (int)g->kv_heads, (int)d,
+            queries, cov, 1 / sqrtf((float)d), device, g->n, err);
+    if (!status && g->keys->n_tail)
+        status = m->be->expect(m->ctx, g->keys->tail, m->kv_type, (int)g->heads, (int)g->kv_heads, (int)d, queries,
+            cov, 1 / sqrtf((float)d), device + (g->keys->n - g->keys->n_tail), g->n, err);
     m->be->release(m->ctx, queries, bytes);
     return status;
 }
 
 /* --- entry ------------------------------------------------------------------------------------------------------------ */
+
+/* A row of the record is as long as all keys that it has room for. */
+static enum kv_status read_columns(struct deriving *g, struct kv_error *err)
+{
+    const struct record *r = g->r;
+    const float *from = r->columns + (size_t)g->layer * g->heads * (size_t)r->n;
+    size_t rows = g->n == (size_t)r->n ? 1 : g->heads, count = g->n * g->heads / rows;
+    enum kv_status status = KV_OK;
+    for (size_t h = 0; h < rows && !status; h++)
+        status = r->m->be->read(
+            r->m->ctx, g->host.columns + h * count, from + h * (size_t)r->n, count * sizeof(float), err);
+    return status;
+}
+
+/* Entropies [n_head][rows] of the layer. */
+static const float *entropies(const struct deriving *g)
+{
+    const struct record *r = g->r;
+    const float *from = r->entropy + (size_t)g->layer * g->heads * (size_t)r->n;
+    size_t rows = (size_t)g->keys->rows;
+    if (!r->compact || rows == (size_t)r->n) return from;
+    for (size_t h = 0; h < g->heads; h++)
+        memcpy(r->compact + h * rows, from + h * (size_t)r->n, rows * sizeof *from);
+    return r->compact;
+}
 
 /* Brings what is missing to the host. */
 static enum kv_status derive(struct deriving *g, unsigned missing, struct kv_error *err)
@@ -265,9 +298,7 @@ static enum kv_status derive(struct deriving *g, unsigned missing, struct kv_err
     const struct host *to = &g->host;
     size_t per_head = g->heads * g->n, per_kv = g->kv_heads * g->n;
     enum kv_status status = KV_OK;
-    if (missing & KV_NEED_COLUMNS)
-        status = r->m->be->read(
-            r->m->ctx, to->columns, r->columns + (size_t)g->layer * per_head, per_head * sizeof(float), err);
+    if (missing & KV_NEED_COLUMNS) status = read_columns(g, err);
     if (!status && missing & KV_NEED_WINDOW) status = from_device(g, to->window, per_head, sum_window, err);
     if (!status && missing & KV_NEED_LAST) status = from_device(g, to->last, per_head, sum_last, err);
     if (!status && missing & KV_NEED_SPREAD) status = derive_spread(g, err);
@@ -282,13 +313,20 @@ static enum kv_status derive(struct deriving *g, unsigned missing, struct kv_err
 enum kv_status record_stats(struct record *r, unsigned needs, int layer, const struct kv_policy *policy,
     const struct kv_span *resident, struct kv_stats *out, struct kv_error *err)
 {
+    const struct record_keys keys = { .prefix = resident, .n = r->n, .rows = r->n };
+    return record_stats_of(r, needs, layer, policy, &keys, out, err);
+}
+
+enum kv_status record_stats_of(struct record *r, unsigned needs, int layer, const struct kv_policy *policy,
+    const struct record_keys *keys, struct kv_stats *out, struct kv_error *err)
+{
     const struct kv_shape *s = r->m->shape;
     unsigned there = r->needs | KV_NEED_KEY_NORMS | KV_NEED_VALUE_NORMS | (r->last_q ? KV_NEED_LAST_ROWS : 0);
     if (needs & ~there)
         return kv_fail(err, KV_NOT_NOW,
             "This policy needs statistics that the prefill did not collect: set engine.stats all, then run again.");
-    struct deriving g = { r, policy, resident, layer, policy->window < r->n ? policy->window : r->n, (size_t)r->n,
-        (size_t)s->n_head, (size_t)s->n_kv_head, (size_t)s->head_dim, host_of(r) };
+    struct deriving g = { r, policy, keys, layer, policy->window < keys->rows ? policy->window : keys->rows,
+        (size_t)keys->n, (size_t)s->n_head, (size_t)s->n_kv_head, (size_t)s->head_dim, host_of(r) };
     if (r->host_layer != layer || r->host_window != g.rows || r->host_future != policy->future) r->have = 0;
     r->host_layer = layer;
     r->host_window = g.rows;
@@ -296,18 +334,21 @@ enum kv_status record_stats(struct record *r, unsigned needs, int layer, const s
     enum kv_status status = derive(&g, needs & ~(r->have | KV_NEED_ENTROPY | KV_NEED_COSINE), err);
     if (status) return status;
     *out = (struct kv_stats){ .layer = layer,
-        .n = r->n,
+        .n = keys->n,
         .n_head = s->n_head,
         .n_kv_head = s->n_kv_head,
         .sliding_window = machine_window(r->m, layer),
-        .entropy = needs & KV_NEED_ENTROPY ? r->entropy + (size_t)layer * g.heads * g.n : NULL,
+        .rows = keys->rows,
+        .position = keys->position,
+        .seen = r->seen ? r->seen + (size_t)layer * (size_t)r->n : NULL,
+        .entropy = needs & KV_NEED_ENTROPY ? entropies(&g) : NULL,
         .columns = needs & KV_NEED_COLUMNS ? g.host.columns : NULL,
         .window = needs & KV_NEED_WINDOW ? g.host.window : NULL,
         .last = needs & KV_NEED_LAST ? g.host.last : NULL,
         .spread = needs & KV_NEED_SPREAD ? r->spread : NULL,
         .key_norms = needs & KV_NEED_KEY_NORMS ? g.host.key_norms : NULL,
         .value_norms = needs & KV_NEED_VALUE_NORMS ? g.host.value_norms : NULL,
-        .cosine = needs & KV_NEED_COSINE ? r->cosine + (size_t)layer * g.n : NULL,
+        .cosine = needs & KV_NEED_COSINE ? r->cosine + (size_t)layer * (size_t)r->n : NULL,
         .expected = needs & KV_NEED_EXPECTED ? g.host.expected : NULL };
     return KV_OK;
 }

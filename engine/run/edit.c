@@ -57,7 +57,8 @@ static bool find_room(
     size_t bytes = compress_bytes_per_token(e);
     struct kv_error ignored;
     if ((p->bytes && !bytes) || policy_check(p, e->n, n_layer, bytes, &ignored)) return false;
-    *room = (struct room){ .total = compress_total(e, p, pins, lo, hi) };
+    *room =
+        (struct room){ .total = compress_total(&(struct candidates){ .e = e, .policy = p, .pins = pins }, lo, hi) };
     for (int l = 0; l < n_layer; l++) {
         int32_t fixed = pins_budget(pins, l);
         room->least += fixed < 0 ? lo[l] : fixed;
@@ -109,7 +110,8 @@ static int64_t amiss_now(const struct kv_engine *e, int32_t *lo, int32_t *hi)
 {
     struct room room;
     struct kv_error ignored;
-    if (compress_bounds(e, &e->set.policy, e->pins, lo, hi, &ignored)) return INT64_MAX;
+    const struct candidates all = { .e = e, .policy = &e->set.policy, .pins = e->pins };
+    if (compress_bounds(&all, lo, hi, &ignored)) return INT64_MAX;
     return find_room(e, e->pins, lo, hi, &room) ? amiss(&room) : 0;
 }
 
@@ -123,7 +125,8 @@ static enum kv_status check(const struct kv_engine *e, const struct pins *pins, 
         lo && row ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for the bounds of %d layers.", n_layer);
     int64_t now = status ? 0 : amiss_now(e, lo, hi);
     struct room room;
-    if (!status && now < INT64_MAX) status = compress_bounds(e, &e->set.policy, pins, lo, hi, err);
+    const struct candidates all = { .e = e, .policy = &e->set.policy, .pins = pins };
+    if (!status && now < INT64_MAX) status = compress_bounds(&all, lo, hi, err);
     for (int l = 0; l < n_layer && !status; l++) status = check_layer(e, pins, l, row, err);
     if (!status && now < INT64_MAX && find_room(e, pins, lo, hi, &room) && amiss(&room) > now)
         status = refuse_room(e, pins, &room, layer, err);
@@ -206,7 +209,7 @@ enum kv_status kv_next_budgets(struct kv_engine *e, int32_t *budget, struct kv_e
     if (!status) status = selection_init(&next, n_layer, 0, err);
     if (!status && live) status = pass_park(&e->pass, &parked, err);
     if (!status) {
-        status = compress_solve(e, &e->set.policy, e->pins, &next, err);
+        status = compress_solve_prefill(e, &e->set.policy, e->pins, &next, err);
         enum kv_status back = live ? pass_unpark(&e->pass, &parked, status ? NULL : err) : KV_OK;
         if (!status) status = back;
     }

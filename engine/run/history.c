@@ -22,6 +22,8 @@ static void drop_sums(struct past *p, int from)
 void past_reset(struct past *p)
 {
     drop_sums(p, 0);
+    decisions_free(p->decision, p->n_decision);
+    p->n_decision = 0;
     p->highest = 0;
     p->done = UINT64_MAX;
     p->cut = false;
@@ -33,7 +35,7 @@ void past_free(struct past *p)
     past_reset(p);
     free(p->token);
     free(p->drawn);
-    pins_drop(p->pins);
+    free(p->decision);
     *p = (struct past){ 0 };
 }
 
@@ -43,7 +45,63 @@ void past_cut(struct kv_engine *e)
     e->past.done = UINT64_MAX;
     e->past.n = e->run.n_reply;
     e->past.cut = false;
+    past_drop(&e->past, e->at.tick);
 }
+
+/* --- compressions ------------------------------------------------------------------------------------------------ */
+
+void decisions_free(struct decision *d, int count)
+{
+    for (int k = 0; k < count; k++) pins_set(&d[k].pins, NULL);
+}
+
+enum kv_status past_due(struct past *p, int k, uint64_t tick, struct kv_error *err)
+{
+    if (k < p->n_decision) return KV_OK;
+    if (k == p->decision_cap) {
+        int cap = k ? 2 * k : 4;
+        struct decision *list = realloc(p->decision, (size_t)cap * sizeof *list);
+        if (!list) return kv_fail(err, KV_NO_MEMORY, "No memory to remember %d compressions.", cap);
+        p->decision = list;
+        p->decision_cap = cap;
+    }
+    p->decision[k] = (struct decision){ .tick = tick };
+    p->n_decision = k + 1;
+    return KV_OK;
+}
+
+void past_decide(struct past *p, int k, const struct kv_policy *policy, uint64_t seed, struct pins *pins)
+{
+    struct decision *d = &p->decision[k];
+    d->made = true;
+    d->policy = *policy;
+    d->seed = seed;
+    pins_set(&d->pins, pins);
+}
+
+enum kv_status past_take(struct past *p, const struct decision *from, int count, struct kv_error *err)
+{
+    enum kv_status status = KV_OK;
+    decisions_free(p->decision, p->n_decision);
+    p->n_decision = 0;
+    for (int k = 0; k < count && !status; k++) {
+        status = past_due(p, k, from[k].tick, err);
+        if (!status && from[k].made) past_decide(p, k, &from[k].policy, from[k].seed, from[k].pins);
+    }
+    return status;
+}
+
+void past_drop(struct past *p, uint64_t tick)
+{
+    while (p->n_decision && p->decision[p->n_decision - 1].tick > tick)
+        pins_set(&p->decision[--p->n_decision].pins, NULL);
+    if (!p->n_decision || p->decision[p->n_decision - 1].tick < tick) return;
+    struct decision *due = &p->decision[p->n_decision - 1];
+    pins_set(&due->pins, NULL);
+    due->made = false;
+}
+
+/* --- the reply ---------------------------------------------------------------------------------------------------- */
 
 static enum kv_status reserve(struct past *p, int n, struct kv_error *err)
 {
@@ -122,12 +180,32 @@ static uint64_t prefill_ticks(const struct kv_engine *e)
     return e->n_question ? all : all + 2; /* head and sample of the last pass */
 }
 
+/* The same of a tick `t` behind the first one of decode, whose passes stand between compressions. */
+static int find_decode(
+    const struct kv_engine *e, uint64_t tick, uint64_t begin, struct kv_where *where, const struct plan **plan)
+{
+    const struct past *p = &e->past;
+    const uint64_t each = (uint64_t)e->plan[PLAN_GENERATE].n, compress = (uint64_t)e->plan[PLAN_COMPRESS].n;
+    uint64_t pass = 0;
+    int k = 1;
+    for (; k < p->n_decision && p->decision[k].tick + compress <= tick; k++) {
+        pass += (p->decision[k].tick - begin) / each;
+        begin = p->decision[k].tick + compress;
+    }
+    bool between = k < p->n_decision && tick >= p->decision[k].tick;
+    where->phase = between ? KV_PHASE_compress : KV_PHASE_decode;
+    where->pass = between ? k : (int)(pass + (tick - begin) / each);
+    where->tick = between ? p->decision[k].tick : tick - (tick - begin) % each;
+    *plan = &e->plan[between ? PLAN_COMPRESS : PLAN_GENERATE];
+    return (int)(tick - where->tick);
+}
+
 /* Boundary at which a pass begins: *where without its tick's stage. Returns the item of `tick` within it. */
 static int find_pass(const struct kv_engine *e, uint64_t tick, struct kv_where *where, const struct plan **plan)
 {
-    const uint64_t forward = (uint64_t)e->plan[PLAN_FORWARD].n, generate = (uint64_t)e->plan[PLAN_GENERATE].n;
+    const uint64_t forward = (uint64_t)e->plan[PLAN_FORWARD].n;
     const uint64_t first = prefill_ticks(e), compress = (uint64_t)e->plan[PLAN_COMPRESS].n;
-    uint64_t t = tick, each = forward;
+    uint64_t t = tick;
     int last = segments(e, e->n) - 1;
     *where = (struct kv_where){ .phase = KV_PHASE_prefill, .layer = -1, .branch = e->at.branch };
     if (t >= first) {
@@ -139,21 +217,14 @@ static int find_pass(const struct kv_engine *e, uint64_t tick, struct kv_where *
             t -= compress;
             last = segments(e, e->n_question) - 1;
             where->phase = KV_PHASE_ask;
-            if (t >= ask) {
-                t -= ask;
-                last = INT32_MAX;
-                each = generate;
-                where->phase = KV_PHASE_decode;
-            }
+            if (t >= ask) return find_decode(e, tick, first + compress + ask, where, plan);
         }
     }
-    uint64_t pass = t / each < (uint64_t)last ? t / each : (uint64_t)last;
+    uint64_t pass = t / forward < (uint64_t)last ? t / forward : (uint64_t)last;
     where->pass = (int)pass;
-    where->tick = tick - (t - pass * each);
+    where->tick = tick - (t - pass * forward);
     bool sampled = pass == (uint64_t)last && (where->phase == KV_PHASE_ask || !e->n_question);
-    *plan = &e->plan[where->phase == KV_PHASE_compress            ? PLAN_COMPRESS
-                     : where->phase == KV_PHASE_decode || sampled ? PLAN_GENERATE
-                                                                  : PLAN_FORWARD];
+    *plan = &e->plan[where->phase == KV_PHASE_compress ? PLAN_COMPRESS : sampled ? PLAN_GENERATE : PLAN_FORWARD];
     return (int)(tick - where->tick);
 }
 
@@ -242,8 +313,10 @@ static void recall_prefill_logits(struct kv_engine *e)
     if (!e->n_question) memcpy(e->logits, e->prefill_logits, (size_t)e->model->shape.n_vocab * sizeof(float));
 }
 
-static enum kv_status back_to_compress(struct kv_engine *e, const struct kv_where *to, struct kv_error *err)
+/* To compress:0, with which everything behind the prefill begins. */
+static enum kv_status back_to_compress(struct kv_engine *e, struct kv_where *to, struct kv_error *err)
 {
+    where_is(e, e->compress_tick, to);
     if (e->in_place && e->at.tick > to->tick) return begin_again(e, err);
     drop_compressed(e);
     recall_prefill_logits(e);
@@ -279,11 +352,10 @@ static enum kv_status rewind_to(struct kv_engine *e, uint64_t tick, struct kv_er
     struct kv_where to;
     const struct plan *plan;
     find_pass(e, tick, &to, &plan);
-    switch (to.phase) {
-    case KV_PHASE_prefill: return back_to_prefill(e, &to, err);
-    case KV_PHASE_compress: return back_to_compress(e, &to, err);
-    default: return back_to_tail(e, &to, err);
-    }
+    if (to.phase == KV_PHASE_prefill) return back_to_prefill(e, &to, err);
+    /* what compressions to come go by cannot be cut off row by row */
+    if (to.phase == KV_PHASE_compress || e->run.tally) return back_to_compress(e, &to, err);
+    return back_to_tail(e, &to, err);
 }
 
 enum kv_status kv_seek(struct kv_engine *e, uint64_t tick, struct kv_error *err)
@@ -294,11 +366,11 @@ enum kv_status kv_seek(struct kv_engine *e, uint64_t tick, struct kv_error *err)
     if (!status) status = kv_where_at(e, tick, &to, err);
     if (status) return status;
     find_pass(e, tick, &whole, &plan);
-    bool back = tick < e->at.tick;
+    bool back = tick < e->at.tick, cut_off = back && !e->run.tally;
     if (back) status = rewind_to(e, tick, err);
     while (!status && e->at.tick < tick) {
         /* between the pass before and this one the logits are not there yet */
-        bool halfway = back && whole.phase == KV_PHASE_decode && e->at.tick < whole.tick;
+        bool halfway = cut_off && whole.phase == KV_PHASE_decode && e->at.tick < whole.tick;
         if (!halfway && engine_stopped(e)) return kv_fail(err, KV_STOPPED, "Stopped on request.");
         status = step_stage(e, err);
     }
@@ -363,10 +435,9 @@ static void mix_cache(struct hash *h, const struct cache *c, struct kv_error *er
     }
 }
 
-static void mix_record(struct hash *h, struct kv_error *err)
+static void mix_record(struct hash *h, const struct record *r, struct kv_error *err)
 {
     const struct kv_engine *e = h->e;
-    const struct record *r = &e->record;
     size_t heads = (size_t)e->model->shape.n_head;
     for (size_t l = 0; l < (size_t)e->model->shape.n_layer; l++) {
         mix(h, (uint64_t)r->rows[l]);
@@ -387,15 +458,15 @@ static void mix_pins(struct hash *h, const struct pins *x)
     mix_bytes(h, x->run, (size_t)x->n_run * sizeof *x->run);
 }
 
-static void mix_selection(struct hash *h)
+static void mix_selection(struct hash *h, const struct selection *s)
 {
-    const struct selection *s = &h->e->sel;
-    size_t n = (size_t)h->e->n, layers = (size_t)h->e->model->shape.n_layer;
+    size_t n = (size_t)s->n, layers = (size_t)h->e->model->shape.n_layer;
     mix(h, s->allocated);
     if (!s->allocated) return;
     mix_bytes(h, s->weight, layers * sizeof *s->weight);
     mix_bytes(h, s->request, layers * sizeof *s->request);
     mix_bytes(h, s->budget, layers * sizeof *s->budget);
+    mix(h, (uint64_t)s->n);
     mix_bytes(h, s->total, sizeof s->total);
     mix_pins(h, s->pins);
     for (size_t row = 0; row < layers * (size_t)s->sets; row++) {
@@ -444,8 +515,11 @@ enum kv_status kv_state_hash(struct kv_engine *e, uint64_t *hash, struct kv_erro
     mix_cache(&h, &e->resident, err);
     mix_cache(&h, &e->run.prefix, err);
     mix_cache(&h, &e->run.tail, err);
-    mix_record(&h, err);
-    mix_selection(&h);
+    mix_record(&h, &e->record, err);
+    if (e->run.tally) mix_record(&h, e->run.tally, err);
+    mix_selection(&h, &e->sel);
+    if (e->run.next) mix_selection(&h, e->run.next);
+    mix_cache(&h, &e->run.fresh, err);
     mix_bytes(&h, e->run.reply, (size_t)e->run.n_reply * sizeof *e->run.reply);
     mix_bytes(&h, &e->run.sampler, sizeof e->run.sampler);
     if (e->run.n_reply) mix_bytes(&h, e->logits, (size_t)e->model->shape.n_vocab * sizeof(float));

@@ -35,10 +35,16 @@ static int tail_tokens(const struct kv_engine *e, int layer)
     return e->run.tail.span ? span_len(e, &e->run.tail.span[layer]) : 0;
 }
 
+/* Tokens that the layer's prefix was chosen from; what is in its tail comes behind them. */
+static int base_tokens(const struct kv_engine *e, int layer)
+{
+    return e->run.base > e->n ? e->run.base : prompt_tokens(e, layer);
+}
+
 int kv_cache_tokens(const struct kv_engine *e, int layer)
 {
     if (e->core) return layer >= 0 && layer < e->model->shape.n_layer ? core_cache_tokens(e, layer) : 0;
-    return there(e, layer) ? prompt_tokens(e, layer) + tail_tokens(e, layer) : 0;
+    return there(e, layer) ? base_tokens(e, layer) + tail_tokens(e, layer) : 0;
 }
 
 int kv_cache_slots(const struct kv_engine *e, int layer, int kv_head, int32_t *pos, int room)
@@ -48,10 +54,11 @@ int kv_cache_slots(const struct kv_engine *e, int layer, int kv_head, int32_t *p
         return core_cache_slots(e, layer, kv_head, pos, room);
     if (!there(e, layer)) return 0;
     size_t row = selection_row(&e->sel, layer, kv_head);
-    const int32_t *kept = selected(&e->sel, layer) ? e->sel.kept + row * (size_t)e->n : NULL;
-    int n = kept ? e->sel.n_kept[row] : prompt_tokens(e, layer), tail = tail_tokens(e, layer);
-    for (int i = 0; i < n + tail && i < room; i++) pos[i] = i >= n ? e->n + i - n : kept ? kept[i] : i;
-    return n + tail;
+    bool kept = selected(&e->sel, layer);
+    int n = (kept ? e->sel.n_kept[row] : prompt_tokens(e, layer)) + tail_tokens(e, layer);
+    for (int i = 0; i < n && i < room; i++)
+        pos[i] = kept ? selection_position(&e->sel, layer, kv_head, e->run.base, i) : i;
+    return n;
 }
 
 static void to_f32(int type, const void *from, size_t n, float *out)
@@ -79,11 +86,11 @@ static enum kv_status read_slots(const struct kv_engine *e, const struct kv_span
     return status;
 }
 
-/* Slot of a prompt position in the kept cache, -1 = evicted. */
+/* Slot of a position in the kept cache, -1 = evicted. */
 static int kept_slot(const struct kv_engine *e, int layer, int kv_head, int position)
 {
     size_t row = selection_row(&e->sel, layer, kv_head);
-    const int32_t *kept = e->sel.kept + row * (size_t)e->n;
+    const int32_t *kept = e->sel.kept + row * (size_t)e->sel.n;
     int low = 0, high = e->sel.n_kept[row];
     while (low < high) {
         int middle = (low + high) / 2;
@@ -95,7 +102,7 @@ static int kept_slot(const struct kv_engine *e, int layer, int kv_head, int posi
     return low < e->sel.n_kept[row] && kept[low] == position ? low : -1;
 }
 
-/* One row of a layer that was compacted in place. */
+/* One row of a layer that was compacted in place, or of a token behind the prompt that a later compression met. */
 static enum kv_status read_kept(
     const struct kv_engine *e, bool values, int layer, int kv_head, int position, float *out, struct kv_error *err)
 {
@@ -123,15 +130,17 @@ enum kv_status kv_cache_rows(const struct kv_engine *e, bool values, int layer, 
             (long long)first + n - 1, layer, tokens, tokens - 1);
     if (e->core) return core_cache_rows(e, values, layer, kv_head, first, n, out, err);
     bool resident = e->resident.span[layer].cap;
-    int from_prompt = first < prompt ? (first + n < prompt ? n : prompt - first) : 0;
+    int base = e->run.base > prompt ? e->run.base : prompt, done = 0;
     enum kv_status status = KV_OK;
-    if (from_prompt && resident)
-        status = read_slots(e, &e->resident.span[layer], values, kv_head, first, from_prompt, out, err);
-    for (int i = 0; i < from_prompt && !resident && !status; i++)
-        status = read_kept(e, values, layer, kv_head, first + i, out + (size_t)i * width, err);
-    if (!status && n > from_prompt)
-        status = read_slots(e, &e->run.tail.span[layer], values, kv_head, first + from_prompt - prompt,
-            n - from_prompt, out + (size_t)from_prompt * width, err);
+    if (first < prompt && resident) {
+        done = first + n < prompt ? n : prompt - first;
+        status = read_slots(e, &e->resident.span[layer], values, kv_head, first, done, out, err);
+    }
+    for (; done < n && first + done < base && !status; done++)
+        status = read_kept(e, values, layer, kv_head, first + done, out + (size_t)done * width, err);
+    if (!status && n > done)
+        status = read_slots(e, &e->run.tail.span[layer], values, kv_head, first + done - base, n - done,
+            out + (size_t)done * width, err);
     return status;
 }
 
@@ -172,7 +181,7 @@ static double kept_in_sight(const struct kv_engine *e, int layer, int at, int wi
     double sum = 0;
     for (int g = 0; g < e->sel.sets; g++) {
         size_t row = selection_row(&e->sel, layer, g);
-        const int32_t *kept = e->sel.kept + row * (size_t)e->n;
+        const int32_t *kept = e->sel.kept + row * (size_t)e->sel.n;
         int n = e->sel.n_kept[row];
         while (n > 0 && kept[e->sel.n_kept[row] - n] <= at - window) n--;
         sum += n;
@@ -183,7 +192,7 @@ static double kept_in_sight(const struct kv_engine *e, int layer, int at, int wi
 /* Key positions that the pass's rows see, all rows together; *keys = how many different ones. */
 static double visible(const struct kv_engine *e, int rows, int layer, double *keys)
 {
-    int window = machine_window(&e->machine, layer), first = e->n + e->run.tail_len;
+    int window = machine_window(&e->machine, layer), first = run_seen(&e->run);
     bool prefill = e->at.phase == KV_PHASE_prefill;
     double before =
         prefill ? (double)e->at.pass * e->used.segment : selection_mean(&e->sel, layer) + e->run.tail_len;
@@ -204,7 +213,7 @@ static void attention_cost(const struct kv_engine *e, double rows, struct kv_cos
     double keys, pairs = visible(e, (int)rows, c->layer, &keys), head = s->head_dim;
     double key_bytes = keys * s->n_kv_head * (double)kv_type_bytes(e->format.type, (size_t)s->head_dim);
     bool observes = c->stage == KV_STAGE_observe;
-    if (observes && (e->at.phase != KV_PHASE_prefill || !e->record.columns)) return;
+    if (observes && ((e->at.phase != KV_PHASE_prefill && !e->run.tally) || !e->record.columns)) return;
     c->flops = (observes ? 2 : 4) * pairs * s->n_head * head;
     c->bytes = (observes ? key_bytes : 2 * key_bytes) + 8 * rows * s->n_head * head;
 }

@@ -9,10 +9,8 @@
 struct kv_mark {
     struct kv_where at;
     struct settings set, used;
-    struct kv_policy policy; /* that compress ran with, where at lies behind its first stage */
-    uint64_t seed;
-    struct pins *compressed; /* the same of edits, */
-    struct pins *pins;       /* and those of now */
+    struct past compressed; /* the compressions until then, and nothing else */
+    struct pins *pins;      /* edits of now */
     struct sampler seeded;
     int n_reply, n_ids, n; /* tokens: reply, prompt, prefill */
     int32_t *token;        /* [n_reply], then the prompt's ids [n_ids] */
@@ -25,10 +23,25 @@ static size_t token_bytes(const struct kv_engine *e)
     return ((size_t)e->run.n_reply + (size_t)e->n_all) * sizeof(int32_t);
 }
 
+/* Compressions that have begun by now, or are about to. */
+static int decisions(const struct kv_engine *e)
+{
+    int n = 0;
+    while (n < e->past.n_decision && e->past.decision[n].tick <= e->at.tick) n++;
+    return n;
+}
+
+static size_t decision_bytes(const struct kv_engine *e)
+{
+    size_t sum = 0;
+    for (int k = 0; k < decisions(e); k++) sum += sizeof *e->past.decision + pins_bytes(e->past.decision[k].pins);
+    return sum;
+}
+
 size_t kv_mark_size(const struct kv_engine *e)
 {
     return sizeof(struct kv_mark) + token_bytes(e) + (size_t)e->run.n_reply * sizeof(struct sampler) +
-           pins_bytes(e->pins) + pins_bytes(e->past.pins);
+           pins_bytes(e->pins) + decision_bytes(e);
 }
 
 enum kv_status kv_mark_take(const struct kv_engine *e, struct kv_mark **out, struct kv_error *err)
@@ -39,10 +52,9 @@ enum kv_status kv_mark_take(const struct kv_engine *e, struct kv_mark **out, str
     struct kv_mark *m = kv_alloc(1, sizeof *m);
     size_t n = (size_t)e->run.n_reply;
     if (m)
-        *m = (struct kv_mark){ e->at, e->set, e->used, e->past.policy, e->past.seed, pins_hold(e->past.pins),
-            pins_hold(e->pins), e->past.seeded, (int)n, e->n_all, e->n, kv_alloc(1, token_bytes(e) + 1),
-            kv_alloc(n + 1, sizeof *m->drawn), kv_mark_size(e) };
-    if (!m || !m->token || !m->drawn) {
+        *m = (struct kv_mark){ e->at, e->set, e->used, { 0 }, pins_hold(e->pins), e->past.seeded, (int)n, e->n_all,
+            e->n, kv_alloc(1, token_bytes(e) + 1), kv_alloc(n + 1, sizeof *m->drawn), kv_mark_size(e) };
+    if (!m || !m->token || !m->drawn || past_take(&m->compressed, e->past.decision, decisions(e), NULL)) {
         kv_mark_free(m);
         return kv_fail(err, KV_NO_MEMORY, "No memory for a mark of %zu bytes.", kv_mark_size(e));
     }
@@ -60,7 +72,7 @@ void kv_mark_free(struct kv_mark *m)
     if (!m) return;
     free(m->token);
     free(m->drawn);
-    pins_drop(m->compressed);
+    past_free(&m->compressed);
     pins_drop(m->pins);
     free(m);
 }
@@ -83,21 +95,26 @@ static enum kv_status check(const struct kv_engine *e, const struct kv_mark *m, 
     return KV_OK;
 }
 
+static bool same_decision(const struct decision *a, const struct decision *b)
+{
+    return a->tick == b->tick && a->made == b->made && a->seed == b->seed &&
+           settings_policy_same(&a->policy, &b->policy) && pins_same(a->pins, b->pins);
+}
+
 /* Whether the present branch went the same way as far as the mark. */
 static bool same_past(const struct kv_engine *e, const struct kv_mark *m)
 {
     const struct past *p = &e->past;
     size_t n = (size_t)m->n_reply;
-    struct settings a = m->set, b = m->set;
-    a.policy = p->policy;
-    b.policy = m->policy;
-    bool decided =
-        m->at.phase > KV_PHASE_compress || (m->at.phase == KV_PHASE_compress && m->at.stage != KV_STAGE_allocate);
     if (m->at.tick > p->highest || (m->at.tick == p->done) != (m->at.phase == KV_PHASE_done)) return false;
     if (memcmp(&p->seeded, &m->seeded, sizeof m->seeded) || p->n < m->n_reply) return false;
     if (n && (memcmp(p->token, m->token, n * sizeof *m->token) || memcmp(p->drawn, m->drawn, n * sizeof *m->drawn)))
         return false;
-    return !decided || (p->seed == m->seed && settings_steer_same(&a, &b) && pins_same(p->pins, m->compressed));
+    for (int k = 0; k < m->compressed.n_decision; k++) {
+        const struct decision *a = &m->compressed.decision[k];
+        if (a->tick < m->at.tick && (k >= p->n_decision || !same_decision(a, &p->decision[k]))) return false;
+    }
+    return true;
 }
 
 /* The mark's past in place of the present one; the engine stands at or before the start of compress. */
@@ -107,13 +124,12 @@ static enum kv_status take_past(struct kv_engine *e, const struct kv_mark *m, st
     enum kv_status status = KV_OK;
     p->n = 0;
     for (int t = 0; t < m->n_reply && !status; t++) status = past_token(p, t, m->token[t], &m->drawn[t], err);
-    p->policy = m->policy;
-    p->seed = m->seed;
-    pins_set(&p->pins, m->compressed);
+    if (!status) status = past_take(p, m->compressed.decision, m->compressed.n_decision, err);
     p->seeded = m->seeded;
     p->highest = m->at.tick;
     p->done = m->at.phase == KV_PHASE_done ? m->at.tick : UINT64_MAX;
     p->cut = false;
+    past_drop(p, m->at.tick);
     e->at.branch++;
     int n = e->at.phase == KV_PHASE_compress && !e->n_question ? 1 : 0;
     if (n > p->n) n = p->n;

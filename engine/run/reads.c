@@ -14,7 +14,7 @@ static bool can_read(const struct kv_engine *e)
 int kv_reads_positions(const struct kv_engine *e)
 {
     if (!can_read(e)) return 0;
-    int behind = e->at.phase == KV_PHASE_prefill ? e->at.pass * e->used.segment : e->n + e->run.tail_len;
+    int behind = e->at.phase == KV_PHASE_prefill ? e->at.pass * e->used.segment : run_seen(&e->run);
     return behind + e->pass.n;
 }
 
@@ -60,12 +60,13 @@ static void fold(const struct kv_engine *e, const struct reading *r, bool whole,
     float *most, int32_t *row)
 {
     bool prefill = e->at.phase == KV_PHASE_prefill;
-    const int32_t *kept = e->sel.kept + row_of(e, head) * (size_t)e->n;
+    const int32_t *kept = e->sel.kept + row_of(e, head) * (size_t)e->sel.n;
+    size_t base = (size_t)e->run.base;
     size_t prefix = whole || prefill ? (size_t)e->n : (size_t)e->sel.n_kept[row_of(e, head)];
     size_t used = prefill ? slots : prefix + (size_t)e->run.tail_len + r->rows;
     for (size_t i = 0; i < r->rows; i++)
         for (size_t j = 0; j < used; j++) {
-            size_t at = prefill ? j : j >= prefix ? (size_t)e->n + j - prefix : whole ? j : (size_t)kept[j];
+            size_t at = prefill ? j : j >= prefix ? base + j - prefix : whole ? j : (size_t)kept[j];
             float p = r->host[i * slots + j];
             if (at >= (size_t)e->row_pos[i] || !(p > most[at])) continue;
             most[at] = p;
@@ -79,6 +80,9 @@ static enum kv_status check(const struct kv_engine *e, bool full, int first, int
     if (!can_read(e) || (full && e->at.phase == KV_PHASE_prefill))
         return kv_fail(err, KV_NOT_NOW, "Reads can be looked at where attend has just run%s.",
             full ? ", in ask and decode" : "");
+    if (full && e->run.base > e->n)
+        return kv_fail(err, KV_NOT_NOW,
+            "What the full cache would give cannot be read behind compress:1, for tokens of the reply are gone.");
     if (full && e->in_place)
         return kv_fail(err, KV_NOT_NOW,
             "The evicted keys are gone, for they were compacted in place: set engine.snapshot on, then run again.");
@@ -99,7 +103,7 @@ enum kv_status kv_reads(
         int longest = 0;
         for (int h = 0; h < m->shape->n_head; h++)
             longest = (int)kv_max((size_t)longest, (size_t)e->sel.n_kept[row_of(e, h)]);
-        slots -= (size_t)(e->n - longest);
+        slots -= (size_t)(e->run.base - longest);
     }
     struct reading r;
     struct pass pass = e->pass;

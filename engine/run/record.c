@@ -83,6 +83,8 @@ void record_free(struct record *r)
     free(r->mean.head);
     free(r->mean.rows);
     free(r->cosine);
+    free(r->seen);
+    free(r->compact);
     if (r->sums) r->m->be->release(r->m->ctx, r->sums, r->sums_bytes);
     if (r->before) r->m->be->release(r->m->ctx, r->before, r->before_bytes);
     *r = (struct record){ .host_layer = -1 };
@@ -102,7 +104,7 @@ static enum kv_status observe_entropy(struct record *r, int n, int layer, int fi
 
 static enum kv_status observe_last_rows(struct record *r, int n, int layer, int first, struct kv_error *err)
 {
-    int from = r->n - KV_LAST_ROWS > first ? r->n - KV_LAST_ROWS : first;
+    int end = r->seen ? first + n : r->n, from = end - KV_LAST_ROWS > first ? end - KV_LAST_ROWS : first;
     if (from >= first + n) return KV_OK;
     const struct machine *m = r->m;
     float *to = r->last_q + (size_t)layer * KV_LAST_ROWS * width(r);

@@ -34,6 +34,9 @@ struct record {
     int host_layer; /* whose, -1 = nobody's */
     unsigned have;  /* enum kv_need: what of host is there, with: */
     int host_window, host_future;
+    int32_t
+        *seen; /* of one that goes on behind the prompt (tally.h): [n_layer][n] keys that each row saw; or NULL */
+    float *compact; /* the same: [n_head][n] of one layer, host */
     double spread[2];
     struct means mean;
 };
@@ -63,6 +66,17 @@ struct kv_policy;
  * KV_NOT_NOW when a need was not collected. */
 enum kv_status record_stats(struct record *r, unsigned needs, int layer, const struct kv_policy *policy,
     const struct kv_span *resident, struct kv_stats *out, struct kv_error *err);
+
+/* Keys of one layer to choose from: slots of prefix-then-tail. */
+struct record_keys {
+    const struct kv_span *prefix, *tail;
+    int n_tail;              /* slots of the tail; 0 = none, and no span */
+    int n, rows;             /* slots of each KV head; queries so far */
+    const int32_t *position; /* [n_kv_head][n]; NULL = 0..n-1 */
+};
+/* The same of any keys, whose columns the record has slot by slot. */
+enum kv_status record_stats_of(struct record *r, unsigned needs, int layer, const struct kv_policy *policy,
+    const struct record_keys *keys, struct kv_stats *out, struct kv_error *err);
 
 /* Brings r->mean up to date: of the rows that each layer has read so far, NaN where there is none, or, once the
  * prefill is complete, of the rows that the policy names. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/state.h"
+#include "engine/run/line.h"
 
 struct other_run {
     int number;
@@ -250,9 +250,11 @@ enum kv_status kv_run_drop(struct kv_engine *e, int number, struct kv_error *err
 
 /* --- looking ----------------------------------------------------------------------------------------------------- */
 
-enum kv_status runs_prefix(const struct kv_engine *e, int number, const struct kv_span **out, struct kv_error *err)
+enum kv_status runs_prefix(const struct kv_engine *e, int number, const struct kv_span **out,
+    struct line_like *again, struct kv_error *err)
 {
     const struct other_run *o = number == kv_run_selected(e) ? NULL : find(e, number);
+    *again = (struct line_like){ 0 };
     if (number == KV_RUN_FULL) {
         *out = e->resident.span;
         return KV_OK;
@@ -260,7 +262,10 @@ enum kv_status runs_prefix(const struct kv_engine *e, int number, const struct k
     if (!o && number != kv_run_selected(e)) return no_such_run(number, err);
     const struct kv_where *at = o ? &o->at : &e->at;
     *out = o ? o->run.prefix.span : e->run.prefix.span;
-    if (at->phase > KV_PHASE_compress) return KV_OK;
+    if ((o ? &o->run : &e->run)->tally)
+        *again =
+            o ? (struct line_like){ &o->past, &o->set, o->pins } : (struct line_like){ &e->past, &e->set, e->pins };
+    if (where_compressed(at)) return KV_OK;
     return kv_fail(err, KV_NOT_NOW, "The cache of run %d is not compressed yet (now in %s:%d).", number,
         kv_phase_name[at->phase], at->pass);
 }
@@ -272,9 +277,9 @@ enum kv_status kv_run_look(struct kv_engine *e, int number, struct kv_run_facts 
     if (!o && number != kv_run_selected(e)) return no_such_run(number, err);
     if (o) exchange(e, o);
     *out = (struct kv_run_facts){ .where = e->at,
-        .active = cache_bytes(&e->run.prefix) + cache_bytes(&e->run.tail),
+        .active = cache_bytes(&e->run.prefix) + cache_bytes(&e->run.tail) + cache_bytes(&e->run.fresh),
         .n_reply = e->run.n_reply,
-        .compressed = e->at.phase > KV_PHASE_compress };
+        .compressed = where_compressed(&e->at) };
     kv_policy_title(e, e->sel.allocated ? KV_POLICY_COMPRESSED : KV_POLICY_NOW, out->policy, sizeof out->policy);
     if (o) exchange(e, o);
     return KV_OK;

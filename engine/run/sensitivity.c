@@ -144,7 +144,7 @@ static enum kv_status keep_policy(
         return kv_fail(err, KV_NOT_NOW, "That policy and its edits belong to another prompt.");
     enum kv_status status = selection_init(&sel, s->n_layer, 0, err);
     sel.policy = copy->policy;
-    if (!status) status = compress_solve(e, &copy->policy, copy->pins, &sel, err);
+    if (!status) status = compress_solve_prefill(e, &copy->policy, copy->pins, &sel, err);
     for (int l = 0; l < s->n_layer && !status; l++) {
         const struct kv_policy p = selection_policy(&sel, l);
         status = keep(s, &p, copy->pins, set, l, sel.budget[l], err);
@@ -154,6 +154,16 @@ static enum kv_status keep_policy(
     return status;
 }
 
+/* Kept sets that are given stay as they are. */
+static enum kv_status check_once(const struct kv_policy *p, struct kv_error *err)
+{
+    if (!p->every) return KV_OK;
+    return kv_fail(err, KV_UNSUPPORTED,
+        "A reply is scored over sets that are kept to its end, and policy.every is %d: set policy.every 0, or "
+        "compare runs (whatif, diff).",
+        p->every);
+}
+
 enum kv_status kv_score_policies(struct kv_engine *e, const int32_t *reply, int n_reply, int n_policy,
     const struct kv_policy_copy *const *policy, struct kv_verdict *verdict, int32_t *budget, struct kv_error *err)
 {
@@ -161,7 +171,10 @@ enum kv_status kv_score_policies(struct kv_engine *e, const int32_t *reply, int 
     struct parked parked = { 0 };
     enum kv_status status = begin(e, &parked, err);
     if (!status) status = sets_open(e, n_policy, &s, err);
-    for (int i = 0; i < n_policy && !status; i++) status = keep_policy(&s, i, policy[i], budget, err);
+    for (int i = 0; i < n_policy && !status; i++) {
+        status = check_once(&policy[i]->policy, err);
+        if (!status) status = keep_policy(&s, i, policy[i], budget, err);
+    }
     status = resume(e, &parked, status, err);
     if (!status) status = kv_score(e, reply, n_reply, n_policy, s.kept, s.n_kept, NULL, verdict, err);
     sets_close(&s);

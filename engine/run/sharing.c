@@ -123,6 +123,9 @@ enum kv_status sharing_values(struct kv_engine *e, enum sharing_kind kind, doubl
     struct room room;
     struct parked parked = { 0 };
     enum kv_status status = open_room(&room, (size_t)e->n, err);
+    if (!status && e->sel.again)
+        status = kv_fail(err, KV_NOT_NOW,
+            "What sharing costs is worked out from the prefill, and this cache was compressed again since.");
     if (!status && e->in_place && e->at.tick > e->compress_tick)
         status = kv_fail(err, KV_NOT_NOW,
             "The prompt's keys are gone, for they were compacted in place: set engine.snapshot on, then run "

@@ -1,4 +1,6 @@
 /* The stepper: walks the plan of every pass, one stage at a time, from prefill to done. */
+#include "engine/run/compress.h"
+#include "engine/run/tally.h"
 #include "engine/state.h"
 
 #include <stdlib.h>
@@ -74,38 +76,47 @@ static bool reply_ended(const struct kv_engine *e)
            engine_is_end(e, r->reply[r->n_reply - 1]);
 }
 
+/* Goes on with the reply's last token, unless it ended the reply. */
+static void begin_decode(struct kv_engine *e)
+{
+    step_begin_phase(e, reply_ended(e) ? KV_PHASE_done : KV_PHASE_decode);
+    if (e->at.phase == KV_PHASE_decode) e->at.pass = e->run.n_reply - 1;
+}
+
+static enum kv_status begin_compress(struct kv_engine *e, int number, struct kv_error *err)
+{
+    step_begin_phase(e, KV_PHASE_compress);
+    e->at.pass = number;
+    return past_due(&e->past, number, e->at.tick, err);
+}
+
 /* From the end of one pass to the beginning of the next. */
-static void next_pass(struct kv_engine *e)
+static enum kv_status next_pass(struct kv_engine *e, struct kv_error *err)
 {
     e->item = 0;
     switch (e->at.phase) {
     case KV_PHASE_prefill:
-        if (last_pass(e)) {
-            e->compress_tick = e->at.tick;
-            step_begin_phase(e, KV_PHASE_compress);
-            return;
-        }
-        break;
+        if (!last_pass(e)) break;
+        e->compress_tick = e->at.tick;
+        return begin_compress(e, 0, err);
     case KV_PHASE_compress:
-        if (e->n_question)
+        if (e->n_question && !e->at.pass)
             step_begin_phase(e, KV_PHASE_ask);
         else
-            step_begin_phase(e, reply_ended(e) ? KV_PHASE_done : KV_PHASE_decode);
-        return;
+            begin_decode(e);
+        return KV_OK;
     case KV_PHASE_ask:
-        if (last_pass(e)) {
-            step_begin_phase(e, reply_ended(e) ? KV_PHASE_done : KV_PHASE_decode);
-            return;
-        }
-        break;
+        if (!last_pass(e)) break;
+        begin_decode(e);
+        return KV_OK;
     default:
-        if (reply_ended(e)) {
-            step_begin_phase(e, KV_PHASE_done);
-            return;
-        }
+        if (compress_due(&e->run, &e->sel) && !reply_ended(e)) return begin_compress(e, e->run.compressed, err);
+        begin_decode(e);
+        return KV_OK;
     }
     e->at.pass++;
     point(e);
+    return KV_OK;
 }
 
 /* --- one stage ------------------------------------------------------------------------------------------------ */
@@ -137,15 +148,25 @@ static enum kv_status grow_tail(struct kv_engine *e, struct kv_error *err)
     return machine_reserve(&e->machine, 0, e->n + step_tail_cap(e) + 1, err);
 }
 
+/* The statistics of a run that compresses again have a row for every token, whatever became of its keys. */
+static enum kv_status grow_tally(struct kv_engine *e, struct kv_error *err)
+{
+    const struct run *r = &e->run;
+    int want = e->n + step_tail_cap(e), seen = run_seen(r);
+    if (!r->tally || seen < r->tally->n) return KV_OK;
+    return tally_grow(r->tally, want > seen ? want : seen + KV_LAST_ROWS, e->machine.rows, err);
+}
+
 /* Lays out the rows of the pass under the cursor. */
 static enum kv_status begin_pass(struct kv_engine *e, struct kv_error *err)
 {
     bool prefill = e->at.phase == KV_PHASE_prefill, decode = e->at.phase == KV_PHASE_decode;
     struct run *r = &e->run;
     int rows = step_rows(e), first = decode ? 0 : e->at.pass * e->used.segment;
-    int start = prefill ? first : e->n + r->tail_len;
+    int start = prefill ? first : run_seen(r);
     if (decode) {
         enum kv_status status = grow_tail(e, err);
+        if (!status) status = grow_tally(e, err);
         if (status) return status;
     }
     if (prefill) {
@@ -158,7 +179,7 @@ static enum kv_status begin_pass(struct kv_engine *e, struct kv_error *err)
     e->pass = (struct pass){ .m = &e->machine, .ids = e->row_id, .pos = e->row_pos, .n = rows, .n_seq = 1 };
     e->pass.seq[0] = prefill ? (struct pass_seq){ .tail = e->resident.span, .tail_step = 1, .n = rows }
                              : (struct pass_seq){ r->prefix.span, r->tail.span, 1, 1, rows };
-    if (prefill) record_begin_pass(&e->record, &e->pass, first);
+    if (prefill || r->tally) record_begin_pass(prefill ? &e->record : r->tally, &e->pass, start);
     return KV_OK;
 }
 
@@ -211,6 +232,40 @@ static enum kv_status stage_sample(struct kv_engine *e, struct kv_error *err)
     return status;
 }
 
+/* What stages take besides; of a reply only where it is compressed again. */
+static enum kv_status observe(struct kv_engine *e, int layer, struct kv_error *err)
+{
+    const struct run *r = &e->run;
+    if (e->at.phase == KV_PHASE_prefill)
+        return record_observe(&e->record, &e->pass, layer, e->at.pass * e->used.segment, err);
+    if (!r->tally) return KV_OK;
+    int slots = e->sel.n_kept[selection_row(&e->sel, layer, 0)] + r->tail_len;
+    return tally_observe(r->tally, &e->pass, layer, run_seen(r), slots, err);
+}
+
+static enum kv_status observe_residual(struct kv_engine *e, int layer, struct kv_error *err)
+{
+    const struct run *r = &e->run;
+    if (e->at.phase == KV_PHASE_prefill)
+        return record_residual(&e->record, &e->pass, layer, e->at.pass * e->used.segment, err);
+    return r->tally ? record_residual(r->tally, &e->pass, layer, run_seen(r), err) : KV_OK;
+}
+
+static enum kv_status compress_stage(struct kv_engine *e, const struct plan_item *item, struct kv_error *err)
+{
+    const struct compression c = { e, &e->run, &e->sel, e->at.pass, step_tail_cap(e) };
+    if (item->stage == KV_STAGE_select) return compress_select(&c, item->layer, err);
+    if (item->stage == KV_STAGE_gather) return compress_gather(&c, item->layer, err);
+    const struct decision *d = &e->past.decision[c.number];
+    bool again = past_again(e);
+    const struct kv_policy policy = again ? d->policy : e->set.policy;
+    uint64_t seed = again ? d->seed : (uint64_t)e->set.seed;
+    struct pins *pins = again ? d->pins : e->pins;
+    enum kv_status status = compress_allocate(&c, &policy, seed, pins, err);
+    if (!status) past_decide(&e->past, c.number, &policy, seed, pins);
+    return status;
+}
+
 static enum kv_status run_item(struct kv_engine *e, const struct plan_item *item, struct kv_error *err)
 {
     enum kv_status status;
@@ -218,18 +273,15 @@ static enum kv_status run_item(struct kv_engine *e, const struct plan_item *item
     case KV_STAGE_embed:
         status = begin_pass(e, err);
         return status ? status : pass_stage(&e->pass, KV_STAGE_embed, -1, err);
-    case KV_STAGE_observe:
-        if (e->at.phase != KV_PHASE_prefill) return KV_OK;
-        return record_observe(&e->record, &e->pass, item->layer, e->at.pass * e->used.segment, err);
+    case KV_STAGE_observe: return observe(e, item->layer, err);
     case KV_STAGE_oproj:
         status = pass_stage(&e->pass, KV_STAGE_oproj, item->layer, err);
-        if (status || e->at.phase != KV_PHASE_prefill) return status;
-        return record_residual(&e->record, &e->pass, item->layer, e->at.pass * e->used.segment, err);
+        return status ? status : observe_residual(e, item->layer, err);
     case KV_STAGE_head: return pass_head(&e->pass, e->pass.n - 1, 1, 0, err);
     case KV_STAGE_sample: return stage_sample(e, err);
-    case KV_STAGE_allocate: return compress_allocate(e, err);
-    case KV_STAGE_select: return compress_select(e, item->layer, err);
-    case KV_STAGE_gather: return compress_gather(e, item->layer, err);
+    case KV_STAGE_allocate:
+    case KV_STAGE_select:
+    case KV_STAGE_gather: return compress_stage(e, item, err);
     default: return pass_stage(&e->pass, item->stage, item->layer, err);
     }
 }
@@ -276,9 +328,10 @@ enum kv_status step_stage(struct kv_engine *e, struct kv_error *err)
     }
     if (e->at.phase != KV_PHASE_compress && !again) time->tokens += e->pass.n;
     if (e->at.phase == KV_PHASE_ask || e->at.phase == KV_PHASE_decode) e->run.tail_len += e->pass.n;
-    next_pass(e);
+    if (e->at.phase == KV_PHASE_decode) e->run.since++;
+    status = next_pass(e, err);
     keep_past(e);
-    return KV_OK;
+    return status;
 }
 
 static bool reached(const struct kv_where *from, const struct kv_where *to, enum kv_unit unit)
@@ -344,7 +397,8 @@ enum kv_status kv_recompress(struct kv_engine *e, struct kv_error *err)
     e->time[KV_PHASE_compress] = e->time[KV_PHASE_ask] = e->time[KV_PHASE_decode] = (struct kv_time){ 0 };
     e->at.branch = branch;
     e->at.tick = e->compress_tick;
-    step_begin_phase(e, KV_PHASE_compress);
+    status = begin_compress(e, 0, err);
+    if (status) return status;
     past_cut(e);
     e->past.n = !e->n_question;
     e->past.seeded = seeded;

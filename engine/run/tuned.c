@@ -28,7 +28,7 @@ static enum kv_status selector_row(const char *name, int32_t *row, struct kv_err
     return kv_fail(err, KV_BAD_ARG, "The profile chose the selector %.40s, which there is not.", name);
 }
 
-enum kv_status tuned_layers(const struct kv_engine *e, const struct kv_policy *p, int64_t total, int least,
+enum kv_status tuned_layers(const struct kv_engine *e, const struct kv_policy *p, int n, int64_t total, int least,
     double *share, int32_t *selector, struct kv_error *err)
 {
     int n_layer = e->model->shape.n_layer;
@@ -40,8 +40,8 @@ enum kv_status tuned_layers(const struct kv_engine *e, const struct kv_policy *p
     enum kv_status status = find_profile(e, p, &profile, err);
     int *chosen = kv_alloc((size_t)n_layer, sizeof *chosen);
     if (!status && !chosen) status = kv_fail(err, KV_NO_MEMORY, "No memory for the shares of %d layers.", n_layer);
-    struct kv_profile_plan plan = { .total = fmin(1, fmax(0, (double)total / ((double)e->n * n_layer))),
-        .least = fmin(1, (double)least / e->n),
+    struct kv_profile_plan plan = { .total = fmin(1, fmax(0, (double)total / ((double)n * n_layer))),
+        .least = fmin(1, (double)least / n),
         .with = select ? NULL : policy_selector_name(p->selector),
         .share = share,
         .selector = chosen };

@@ -49,12 +49,11 @@ enum kv_status kv_twin(struct kv_engine *e, int n, struct kv_verdict *verdict, s
     if (e->core) return core_twin(e, n, verdict, err);
     status = need_full(e, err);
     if (status) return status;
-    struct contest c = { .e = e,
-        .prefix = { e->resident.span, e->run.prefix.span },
-        .n_seq = 2,
-        .lead = e->set.leader_full ? 0 : 1,
-        .what = "twin" };
-    status = contest_run(&c, n, &result, err);
+    struct contest c = {
+        .e = e, .prefix = { e->resident.span }, .n_seq = 2, .lead = e->set.leader_full ? 0 : 1, .what = "twin"
+    };
+    status = runs_prefix(e, kv_run_selected(e), &c.prefix[1], &c.again[1], err);
+    if (!status) status = contest_run(&c, n, &result, err);
     if (!status) status = keep_result(&e->twin, &result, err);
     if (!status) *verdict = result.verdict[1];
     kv_comparison_free(&result);
@@ -74,7 +73,7 @@ enum kv_status kv_compare(struct kv_engine *e, const int *run, int n_run, int le
     for (int i = 0; i < n_run && !status; i++) {
         c.own[i] = run[i] < 0;
         if (abs(run[i]) == KV_RUN_FULL) status = need_full(e, err);
-        if (!status) status = runs_prefix(e, abs(run[i]), &c.prefix[i], err);
+        if (!status) status = runs_prefix(e, abs(run[i]), &c.prefix[i], &c.again[i], err);
     }
     return status ? status : contest_run(&c, n, out, err);
 }

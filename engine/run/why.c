@@ -23,23 +23,6 @@ static enum kv_status check(const struct kv_engine *e, int layer, int kv_head, i
     return KV_OK;
 }
 
-/* The mask that the layer was selected with; NULL = no memory. */
-static uint8_t *mask_of(const struct kv_engine *e, int layer)
-{
-    uint8_t *forced = kv_alloc((size_t)e->n, 1);
-    int8_t *row = kv_alloc((size_t)e->n, 1);
-    if (forced && row) {
-        bool any = pins_row(e->sel.pins, layer, e->n, row);
-        const struct policy_forcing forcing = { e->sel.policy.sinks, e->sel.policy.recent, any ? row : NULL };
-        policy_forced(&forcing, e->n, e->sel.budget[layer], forced);
-    } else {
-        free(forced);
-        forced = NULL;
-    }
-    free(row);
-    return forced;
-}
-
 static enum kv_status explain(struct kv_engine *e, int layer, int kv_head, int position, struct kv_why *out,
     double *head, struct kv_error *err)
 {
@@ -47,11 +30,12 @@ static enum kv_status explain(struct kv_engine *e, int layer, int kv_head, int p
     unsigned needs = policy_selector_needs(p, policy_selector_at(p->selector));
     struct policy_part part[POLICY_PARTS];
     struct kv_stats stats;
-    uint8_t *forced = mask_of(e, layer);
-    enum kv_status status = !forced ? kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", e->n)
-                            : e->core
-                                ? core_stats(e, needs, layer, &stats, err)
-                                : record_stats(&e->record, needs, layer, p, &e->resident.span[layer], &stats, err);
+    uint8_t *forced = kv_alloc((size_t)e->n, 1);
+    enum kv_status status = forced ? selection_mask(&e->sel, layer, kv_head, forced, err)
+                                   : kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", e->n);
+    if (!status)
+        status = e->core ? core_stats(e, needs, layer, &stats, err)
+                         : record_stats(&e->record, needs, layer, p, &e->resident.span[layer], &stats, err);
     const struct policy_scored scored = { p, &stats, e->sel.sets > 1 ? kv_head : 0, forced, e->sel.seed };
     if (!status) status = policy_explain(&scored, position, part, head, &out->n_part, err);
     free(forced);
@@ -74,7 +58,8 @@ static enum kv_status gone(struct kv_error *err)
 
 static double score_at(const struct kv_engine *e, const float *score, int layer, int kv_head, int position)
 {
-    return (double)score[selection_row(&e->sel, layer, kv_head) * (size_t)e->n + (size_t)position];
+    int n = e->core ? e->n : e->sel.n;
+    return (double)score[selection_row(&e->sel, layer, kv_head) * (size_t)n + (size_t)position];
 }
 
 static enum kv_status core_why(struct kv_engine *e, int layer, int kv_head, int position, struct kv_why *out,
@@ -85,7 +70,7 @@ static enum kv_status core_why(struct kv_engine *e, int layer, int kv_head, int 
     if (status) return status;
     *out = (struct kv_why){ .score = score_at(e, score.data, layer, kv_head, position) };
     if (!policy_selector_at(selection_policy(&e->sel, layer).selector)->parts) return KV_OK;
-    if (e->in_place) return gone(err);
+    if (e->in_place || e->sel.again) return gone(err);
     if (!e->sel.budget) return kv_fail(err, KV_NOT_NOW, "budget.app is not in this core file.");
     return explain(e, layer, kv_head, position, out, head, err);
 }
@@ -100,6 +85,10 @@ enum kv_status kv_why(struct kv_engine *e, int layer, int kv_head, int position,
     if (e->core) return core_why(e, layer, kv_head, position, out, head, err);
     *out = (struct kv_why){ .score = score_at(e, e->sel.score, layer, kv_head, position) };
     if (!policy_selector_at(selection_policy(&e->sel, layer).selector)->parts) return KV_OK;
+    if (e->sel.again)
+        return kv_fail(err, KV_NOT_NOW,
+            "The parts of a score that compress:%d gave are gone with the keys that it chose from.",
+            e->run.compressed - 1);
     if (e->in_place) return gone(err);
     if (live) status = pass_park(&e->pass, &parked, err);
     if (status) return status;

@@ -51,7 +51,14 @@ static enum kv_status step_to(struct measurer *m, enum kv_phase phase, int token
 static enum kv_status take_kept(struct measurer *m, int config)
 {
     struct kv_array kept;
-    enum kv_status st = kv_value(m->e, "kept", &kept, &m->s->err);
+    char every[32] = "0";
+    enum kv_status st = kv_get(m->e, "policy.every", every, sizeof every, &m->s->err);
+    if (!st && strcmp(every, "0"))
+        st = kv_fail(&m->s->err, KV_UNSUPPORTED,
+            "sweep scores sets that are kept to the reply's end, and policy.every is %s: set it to 0, or use "
+            "whatif.",
+            every);
+    if (!st) st = kv_value(m->e, "kept", &kept, &m->s->err);
     if (st) return st;
     if (kept.n_dim != 2)
         return kv_fail(&m->s->err, KV_UNSUPPORTED, "sweep scores sets that all heads of a layer share.");

@@ -302,18 +302,43 @@ static void positions_cell(struct session *s, const double *kept, size_t n, size
     value_free(&v);
 }
 
+/* Kept or not [rows][*n], which the caller frees: the prompt's tokens, then those that a later compression met. NULL
+ * with the sentence. */
+static double *kept_rows(struct session *s, struct kv_array *a, size_t *prompt, size_t *n)
+{
+    struct kv_array more;
+    struct kv_error ignored;
+    if (session_value(s, "kept", a)) return NULL;
+    *prompt = a->dim[a->n_dim - 1];
+    *n = *prompt + (kv_value(s->engine, "kept.later", &more, &ignored) ? 0 : more.dim[more.n_dim - 1]);
+    size_t rows = a->dim[0] * (a->n_dim == 3 ? a->dim[1] : 1);
+    double *kept = kv_alloc(rows * *n, sizeof *kept);
+    if (!kept) {
+        kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu numbers.", rows * *n);
+        return NULL;
+    }
+    const char *const name[] = { "kept", "kept.later" };
+    for (size_t part = 0, at = 0; at < *n; part++) {
+        kv_value(s->engine, name[part], &more, &ignored);
+        size_t width = more.dim[more.n_dim - 1];
+        for (size_t i = 0; i < rows * width; i++) kept[i / width * *n + at + i % width] = array_number(&more, i);
+        at += width;
+    }
+    return kept;
+}
+
 struct reaction cmd_info_kept(struct session *s, const char *args)
 {
     struct kv_array a;
     int only;
-    char ranges[240];
-    if (info_layer(s, args, &only) || session_value(s, "kept", &a)) return failed(s);
-    size_t n = a.dim[a.n_dim - 1], sets = a.n_dim == 3 ? a.dim[1] : 1, cells = a.dim[0] * sets * n;
-    double *kept = kv_alloc(cells, sizeof *kept);
-    if (!kept) return refuse(s, KV_NO_MEMORY, "No memory for %zu numbers.", cells);
-    for (size_t i = 0; i < cells; i++) kept[i] = array_number(&a, i);
-    fprintf(s->out, "Kept tokens of the %zu in the prompt (%s)\n%5s%s %7s %7s  positions\n", n, session_mode(s),
-        "layer", sets > 1 ? " KV head" : "", "kept", "share");
+    char ranges[240], later[48] = "";
+    size_t n, prompt;
+    double *kept = info_layer(s, args, &only) ? NULL : kept_rows(s, &a, &prompt, &n);
+    if (!kept) return failed(s);
+    size_t sets = a.n_dim == 3 ? a.dim[1] : 1;
+    if (n > prompt) snprintf(later, sizeof later, " and the %zu that came behind it", n - prompt);
+    fprintf(s->out, "Kept tokens of the %zu in the prompt%s (%s)\n%5s%s %7s %7s  positions\n", prompt, later,
+        session_mode(s), "layer", sets > 1 ? " KV head" : "", "kept", "share");
     for (size_t k = 0; k < a.dim[0] * sets; k++) {
         const double *row = kept + k * n;
         size_t count = 0, l = k / sets;
