@@ -3,7 +3,8 @@
  * For logits s seen so far with maximum m:  l = sum e^(s-m),  u = sum e^(s-m) (s-m),  every term of u in [-1/e,
  * 0]. Entropy of the softmax is H = ln l - u/l (nats); log-sum-exp is m + ln l. Shifting by m keeps f32 exact
  * to about 3e-6 nats at 128k keys whatever the offset of the logits; the form without the shift loses 4e-4. An
- * empty row has l = 0: its output is 0, its entropy 0, its lse KV_SOFTMAX_EMPTY. NaN logits come out as NaN. */
+ * empty row has l = 0: its output is 0, its entropy 0, its lse KV_SOFTMAX_EMPTY. A logit of -inf weighs nothing; NaN logits
+ * come out as NaN. */
 #ifndef KV_SOFTMAX_H
 #define KV_SOFTMAX_H
 
@@ -15,7 +16,8 @@
 #define KV_INLINE static inline
 #endif
 
-#define KV_SOFTMAX_EMPTY (-1e30f) /* finite, so that empty - empty is 0 and not NaN */
+#define KV_SOFTMAX_EMPTY (-1e30f)  /* finite, so that empty - empty is 0 and not NaN */
+#define KV_SOFTMAX_FAR   (-200.0f) /* s - m from which on e^(s-m) and 2^(s-m) are 0 in f32 */
 
 struct kv_softmax {
     float m, l, u;
@@ -44,7 +46,7 @@ KV_INLINE float kv_softmax_add(struct kv_softmax *s, float x, float *c)
     *c = x > s->m ? kv_softmax_shift(s, x) : 1;
     float shifted = x - s->m, e = expf(shifted);
     s->l += e;
-    s->u += e * shifted;
+    s->u += e == 0 ? 0 : e * shifted; /* 0 * -inf were NaN */
     return e;
 }
 

@@ -50,6 +50,8 @@ enum kv_status kv_attn_columns(
     int first = job->head < 0 ? 0 : job->head / group, heads = job->head < 0 ? a->n_kv_head : 1;
     for (int g = first; g < first + heads; g++)
         slots = (int)kv_max((size_t)slots, (size_t)kv_attn_slots(job->seq, g));
+    if (job->stride < (size_t)slots)
+        return kv_fail(err, KV_BAD_ARG, "%s over %d slots, where a row has room for %zu.", op, slots, job->stride);
     size_t thread = (kv_attn_scratch_bytes(a->head_dim, group) + 63) & ~(size_t)63;
     char *scratch = kv_cpu_scratch(cpu, KV_SCRATCH_ATTEND, thread * (size_t)cpu->threads);
     if (!scratch)

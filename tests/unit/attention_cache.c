@@ -137,6 +137,50 @@ static void check_nan(enum kv_simd simd)
 
 static void nans(void) { on_every_path(check_nan); }
 
+/* A logit of -inf is that of a key which weighs nothing: the same bits as from one that underflows. */
+static void check_infinite(enum kv_simd simd)
+{
+    for (int rows = 1; rows <= 40; rows += 39) {
+        struct problem p = make_problem(4, 2, 64, KV_TYPE_F32);
+        size_t n = (size_t)rows * 4;
+        float *was = kv_alloc(n * 66, sizeof *was);
+        seed = 59;
+        add_seq(&p, rows, 0, 400, false);
+        finish_problem(&p, false, 1);
+        for (int i = 0; i < 400; i++) p.seq[0].tail.pos[i] = i, keys_of(&p)[i * 64 + 3] = 0;
+        for (int i = 0; i < rows; i++) p.row_pos[i] = 400 - rows + i;
+        for (size_t r = 0; r < n; r++) p.q[r * 64 + 3] = -8;
+        void *ctx = open_cpu(simd, precision_for(rows), 2, &p);
+        for (int again = 0; again < 2; again++) {
+            keys_of(&p)[10 * 64 + 3] = again ? 3e38f : 1e4f;
+            OK(attend(ctx, ready(&p), &err_));
+            bool same = !memcmp(was, p.out, n * 64 * sizeof *was) &&
+                        !memcmp(was + n * 64, p.lse, n * sizeof *was) &&
+                        !memcmp(was + n * 65, p.entropy, n * sizeof *was);
+            CHECK(!again || same, "path %d, %d rows: entropy %g, not %g", (int)simd, rows, (double)p.entropy[0],
+                (double)was[n * 65]);
+            memcpy(was, p.out, n * 64 * sizeof *was);
+            memcpy(was + n * 64, p.lse, n * sizeof *was);
+            memcpy(was + n * 65, p.entropy, n * sizeof *was);
+        }
+        CHECK(p.entropy[0] > 1, "entropy %g", (double)p.entropy[0]);
+        kv_backend_cpu.free(ctx);
+        free_problem(&p);
+        free(was);
+    }
+    struct kv_softmax s = kv_softmax_init();
+    const float logit[] = { -INFINITY, 1, -INFINITY, 2, NAN };
+    for (int i = 0; i < 5; i++) {
+        float c;
+        kv_softmax_add(&s, logit[i], &c);
+        float want = i == 0 || i == 1 || i == 2 ? 0 : 0.5822034f; /* of e^1 and e^2 */
+        CHECK(i == 4 ? isnan(kv_softmax_entropy(s)) : fabsf(kv_softmax_entropy(s) - want) < 1e-6f,
+            "%d logits: entropy %g", i + 1, (double)kv_softmax_entropy(s));
+    }
+}
+
+static void infinite(void) { on_every_path(check_infinite); }
+
 static void refusals(void)
 {
     struct problem p = make_problem(4, 2, 64, KV_TYPE_F32);
@@ -154,6 +198,9 @@ static void refusals(void)
     CHECK(kv_backend_cpu.attend(ctx, &a, &err) == KV_UNSUPPORTED && strstr(err.text, "5 for 2"), "%s", err.text);
     a = p.a, a.lse = NULL;
     CHECK(kv_backend_cpu.columns(ctx, &a, p.out, 50, &err) == KV_BAD_ARG, "%s", err.text);
+    CHECK(kv_backend_cpu.columns(ctx, &p.a, p.out, 49, &err) == KV_BAD_ARG && strstr(err.text, "50 slots"), "%s",
+        err.text);
+    CHECK(kv_backend_cpu.probabilities(ctx, &p.a, 0, p.out, 49, &err) == KV_BAD_ARG, "%s", err.text);
     CHECK(kv_backend_cpu.probabilities(ctx, &p.a, 4, p.out, 50, &err) == KV_BAD_ARG && strstr(err.text, "0 to 3"),
         "%s", err.text);
     int32_t index[2] = { 3, 3 };
@@ -178,6 +225,7 @@ static const struct tap_case cases[] = {
     { "gather moves slots, and everything gathered changes no bit", gathers },
     { "append rounds to nearest even and refuses a full cache", appends },
     { "NaN comes out where it went in", nans },
+    { "a logit of -inf weighs nothing", infinite },
     { "what no path takes is refused with numbers", refusals },
 };
 

@@ -145,7 +145,7 @@ VF_INLINE void weigh(struct tile *t, int row, int j0, float *s, uint16_t *p, boo
     vf e[TILE_VECTORS];
 #pragma GCC unroll 8
     for (int v = 0; v < TILE_VECTORS; v++) {
-        vf x = vf_sub(vf_load(s + v * VF_WIDTH), m);
+        vf x = vf_max(vf_set1(KV_SOFTMAX_FAR), vf_sub(vf_load(s + v * VF_WIDTH), m)); /* 0 * -inf were NaN */
         e[v] = attn_exp2(x);
         l = vf_add(l, e[v]);
         if (entropy) u = vf_fma(e[v], x, u);

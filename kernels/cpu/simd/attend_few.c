@@ -126,7 +126,7 @@ static void weigh(float *s, int begin, int end, int lo, int hi, float head[3])
     }
     float m = vf_max_all(max);
     for (int j = begin; j < end; j += VF_WIDTH) {
-        vf x = vf_sub(vf_load(s + j), vf_set1(m)), e = vf_exp(x);
+        vf x = vf_max(vf_set1(KV_SOFTMAX_FAR), vf_sub(vf_load(s + j), vf_set1(m))), e = vf_exp(x);
         l = vf_add(l, e);
         u = vf_fma(e, x, u);
         vf_store(s + j, e);
