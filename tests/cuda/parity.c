@@ -190,16 +190,19 @@ bool run_both(op_fn *op, const void *args)
 
 void must_refuse(op_fn *op, const void *args, const char *what)
 {
-    const struct side gpu = { parity.be, parity.gpu, true };
     struct kv_error err = { 0 };
     if (failed()) return;
-    enum kv_status status = op(&gpu, args, &err);
-    if (!status) status = parity.be->sync(parity.gpu, &err);
+    for (size_t i = 0; i < n_buffers; i++) memcpy(buffers[i].start, buffers[i].cpu, buffers[i].bytes + GUARD);
+    enum kv_status status = on_gpu(op, args, &err);
     size_t n = strlen(err.text);
     if (!status)
         fail("%s was not refused", what);
     else if (n < 2 || err.text[n - 1] != '.')
         fail("%s was refused without a sentence: \"%s\"", what, err.text);
+    read_back(false);
+    for (size_t i = 0; i < n_buffers && !failed(); i++)
+        if (memcmp(buffers[i].got, buffers[i].start, buffers[i].bytes))
+            fail("%s was refused, but buffer %zu was written", what, i);
 }
 
 /* ---- comparing ---- */

@@ -83,7 +83,7 @@ static inline float *f32(const struct buffer *b) { return b->cpu; }
 void reserve(struct kv_limits limits);
 /* False when they refuse alike, or have failed. */
 bool run_both(op_fn *op, const void *args);
-/* Both must refuse, with a sentence. */
+/* The device must refuse, with a sentence, and write nothing. */
 void must_refuse(op_fn *op, const void *args, const char *what);
 
 /* Compares f32 outputs, element by element: |got - want| <= tolerance[i], NaN where there is NaN, the same infinity. */

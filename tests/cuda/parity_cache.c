@@ -77,7 +77,8 @@ static void check_append(void)
         next_shape();
     }
     struct append full = make_append(1, 0);
-    full.n++;
+    full.n--;
+    ((int32_t *)full.to.len->cpu)[0] += 2;
     must_refuse(append, &full, "a cache without room");
 }
 
