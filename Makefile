@@ -36,7 +36,7 @@ UNIT   := $(call exe,$(wildcard tests/unit/*.c))
 FUZZ   := $(call exe,$(wildcard tests/fuzz/fuzz_*.c tests/fuzz/*_seeds.c))
 TESTLIB := $(call obj,$(wildcard tests/lib/*.c))
 
-.PHONY: all cuda engine unit demo gallery test soak bench model deps gpu-check asan format install clean libs
+.PHONY: all cuda engine unit demo gallery test soak bench model deps gpu-build gpu-check asan format install clean libs
 all: libs $(BUILD)/kvdbg cuda
 # The CUDA backend is a plugin beside the program, made where nvcc is.
 cuda: $(if $(NVCC),$(BUILD)/kvdbg-cuda.so,$(BUILD)/cuda.note)
@@ -99,8 +99,9 @@ soak: all
 	$(Q)tests/soak.sh
 bench: all $(call exe,$(wildcard tests/bench/*.c))
 	$(Q)tests/bench/run.sh $(BUILD) $(PEER)
-gpu-check: engine
-	$(Q)tests/gpu_check.sh $(BUILD)
+gpu-build: $(if $(NVCC),$(GPUTESTS),$(BUILD)/cuda.note)
+gpu-check:
+	$(Q)tests/cuda/gpu_check.sh $(BUILD)
 format:
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h' '*.cu' '*.cuh')
 install: all

@@ -20,3 +20,20 @@ $(BUILD)/tests/cuda/kvdbg: $(BUILD)/kvdbg
 	$(Q)mkdir -p $(@D) && ln -f $< $@
 $(BUILD)/tests/cuda/parity: $(PARITY) $(BUILD)/libengine.a
 	$(Q)echo "  LINK $@"; $(CC) $(CFLAGS) -o $@ $(PARITY) $(BUILD)/libengine.a $(ENGLIBS)
+
+# Programs for a machine with a GPU, which may have nothing but gcc, nvcc and cuBLAS.
+GPUBENCH := $(wildcard tests/cuda/bench*.c)
+GPUTESTS := $(addprefix $(BUILD)/gpu/,parity end_to_end models model_parity kvdbg-cuda.so $(if $(GPUBENCH),bench))
+GPULINK   = $(Q)mkdir -p $(@D); echo "  LINK $@"; $(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libengine.a $(ENGLIBS)
+$(BUILD)/gpu/kvdbg-cuda.so: $(BUILD)/kvdbg-cuda.so
+	$(Q)mkdir -p $(@D) && ln -f $< $@
+$(BUILD)/gpu/parity: $(PARITY) $(BUILD)/libengine.a
+	$(GPULINK)
+$(BUILD)/gpu/end_to_end: $(call obj,tests/cuda/end_to_end.c) $(TESTLIB) $(BUILD)/libengine.a
+	$(GPULINK)
+$(BUILD)/gpu/models: $(call obj,tests/unit/models.c) $(TESTLIB) $(BUILD)/libengine.a
+	$(GPULINK)
+$(BUILD)/gpu/model_parity: $(call obj,tests/unit/parity.c) $(TESTLIB) $(BUILD)/libengine.a
+	$(GPULINK)
+$(BUILD)/gpu/bench: $(call obj,$(GPUBENCH)) $(BUILD)/libengine.a
+	$(GPULINK)

@@ -2,7 +2,7 @@
  * tests/golden/models/, whose weights are a function of their names; tests/oracle/tiny_models.py says how, and makes
  * the same models as files.
  *
- *     models [CASE]
+ *     models [--backend NAME] [CASE]
  *     models --file MODEL CASE RUN DUMP
  * The second reads the model from a file or folder and writes all logits and entropies into DUMP.logits.npy and
  * DUMP.entropy.npy, for tests/oracle/tiny_parity.py. RUN: model (as it is), off (no sliding window) or kept (the
@@ -38,6 +38,7 @@
     X(qwen3_bias, "qwen3-bias")
 
 static const double logit_tolerance = 2e-3, entropy_tolerance = 1e-4, score_tolerance = 1e-4;
+static const char *backend = "cpu";
 static struct kv_error err;
 
 /* What a golden has said so far, and what the engine answered in the run that it is at. */
@@ -95,7 +96,7 @@ static enum kv_status begin(struct kv_engine **out, const char *run)
     bool kept = !strcmp(run, "kept");
     const char *const name[] = { "engine.backend", "engine.precision", "engine.segment", "engine.sliding",
         "decode.tokens", "policy.preset", "policy.sinks", "policy.recent", "policy.tokens" };
-    const char *const value[] = { "cpu", "f32", "64", strcmp(run, "off") ? "model" : "off", "100", "uniform", "4",
+    const char *const value[] = { backend, "f32", "64", strcmp(run, "off") ? "model" : "off", "100", "uniform", "4",
         "32", "36" };
     enum kv_status status = kv_engine_open(t.model, out, &err);
     if (!status) status = kv_set(*out, name, value, KV_COUNT(name) - !kept, &err);
@@ -361,6 +362,7 @@ static const struct tap_case cases[] = { MODELS(X) };
 
 int main(int argc, char **argv)
 {
+    if (argc > 2 && !strcmp(argv[1], "--backend")) backend = argv[2], argc -= 2, argv += 2;
     if (argc == 6 && !strcmp(argv[1], "--file")) return dump_file(argv[2], argv[3], argv[4], argv[5]);
     return tap_main(argc, argv, cases, KV_COUNT(cases));
 }

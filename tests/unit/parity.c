@@ -1,7 +1,7 @@
 /* The engine against Hugging Face transformers on the default model, precision f32: tests/golden/model/, written by
  * tests/oracle/model_golden.py, which lists the files.
  *
- *     parity [--dump DIR] [CASE]
+ *     parity [--backend NAME] [--dump DIR] [CASE]
  * --dump also writes the whole of what was compared into DIR as .npy, for tests/oracle/parity.py.
  *
  * The request is driven through engine.h. engine/state.h is opened for two things that a user cannot ask for: the
@@ -24,7 +24,7 @@
 #define FEW_STEPS  16 /* where every step is decoded more than once */
 
 static const double logit_tolerance = 2e-3, entropy_tolerance = 1e-4, score_tolerance = 1e-4, kl_tolerance = 1e-3;
-static const char *dump_dir;
+static const char *dump_dir, *backend = "cpu";
 static struct kv_model *model;
 static struct kv_error err;
 
@@ -121,7 +121,7 @@ static enum kv_status begin(struct kv_engine **out, const struct npy *ids, size_
 {
     static const char *const name[] = { "engine.backend", "engine.precision", "engine.segment", "decode.tokens",
         "policy.query-aware" };
-    const char *const value[] = { "cpu", "f32", "256", "200", n_question ? "off" : "on" };
+    const char *const value[] = { backend, "f32", "256", "200", n_question ? "off" : "on" };
     size_t n = ids->count - n_question;
     kv_engine_close(*out);
     *out = NULL;
@@ -534,6 +534,7 @@ static const struct tap_case without[] = { { "parity with transformers", no_mode
 
 int main(int argc, char **argv)
 {
+    if (argc > 2 && !strcmp(argv[1], "--backend")) backend = argv[2], argc -= 2, argv += 2;
     if (argc > 2 && !strcmp(argv[1], "--dump")) {
         dump_dir = argv[2];
         argv[2] = argv[0];
