@@ -58,16 +58,13 @@ static enum kv_status put_stats(struct output *o, const struct item *item, struc
     struct parked parked = { 0 };
     struct kv_stats stats;
     unsigned need = item->which == 'l' ? KV_NEED_LAST : KV_NEED_WINDOW;
-    bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
-    enum kv_status status = live ? pass_park(&e->pass, &parked, err) : KV_OK;
-    if (status) return status;
+    enum kv_status status = engine_park(e, &parked, err);
     for (int l = 0; l < e->model->shape.n_layer && !status; l++) {
         status = record_stats(&e->record, need, l, &e->sel.policy, &e->resident.span[l], &stats, err);
         size_t bytes = (size_t)e->model->shape.n_head * (size_t)e->n * sizeof(float);
         if (!status) status = output_put(o, item->which == 'l' ? stats.last : stats.window, bytes, err);
     }
-    enum kv_status back = live ? pass_unpark(&e->pass, &parked, status ? NULL : err) : KV_OK;
-    return status ? status : back;
+    return engine_unpark(e, &parked, status, err);
 }
 
 enum kv_status core_put(struct output *o, const struct item *item, struct kv_error *err)

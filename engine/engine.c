@@ -119,6 +119,23 @@ void engine_progress(struct kv_engine *e, const char *what, double done, double 
     if (e->progress) e->progress(e->progress_ctx, what, done, total);
 }
 
+enum kv_status engine_park(const struct kv_engine *e, struct parked *out, struct kv_error *err)
+{
+    bool under_way = e->started && !e->core && e->item > 0 && e->at.phase != KV_PHASE_compress;
+    enum kv_status status = under_way ? pass_park(&e->pass, out, err) : KV_OK;
+    if (!status) return KV_OK;
+    free(out->host);
+    out->host = NULL;
+    return status;
+}
+
+enum kv_status engine_unpark(
+    const struct kv_engine *e, struct parked *parked, enum kv_status status, struct kv_error *err)
+{
+    enum kv_status back = parked->host ? pass_unpark(&e->pass, parked, status ? NULL : err) : KV_OK;
+    return status ? status : back;
+}
+
 /* --- the prompt ----------------------------------------------------------------------------------------------- */
 
 static enum kv_status take_prompt(
@@ -202,6 +219,7 @@ enum kv_status kv_prompt_text(
     if (engine_need_live(e, err)) return err->code;
     if (!e->tok) return kv_fail(err, e->tok_error.code, "%s", e->tok_error.text);
     if (!bytes) return kv_fail(err, KV_BAD_ARG, "The prompt is empty.");
+    if (question && !*question) question = NULL;
     struct chat_ids out = { 0 };
     const struct chat_prompt prompt = { .context = { text, bytes },
         .question = { question, question ? strlen(question) : 0 } };

@@ -286,9 +286,14 @@ bool engine_is_end(const struct kv_engine *e, int32_t id);
 /* True once for every kv_stop(). */
 bool engine_stopped(struct kv_engine *e);
 void engine_progress(struct kv_engine *e, const char *what, double done, double total);
-/* KV_NOT_NOW with one sentence where the request is a core file, which can only be looked at. */
 /* KV_NO_MEMORY, with the numbers, where the prompt's request cannot fit. */
 enum kv_status engine_check_memory(const struct kv_engine *e, struct kv_error *err);
+/* Puts a pass under way aside, for what comes next uses the machine; nothing where none is. Then unpark, whatever came
+ * of it (status): the pass stands as before, and the first failure is returned. */
+enum kv_status engine_park(const struct kv_engine *e, struct parked *out, struct kv_error *err);
+enum kv_status engine_unpark(
+    const struct kv_engine *e, struct parked *parked, enum kv_status status, struct kv_error *err);
+/* KV_NOT_NOW with one sentence where the request is a core file, which can only be looked at. */
 enum kv_status engine_need_live(const struct kv_engine *e, struct kv_error *err);
 /* KV_NOT_NOW with one sentence unless the prefill is complete. */
 enum kv_status engine_need_prefill(const struct kv_engine *e, struct kv_error *err);

@@ -118,10 +118,8 @@ static enum kv_status run_probe(
     struct probe *p, int first, int rows, float *out, size_t stride, struct kv_error *err)
 {
     struct kv_engine *e = p->e;
-    enum kv_status status = KV_OK;
     struct parked parked = { 0 };
-    bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
-    if (live) status = pass_park(&e->pass, &parked, err);
+    enum kv_status status = engine_park(e, &parked, err);
     if (!status) status = open_probe(p, rows, err);
     memset(out, 0, (size_t)rows * stride * sizeof *out);
     for (int at = first; at < first + rows && !status;) {
@@ -132,10 +130,7 @@ static enum kv_status run_probe(
         if (!status && at < first + rows && engine_stopped(e))
             status = kv_fail(err, KV_STOPPED, "Stopped on request.");
     }
-    if (live) {
-        enum kv_status back = pass_unpark(&e->pass, &parked, status ? NULL : err);
-        if (!status) status = back;
-    }
+    status = engine_unpark(e, &parked, status, err);
     close_probe(p);
     return status;
 }

@@ -191,19 +191,15 @@ enum kv_status contest_run(struct contest *c, int n, struct kv_comparison *out, 
     struct kv_engine *e = c->e;
     struct parked parked = { 0 };
     int room = e->model->shape.n_context - e->n_all;
-    bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
     *out = (struct kv_comparison){ 0 };
     if (n < 1) return kv_fail(err, KV_BAD_ARG, "A comparison needs at least 1 step, not %d.", n);
     c->cap = n < room ? n : room;
-    enum kv_status status = live ? pass_park(&e->pass, &parked, err) : KV_OK;
+    enum kv_status status = engine_park(e, &parked, err);
     if (!status) status = open_contest(c, err);
     if (!status) status = decode(c, err);
     if (!status) status = keep(c, out, err);
     if (!status) remember_reply(c, out);
-    if (live) {
-        enum kv_status back = pass_unpark(&e->pass, &parked, status ? NULL : err);
-        if (!status) status = back;
-    }
+    status = engine_unpark(e, &parked, status, err);
     close_contest(c);
     return status;
 }

@@ -203,16 +203,12 @@ enum kv_status kv_next_budgets(struct kv_engine *e, int32_t *budget, struct kv_e
     struct selection next = { 0 };
     struct parked parked = { 0 };
     int n_layer = e->model->shape.n_layer;
-    bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
     enum kv_status status = engine_need_live(e, err);
     if (!status) status = engine_need_prefill(e, err);
     if (!status) status = selection_init(&next, n_layer, 0, err);
-    if (!status && live) status = pass_park(&e->pass, &parked, err);
-    if (!status) {
-        status = compress_solve_prefill(e, &e->set.policy, e->pins, &next, err);
-        enum kv_status back = live ? pass_unpark(&e->pass, &parked, status ? NULL : err) : KV_OK;
-        if (!status) status = back;
-    }
+    if (!status) status = engine_park(e, &parked, err);
+    if (!status) status = compress_solve_prefill(e, &e->set.policy, e->pins, &next, err);
+    status = engine_unpark(e, &parked, status, err);
     if (!status) memcpy(budget, next.budget, (size_t)n_layer * sizeof *budget);
     selection_free(&next);
     return status;

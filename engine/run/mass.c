@@ -126,8 +126,7 @@ enum kv_status kv_mass(struct kv_engine *e, const int32_t *reply, int n_reply, s
     enum kv_status status = check(e, n_reply, err);
     if (status) return status;
     if (m->n_reply == n_reply && !memcmp(m->reply, reply, (size_t)n_reply * sizeof *reply)) return KV_OK;
-    bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
-    if (live) status = pass_park(&e->pass, &parked, err);
+    status = engine_park(e, &parked, err);
     if (!status) status = open_reader(&r, reply, n_reply, err);
     if (!status) status = read_reply(&r, err);
     int32_t *copy = kv_alloc((size_t)n_reply, sizeof *copy);
@@ -140,10 +139,7 @@ enum kv_status kv_mass(struct kv_engine *e, const int32_t *reply, int n_reply, s
         copy = NULL;
     }
     free(copy);
-    if (live) {
-        enum kv_status back = pass_unpark(&e->pass, &parked, status ? NULL : err);
-        if (!status) status = back;
-    }
+    status = engine_unpark(e, &parked, status, err);
     close_reader(&r);
     return status;
 }

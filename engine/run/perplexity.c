@@ -142,18 +142,14 @@ enum kv_status kv_perplexity(struct kv_engine *e, const char *text, size_t bytes
     enum kv_status status = engine_encode(e, text, bytes, NULL, &ids, err);
     if (!status) status = check_window(e, ids.n, window, err);
     if (!status) status = engine_machine(e, err);
-    bool live = !status && e->started && e->item > 0 && e->at.phase != KV_PHASE_compress;
-    if (live) status = pass_park(&e->pass, &parked, err);
+    if (!status) status = engine_park(e, &parked, err);
     if (!status) {
         size_t windows = ids.n / (size_t)window;
         if (most > 0 && windows > (size_t)most) windows = (size_t)most;
         out->text_tokens = (int)ids.n;
         status = read_all(&r, ids.ids, (int)windows, out, err);
-        if (live) {
-            enum kv_status back = pass_unpark(&e->pass, &parked, status ? NULL : err);
-            if (!status) status = back;
-        }
     }
+    status = engine_unpark(e, &parked, status, err);
     free(ids.ids);
     out->us = kv_now_us() - start;
     return status;

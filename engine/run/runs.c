@@ -101,17 +101,15 @@ static void exchange(struct kv_engine *e, struct other_run *o)
     *o = mine;
 }
 
-static bool under_way(const struct kv_engine *e) { return e->item > 0 && e->at.phase != KV_PHASE_compress; }
-
 /* The selected run changes places with *o, activations and all. */
 static enum kv_status take_up(struct kv_engine *e, struct other_run *o, struct kv_error *err)
 {
     struct parked mine = { NULL }, theirs = o->parked;
-    enum kv_status status = under_way(e) ? pass_park(&e->pass, &mine, err) : KV_OK;
+    enum kv_status status = engine_park(e, &mine, err);
     if (status) return status;
     exchange(e, o);
     o->parked = mine;
-    return theirs.host ? pass_unpark(&e->pass, &theirs, err) : KV_OK;
+    return engine_unpark(e, &theirs, KV_OK, err);
 }
 
 void runs_forget(struct kv_engine *e)

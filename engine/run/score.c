@@ -264,15 +264,11 @@ enum kv_status kv_score(struct kv_engine *e, const int32_t *reply, int n_reply, 
     if (status) return status;
     struct scorer s = { .e = e, .kept = kept, .n_kept = n_kept };
     struct parked parked = { 0 };
-    bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
-    if (live) status = pass_park(&e->pass, &parked, err);
+    status = engine_park(e, &parked, err);
     if (!status) status = open_scorer(&s, reply, n_reply, n_set, err);
     if (!status) status = make_base(&s, reply, n_reply, err);
     if (!status) status = score_sets(&s, n_reply, n_set, kl, verdict, err);
-    if (live) {
-        enum kv_status back = pass_unpark(&e->pass, &parked, status ? NULL : err);
-        if (!status) status = back;
-    }
+    status = engine_unpark(e, &parked, status, err);
     close_scorer(&s);
     return status;
 }

@@ -77,15 +77,7 @@ static enum kv_status begin(const struct kv_engine *e, struct parked *parked, st
     if (!status && e->in_place)
         status = kv_fail(err, KV_NOT_NOW,
             "The full cache is gone, for it was compacted in place: set engine.snapshot on, then run again.");
-    bool live = !status && e->item > 0 && e->at.phase != KV_PHASE_compress;
-    return live ? pass_park(&e->pass, parked, err) : status;
-}
-
-static enum kv_status resume(
-    const struct kv_engine *e, struct parked *parked, enum kv_status status, struct kv_error *err)
-{
-    enum kv_status back = parked->host ? pass_unpark(&e->pass, parked, status ? NULL : err) : KV_OK;
-    return status ? status : back;
+    return status ? status : engine_park(e, parked, err);
 }
 
 /* --- one layer ---------------------------------------------------------------------------------------------------- */
@@ -123,7 +115,7 @@ enum kv_status kv_sensitivity(
         int budget = (int)(what->share[b] * e->n + 0.5);
         status = keep(&s, &p, NULL, b, what->layer, budget < least ? least : budget > most ? most : budget, err);
     }
-    status = resume(e, &parked, status, err);
+    status = engine_unpark(e, &parked, status, err);
     if (!status)
         status = kv_score(e, what->reply, what->n_reply, what->n_share, s.kept, s.n_kept, NULL, verdict, err);
     for (int b = 0; b < what->n_share && !status; b++) kl[b] = verdict[b].kl_mean;
@@ -175,7 +167,7 @@ enum kv_status kv_score_policies(struct kv_engine *e, const int32_t *reply, int 
         status = check_once(&policy[i]->policy, err);
         if (!status) status = keep_policy(&s, i, policy[i], budget, err);
     }
-    status = resume(e, &parked, status, err);
+    status = engine_unpark(e, &parked, status, err);
     if (!status) status = kv_score(e, reply, n_reply, n_policy, s.kept, s.n_kept, NULL, verdict, err);
     sets_close(&s);
     return status;

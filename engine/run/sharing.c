@@ -104,20 +104,6 @@ static enum kv_status layer_values(
     return status;
 }
 
-/* Worked out on the machine, so a pass under way is put aside. */
-static enum kv_status begin(struct kv_engine *e, struct parked *parked, struct kv_error *err)
-{
-    if (e->core && !e->sel.budget) return kv_fail(err, KV_NOT_NOW, "budget.app is not in this core file.");
-    bool live = !e->core && e->item > 0 && e->at.phase != KV_PHASE_compress;
-    return live ? pass_park(&e->pass, parked, err) : KV_OK;
-}
-
-static enum kv_status end(struct kv_engine *e, struct parked *parked, enum kv_status status, struct kv_error *err)
-{
-    enum kv_status back = parked->host ? pass_unpark(&e->pass, parked, status ? NULL : err) : KV_OK;
-    return status ? status : back;
-}
-
 enum kv_status sharing_values(struct kv_engine *e, enum sharing_kind kind, double *out, struct kv_error *err)
 {
     struct room room;
@@ -130,9 +116,11 @@ enum kv_status sharing_values(struct kv_engine *e, enum sharing_kind kind, doubl
         status = kv_fail(err, KV_NOT_NOW,
             "The prompt's keys are gone, for they were compacted in place: set engine.snapshot on, then run "
             "again.");
-    if (!status) status = begin(e, &parked, err);
+    if (!status && e->core && !e->sel.budget)
+        status = kv_fail(err, KV_NOT_NOW, "budget.app is not in this core file.");
+    if (!status) status = engine_park(e, &parked, err); /* worked out on the machine */
     for (int l = 0; l < e->model->shape.n_layer && !status; l++)
         status = layer_values(e, kind, l, &room, out + (size_t)l * (size_t)e->model->shape.n_kv_head, err);
     close_room(&room);
-    return end(e, &parked, status, err);
+    return engine_unpark(e, &parked, status, err);
 }

@@ -307,10 +307,24 @@ static void keep_past(struct kv_engine *e)
     if (e->at.phase == KV_PHASE_done) p->done = e->at.tick;
 }
 
+/* Whether a pass that is about to begin has no place any more: decode.tokens was lowered since the last token was drawn.
+ * That boundary leads to the end with a tick of its own. */
+static bool cut_short(const struct kv_engine *e)
+{
+    if (e->at.phase != KV_PHASE_decode || e->item) return false;
+    return past_again(e) ? e->at.tick + 1 == e->past.done : e->run.n_reply >= e->set.tokens;
+}
+
 enum kv_status step_stage(struct kv_engine *e, struct kv_error *err)
 {
     const struct plan *plan = step_plan(e);
     if (!plan) return kv_fail(err, KV_NOT_NOW, "The request is done.");
+    if (cut_short(e)) {
+        e->at.tick++;
+        step_begin_phase(e, KV_PHASE_done);
+        keep_past(e);
+        return KV_OK;
+    }
     const struct plan_item *item = &plan->item[e->item];
     struct kv_time *time = &e->time[e->at.phase];
     double begin = kv_now_us();
@@ -354,11 +368,6 @@ enum kv_status kv_step(struct kv_engine *e, enum kv_unit unit, struct kv_error *
         e->at.branch++;
     }
     e->past.cut = false;
-    if (e->at.phase == KV_PHASE_decode && !e->item && !past_again(e) && e->run.n_reply >= e->set.tokens) {
-        step_begin_phase(e, KV_PHASE_done); /* decode.tokens was lowered since the last token was drawn */
-        e->past.done = e->at.tick;
-        return KV_OK;
-    }
     const struct kv_where from = e->at;
     do {
         if (engine_stopped(e)) return kv_fail(err, KV_STOPPED, "Stopped on request.");

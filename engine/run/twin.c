@@ -167,15 +167,11 @@ enum kv_status kv_compare_noise(struct kv_engine *e, int n, struct kv_comparison
     enum kv_status status = engine_need_live(e, err);
     if (!status) status = engine_need_prefill(e, err);
     if (!status) status = need_full(e, err);
-    bool live = !status && e->item > 0 && e->at.phase != KV_PHASE_compress;
-    if (live) status = pass_park(&e->pass, &parked, err);
+    if (!status) status = engine_park(e, &parked, err);
     if (!status) status = cache_init(&again, &e->format, err);
     if (!status) status = cache_alloc(&again, e->n, err);
     if (!status) status = prefill_again(e, &again, err);
-    if (live) {
-        enum kv_status back = pass_unpark(&e->pass, &parked, status ? NULL : err);
-        if (!status) status = back;
-    }
+    status = engine_unpark(e, &parked, status, err);
     struct contest c = { .e = e, .prefix = { e->resident.span, again.span }, .n_seq = 2, .what = "compare" };
     if (!status) status = contest_run(&c, n, out, err);
     cache_free(&again);

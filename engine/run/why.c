@@ -79,7 +79,6 @@ enum kv_status kv_why(struct kv_engine *e, int layer, int kv_head, int position,
     struct kv_error *err)
 {
     struct parked parked = { 0 };
-    bool live = e->item > 0 && e->at.phase != KV_PHASE_compress;
     enum kv_status status = check(e, layer, kv_head, position, err);
     if (status) return status;
     if (e->core) return core_why(e, layer, kv_head, position, out, head, err);
@@ -90,9 +89,7 @@ enum kv_status kv_why(struct kv_engine *e, int layer, int kv_head, int position,
             "The parts of a score that compress:%d gave are gone with the keys that it chose from.",
             e->run.compressed - 1);
     if (e->in_place) return gone(err);
-    if (live) status = pass_park(&e->pass, &parked, err);
-    if (status) return status;
-    status = explain(e, layer, kv_head, position, out, head, err);
-    enum kv_status back = live ? pass_unpark(&e->pass, &parked, status ? NULL : err) : KV_OK;
-    return status ? status : back;
+    status = engine_park(e, &parked, err);
+    if (!status) status = explain(e, layer, kv_head, position, out, head, err);
+    return engine_unpark(e, &parked, status, err);
 }
