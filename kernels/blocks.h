@@ -30,6 +30,9 @@
 #if defined(__F16C__) && !defined(__CUDACC__)
 #include <immintrin.h>
 #endif
+#ifdef __CUDACC__
+#include <cuda_fp16.h>
+#endif
 
 #ifdef __CUDACC__
 #define KV_BLOCK_INLINE static __host__ __device__ __forceinline__
@@ -66,6 +69,8 @@ KV_BLOCK_INLINE float kv_f16_to_f32(uint16_t h)
 {
 #if defined(__F16C__) && !defined(__CUDACC__)
     return _cvtsh_ss(h);
+#elif defined(__CUDA_ARCH__)
+    return __half2float(__ushort_as_half(h));
 #else
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7fff;
     if (rest >= 0x7c00) return kv_bits_f32(sign | 0x7f800000 | (rest & 0x3ff) << 13 | (rest > 0x7c00) << 22);
@@ -79,11 +84,16 @@ KV_BLOCK_INLINE float kv_f16_to_f32(uint16_t h)
 
 KV_BLOCK_INLINE float kv_bf16_to_f32(uint16_t h) { return kv_bits_f32((uint32_t)h << 16); }
 
+/* At an even address, as all 16-bit fields of blocks are. */
 KV_BLOCK_INLINE uint16_t kv_u16(const uint8_t *p)
 {
+#ifdef __CUDA_ARCH__
+    return *(const uint16_t *)p;
+#else
     uint16_t h;
     memcpy(&h, p, sizeof h);
     return h;
+#endif
 }
 
 KV_BLOCK_INLINE float kv_half(const uint8_t *p) { return kv_f16_to_f32(kv_u16(p)); }

@@ -158,6 +158,7 @@ static size_t no_scratch(const struct kv_cuda *cu, const struct kv_limits *limit
 static size_t (*const scratch_of[])(const struct kv_cuda *cu, const struct kv_limits *limits) = {
     no_scratch,
     kv_cuda_select_scratch,
+    kv_cuda_linear_scratch,
 };
 
 /* Bytes that one op may bring from the host: scores and flags of a select, or an index for each KV head. */
@@ -319,6 +320,7 @@ static const struct kv_backend backend = {
     .upload = backend_upload,
     .embed = kv_cuda_embed,
     .norm = kv_cuda_norm,
+    .linear = kv_cuda_linear,
     .rope = kv_cuda_rope,
     .interleave = kv_cuda_interleave,
     .append = kv_cuda_append,

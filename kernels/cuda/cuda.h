@@ -158,13 +158,15 @@ static void kv_cuda_start(struct kv_cuda *cu, const char *at, bool chained, dim3
     config.dynamicSmemBytes = shared;
     config.stream = cu->stream;
     config.attrs = attribute;
-    config.numAttrs = chained ? 1 : 0;
+    config.numAttrs = chained && cu->sm >= 90 ? 1 : 0;
     kv_cuda_ok(cu, at, cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
     cu->kernels++;
 }
 
 #define kv_cuda_launch(cu, at, grid, block, shared, ...)                                                           \
     kv_cuda_start(cu, at, false, grid, block, shared, __VA_ARGS__)
+#define kv_cuda_launch_chained(cu, at, grid, block, shared, ...)                                                   \
+    kv_cuda_start(cu, at, true, grid, block, shared, __VA_ARGS__)
 
 /* Allows a kernel its dynamic shared memory; once a kernel. */
 template <typename Kernel>

@@ -3,7 +3,7 @@
  * x, y [n][cols] f32, weight [cols] f32; y == x allowed. Bytes: 8 a value; bound by memory. One block a row, or one
  * warp a row where rows are heads (cols <= 256): the order of the sum depends on cols alone. */
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/norm.cuh"
 
 /* ---- kernels ---- */
 
@@ -15,24 +15,20 @@ struct norm_args {
     int cols;
 };
 
-__global__ void __launch_bounds__(256) norm_kernel(struct norm_args a)
+__global__ void __launch_bounds__(KV_NORM_THREADS) norm_kernel(struct norm_args a)
 {
     __shared__ float room[KV_WARP];
     const float *x = a.x + (size_t)blockIdx.x * (size_t)a.cols;
-    float *y = a.y + (size_t)blockIdx.x * (size_t)a.cols, sum = 0;
-    for (int c = (int)threadIdx.x; c < a.cols; c += (int)blockDim.x) sum += x[c] * x[c];
-    float scale = 1.0f / sqrtf(kv_block_sum(sum, room) / (float)a.cols + a.eps);
-    for (int c = (int)threadIdx.x; c < a.cols; c += (int)blockDim.x) y[c] = x[c] * scale * a.weight[c];
+    float *y = a.y + (size_t)blockIdx.x * (size_t)a.cols, scale = kv_norm_scale(x, a.cols, a.eps, room);
+    for (int c = (int)threadIdx.x; c < a.cols; c += KV_NORM_THREADS) y[c] = x[c] * scale * a.weight[c];
 }
 
-__global__ void __launch_bounds__(256) norm_heads_kernel(struct norm_args a)
+__global__ void __launch_bounds__(KV_NORM_THREADS) norm_heads_kernel(struct norm_args a)
 {
-    size_t row = (size_t)blockIdx.x * (blockDim.x / KV_WARP) + threadIdx.x / KV_WARP;
+    size_t row = (size_t)blockIdx.x * (KV_NORM_THREADS / KV_WARP) + threadIdx.x / KV_WARP;
     if (row >= a.n) return;
     const float *x = a.x + row * (size_t)a.cols;
-    float *y = a.y + row * (size_t)a.cols, sum = 0;
-    for (int c = (int)threadIdx.x % KV_WARP; c < a.cols; c += KV_WARP) sum += x[c] * x[c];
-    float scale = 1.0f / sqrtf(kv_warp_sum(sum) / (float)a.cols + a.eps);
+    float *y = a.y + row * (size_t)a.cols, scale = kv_norm_warp(x, a.cols, a.eps);
     for (int c = (int)threadIdx.x % KV_WARP; c < a.cols; c += KV_WARP) y[c] = x[c] * scale * a.weight[c];
 }
 
@@ -41,10 +37,11 @@ __global__ void __launch_bounds__(256) norm_heads_kernel(struct norm_args a)
 static void launch(struct kv_cuda *cu, const void *args)
 {
     const struct norm_args *a = (const struct norm_args *)args;
-    if (a->cols <= 256)
-        kv_cuda_launch(cu, "norm", kv_cuda_blocks(a->n, 8), 256, 0, norm_heads_kernel, *a);
+    unsigned heads = kv_cuda_blocks(a->n, KV_NORM_THREADS / KV_WARP);
+    if (a->cols <= KV_NORM_HEAD)
+        kv_cuda_launch(cu, "norm", heads, KV_NORM_THREADS, 0, norm_heads_kernel, *a);
     else
-        kv_cuda_launch(cu, "norm", (unsigned)a->n, 256, 0, norm_kernel, *a);
+        kv_cuda_launch(cu, "norm", (unsigned)a->n, KV_NORM_THREADS, 0, norm_kernel, *a);
 }
 
 static const struct kv_cuda_kind kind = { "norm", launch };

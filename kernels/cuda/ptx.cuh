@@ -145,6 +145,17 @@ KV_DEVICE void kv_cp_async16(void *to, const void *from, bool take)
 #endif
 }
 
+/* The same of the first `bytes` of 16, 0 to 16, with zeroes behind them. */
+KV_DEVICE void kv_cp_async16_part(void *to, const void *from, int bytes)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_cp_async(to, from, 16, bytes);
+#else
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(kv_shared_address(to)), "l"(from), "r"(bytes)
+                 : "memory");
+#endif
+}
+
 /* The same for 4 bytes. */
 KV_DEVICE void kv_cp_async4(void *to, const void *from, bool take)
 {

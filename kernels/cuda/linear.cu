@@ -1,0 +1,217 @@
+/* Matrix products: y[i][r] (+)= sum_c x[i][c] w[r][c] + bias[r], for several matrices that share x.
+ *
+ * Shapes as in kernels/cpu/linear.c. Ways, by precision and n:
+ *   gemv  n <= 8, n <= 32 where weights are quantized, and any n in f32 precision: gemv.cuh, from the blocks. Above 8
+ *         rows the weights are read again for every 8, mostly from L2; dequantising them for cuBLAS would write and
+ *         read 4 bytes a weight, 8 times what 4-bit blocks have, so that pays from some 32 rows on. In f32 a row's bits
+ *         must not tell how many came with it, so all rows go this way there.
+ *   gemm  cuBLAS, bf16 x bf16 with f32 sums; weights of other types are rounded to bf16 into scratch, a panel of rows at
+ *         a time. Bytes of a panel: 2 a weight written and read besides its blocks. Bound: tensor cores for n > 300.
+ * int8 precision: where weights are quantized, x is first rounded to 8 bits on both ways, as on the CPU.
+ * A product's bits depend on the way taken, and, with cuBLAS, on n. Not run on a GPU. */
+#include "kernels/cuda/gemv.h"
+#include "kernels/cuda/ptx.cuh"
+
+#define GEMV_QUANTIZED 32                 /* rows up to which quantized weights are read from their blocks */
+#define PANEL_BYTES    ((size_t)96 << 20) /* of weights as bf16 */
+#define PLAIN_WARPS    8
+
+/* ---- kernels ---- */
+
+/* Float types whose rows do not begin at multiples of 16 bytes: a warp for each row of w. */
+__global__ void __launch_bounds__(PLAIN_WARPS *KV_WARP) linear_plain_kernel(struct kv_gemv a)
+{
+    const struct kv_gemv_matrix *m = &a.m[0];
+    int r = (int)blockIdx.x * PLAIN_WARPS + (int)threadIdx.x / KV_WARP, lane = (int)threadIdx.x % KV_WARP;
+    if (r >= m->rows) return;
+    const uint8_t *w = m->w + (size_t)r * a.row_bytes;
+    for (int i = (int)blockIdx.y; i < a.n; i += (int)gridDim.y) {
+        const float *x = a.x + (size_t)i * (size_t)a.cols;
+        float sum = 0;
+        for (int c = lane; c < a.cols; c += KV_WARP) sum = fmaf(kv_load_as_f32(a.type, w, (size_t)c), x[c], sum);
+        sum = kv_warp_sum(sum);
+        if (lane) continue;
+        float *y = m->y + (size_t)i * (size_t)m->rows + (size_t)r;
+        if (m->bias) sum += m->bias[r];
+        *y = m->add ? *y + sum : sum;
+    }
+}
+
+__global__ void __launch_bounds__(256) linear_bias_kernel(float *y, const float *bias, size_t rows, size_t count)
+{
+    size_t i = (size_t)blockIdx.x * 256 + threadIdx.x;
+    if (i < count) y[i] += bias[i % rows];
+}
+
+/* ---- launch ---- */
+
+static void gemv_launch(struct kv_cuda *cu, const void *args)
+{
+    const struct kv_gemv *a = (const struct kv_gemv *)args;
+    bool quantized = kv_type_info(a->type)->elements > 1;
+    if (!quantized && a->cols % 8) {
+        dim3 grid(kv_cuda_blocks((size_t)a->m[0].rows, PLAIN_WARPS), (unsigned)(a->n < 1024 ? a->n : 1024));
+        kv_cuda_launch(cu, "linear", grid, PLAIN_WARPS * KV_WARP, 0, linear_plain_kernel, *a);
+    } else if (!kv_gemv_launch_float(cu, a) && !kv_gemv_launch_small(cu, a)) {
+        kv_gemv_launch_k(cu, a);
+    }
+}
+
+const struct kv_cuda_kind kv_cuda_gemv = { "linear", gemv_launch };
+
+struct gemm_args {
+    struct kv_linear l;
+    const float *x;
+    int n, group; /* columns of x that share an 8-bit scale; 0 = not rounded */
+    int fresh;    /* x is not yet in scratch */
+    int spare;
+};
+
+static size_t x_bytes(size_t rows, size_t cols) { return (rows * cols * 2 + 255) & ~(size_t)255; }
+
+static void gemm_panel(struct kv_cuda *cu, const struct gemm_args *a, const void *w, int row, int rows)
+{
+    const float one = 1, beta = a->l.add ? 1 : 0;
+    int cols = a->l.w.cols;
+    cublasStatus_t status = cublasGemmEx(cu->blas, CUBLAS_OP_T, CUBLAS_OP_N, rows, a->n, cols, &one, w, CUDA_R_16BF,
+        cols, cu->scratch, CUDA_R_16BF, cols, &beta, a->l.y + row, CUDA_R_32F, a->l.w.rows, CUBLAS_COMPUTE_32F,
+        CUBLAS_GEMM_DEFAULT);
+    if (status != CUBLAS_STATUS_SUCCESS) kv_cuda_ok(cu, "a matrix product of cuBLAS", cudaErrorUnknown);
+    cu->kernels++;
+}
+
+static void gemm_launch(struct kv_cuda *cu, const void *args)
+{
+    const struct gemm_args *a = (const struct gemm_args *)args;
+    const struct kv_matrix *w = &a->l.w;
+    size_t rows = (size_t)w->rows, cols = (size_t)w->cols, n = (size_t)a->n;
+    unsigned char *panel = cu->scratch + x_bytes((size_t)cu->limits.rows, (size_t)cu->limits.widest);
+    if (a->fresh && a->group)
+        kv_cuda_int8_to_bf16(cu, a->x, n * cols, a->group, cu->scratch);
+    else if (a->fresh)
+        kv_cuda_to_bf16(cu, KV_TYPE_F32, a->x, n * cols, cu->scratch);
+    if (w->type == KV_TYPE_BF16) {
+        gemm_panel(cu, a, w->data, 0, w->rows);
+    } else {
+        size_t most = PANEL_BYTES / (cols * 2), bytes = kv_type_bytes(w->type, cols);
+        for (size_t row = 0; row < rows; row += most) {
+            size_t count = kv_min(most, rows - row);
+            kv_cuda_to_bf16(cu, w->type, (const char *)w->data + row * bytes, count * cols, panel);
+            gemm_panel(cu, a, panel, (int)row, (int)count);
+        }
+    }
+    if (a->l.bias)
+        kv_cuda_launch(cu, "bias", kv_cuda_blocks(n * rows, 256), 256, 0, linear_bias_kernel, a->l.y, a->l.bias,
+            rows, n * rows);
+}
+
+static const struct kv_cuda_kind gemm_kind = { "linear (cuBLAS)", gemm_launch };
+
+size_t kv_cuda_linear_scratch(const struct kv_cuda *cu, const struct kv_limits *limits)
+{
+    if (cu->precision == KV_PRECISION_F32 || limits->rows <= KV_CUDA_FEW) return 0;
+    return x_bytes((size_t)limits->rows, (size_t)limits->widest) + PANEL_BYTES;
+}
+
+/* ---- the entry ---- */
+
+static enum kv_status check(
+    const struct kv_cuda *cu, const struct kv_linear *l, int n_linear, int n, struct kv_error *err)
+{
+    int widest = (int)((cu->prop.sharedMemPerBlockOptin - 65536) / sizeof(float)); /* a row of x in shared memory */
+    if (!cu->reserved) return kv_fail(err, KV_NOT_NOW, "A matrix product before scratch was reserved.");
+    if (n < 1 || n > cu->limits.rows)
+        return kv_fail(
+            err, KV_BAD_ARG, "A matrix product of %d rows, where 1 to %d were reserved.", n, cu->limits.rows);
+    for (int k = 0; k < n_linear; k++) {
+        const struct kv_matrix *w = &l[k].w;
+        const struct kv_type_info *info = kv_type_info(w->type);
+        if (!info) return kv_fail(err, KV_UNSUPPORTED, "A matrix has type number %d.", w->type);
+        if (w->rows < 1 || w->cols < 1 || w->cols > cu->limits.widest)
+            return kv_fail(err, KV_BAD_ARG, "A matrix of %d x %d, where 1 to %d columns were reserved.", w->rows,
+                w->cols, cu->limits.widest);
+        if (w->cols % info->elements)
+            return kv_fail(err, KV_BAD_ARG, "A %s matrix has %d columns; it needs a multiple of %d.", info->name,
+                w->cols, info->elements);
+        if (w->cols > widest)
+            return kv_fail(
+                err, KV_UNSUPPORTED, "A matrix has %d columns; this GPU takes up to %d.", w->cols, widest);
+        if (w->cols != l->w.cols)
+            return kv_fail(err, KV_BAD_ARG, "Matrices of one product have %d and %d columns.", l->w.cols, w->cols);
+        if ((uintptr_t)w->data % 16)
+            return kv_fail(
+                err, KV_BAD_ARG, "A matrix does not begin at a multiple of 16 bytes of the GPU's memory.");
+    }
+    return KV_OK;
+}
+
+static bool by_gemv(const struct kv_cuda *cu, int type, int n)
+{
+    bool quantized = kv_type_info(type)->elements > 1;
+    return cu->precision == KV_PRECISION_F32 || n <= (quantized ? GEMV_QUANTIZED : KV_CUDA_FEW);
+}
+
+static int coarse_group(const struct kv_cuda *cu, int type)
+{
+    int elements = kv_type_info(type)->elements;
+    return cu->precision == KV_PRECISION_INT8 && elements > 1 ? elements : 0;
+}
+
+/* The first of these matrices that one launch takes; returns how many. */
+static int push_gemv(struct kv_cuda *cu, const struct kv_linear *l, int n_linear, const float *x, int n)
+{
+    struct kv_gemv a = {};
+    bool plain = kv_type_info(l->w.type)->elements == 1 && l->w.cols % 8;
+    int most = plain ? 1 : KV_GEMV_MATRICES;
+    for (int k = 0; k < n_linear && k < most && l[k].w.type == l->w.type; k++, a.n_matrix++) {
+        struct kv_gemv_matrix *m = &a.m[k];
+        m->w = (const uint8_t *)l[k].w.data;
+        m->bias = l[k].bias;
+        m->y = l[k].y;
+        m->rows = l[k].w.rows;
+        m->add = l[k].add;
+    }
+    a.x = x;
+    a.row_bytes = kv_type_bytes(l->w.type, (size_t)l->w.cols);
+    a.type = l->w.type;
+    a.as = cu->precision == KV_PRECISION_F32    ? KV_GEMV_F32
+           : cu->precision == KV_PRECISION_INT8 ? KV_GEMV_COARSE
+                                                : KV_GEMV_FINE;
+    a.n = n;
+    a.cols = l->w.cols;
+    kv_cuda_push(cu, &kv_cuda_gemv, &a, sizeof a);
+    return a.n_matrix;
+}
+
+enum kv_status kv_cuda_linear(
+    void *ctx, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err)
+{
+    struct kv_cuda *cu = (struct kv_cuda *)ctx;
+    if (n_linear < 1) return KV_OK;
+    enum kv_status status = check(cu, l, n_linear, n, err);
+    int group = -1; /* of the x that the op before left in scratch */
+    for (int k = 0; k < n_linear && !status;) {
+        size_t waiting = cu->n_op;
+        status = kv_cuda_room(cu, 0, err);
+        if (cu->n_op < waiting) group = -1;
+        if (status) break;
+        if (by_gemv(cu, l[k].w.type, n)) {
+            k += push_gemv(cu, l + k, n_linear - k, x, n);
+            group = -1;
+            continue;
+        }
+        struct gemm_args a = {};
+        a.l.w = l[k].w;
+        a.l.bias = l[k].bias;
+        a.l.y = l[k].y;
+        a.l.add = l[k].add;
+        a.x = x;
+        a.n = n;
+        a.group = coarse_group(cu, l[k].w.type);
+        a.fresh = group != a.group;
+        group = a.group;
+        kv_cuda_push(cu, &gemm_kind, &a, sizeof a);
+        k++;
+    }
+    return status;
+}
