@@ -46,6 +46,9 @@ enum kv_status kv_profile_read(const char *path, struct kv_profile **out, struct
 enum kv_status kv_profile_write(const struct kv_profile *p, const char *path, struct kv_error *err);
 struct kv_profile *kv_profile_copy(const struct kv_profile *p); /* NULL = no memory */
 void kv_profile_free(struct kv_profile *p);                     /* NULL is fine */
+/* A KL with as many digits as the file has: what is measured is rounded at once, so that means do not depend on whether
+ * the file was read in between. */
+double kv_profile_rounded(double kl);
 
 /* Adds a prompt, nothing of it measured; its index, or -1 = no memory. */
 int kv_profile_add(struct kv_profile *p, const struct kv_profile_prompt *prompt);

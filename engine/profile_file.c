@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT  "kvdbg-profile"
-#define VERSION 1
-#define LAYERS  4096
-#define BYTES   ((size_t)64 << 20) /* no profile is longer */
+#define FORMAT    "kvdbg-profile"
+#define VERSION   1
+#define KL_FORMAT "%.5g"
+#define LAYERS    4096
+#define BYTES     ((size_t)64 << 20) /* no profile is longer */
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
@@ -32,6 +33,13 @@ static void put_member(FILE *f, const char *indent, const char *name, const char
     fputs(",\n", f);
 }
 
+double kv_profile_rounded(double kl)
+{
+    char text[32];
+    snprintf(text, sizeof text, KL_FORMAT, kl);
+    return strtod(text, NULL);
+}
+
 static void put_curve(FILE *f, const double *kl, int n)
 {
     fputc('[', f);
@@ -39,7 +47,7 @@ static void put_curve(FILE *f, const double *kl, int n)
         if (isnan(kl[b]))
             fprintf(f, "%snull", b ? ", " : "");
         else
-            fprintf(f, "%s%.5g", b ? ", " : "", kl[b]);
+            fprintf(f, "%s" KL_FORMAT, b ? ", " : "", kl[b]);
     fputc(']', f);
 }
 

@@ -185,7 +185,9 @@ static enum kv_status measure_prompt(struct measuring *m, const struct task *tas
             j.n_reply };
         announce(m, prompt, selector, layer);
         double began = kv_now_us();
-        st = kv_sensitivity(j.engine, &what, kv_profile_curve(p, prompt, selector, layer), &m->s->err);
+        double *kl = kv_profile_curve(p, prompt, selector, layer);
+        st = kv_sensitivity(j.engine, &what, kl, &m->s->err);
+        for (int b = 0; b < p->n_share && !st; b++) kl[b] = kv_profile_rounded(kl[b]);
         m->spent_us += kv_now_us() - began;
         m->curves_done += !st;
         st = lab_heard(m->s, st);

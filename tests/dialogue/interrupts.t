@@ -12,6 +12,12 @@ Interrupted: 6 of 12 curves are in $T/part.json, and the same command goes on fr
 Interrupted: 8 of 12 curves are in $T/part.json, and the same command goes on from there.
 Interrupted: 11 of 12 curves are in $T/part.json, and the same command goes on from there.
 
+## sensitivity: means over prompts of one kind do not depend on what was read back
+$ k() { kvdbg -q -nx -batch --precision f32 --threads 1 synthetic:tiny "$@"; }; what="-selectors sum,window -tokens 8 -o"; for i in 1 2 3; do echo "{\"kind\":\"x\",\"prompt\":\"row $i of a file of three rows, with the number $i in it\"}"; done >$T/r.jsonl
+> k -ex "sensitivity $T/r.jsonl $what $T/whole.json" >$T/out; k -ex "maint interrupt 30" -ex "sensitivity $T/r.jsonl $what $T/part.json"; k -ex "sensitivity $T/r.jsonl $what $T/part.json" >$T/out; cmp $T/part.json $T/whole.json && echo same
+Interrupted: 12 of 18 curves are in $T/part.json, and the same command goes on from there.
+same
+
 ## sensitivity: cut off again and again
 $ k() { kvdbg -q -nx -batch --precision f32 --threads 1 synthetic:tiny "$@"; }; what="sensitivity tests/dialogue/fox.jsonl -shares 0.2,0.5 -selectors sum,window -tokens 8 -o"
 > k -ex "$what $T/whole.json" >"$T/out"; n=0; until k -ex "maint interrupt 9" -ex "$what $T/part.json" >"$T/out" 2>&1; do n=$((n + 1)); echo "[$?]"; cat "$T/out"; [ $n -lt 20 ] || break; done; cmp "$T/part.json" "$T/whole.json" && echo same
