@@ -2,29 +2,12 @@
 #ifndef KV_LAB_EVALUATE_H
 #define KV_LAB_EVALUATE_H
 
+#include "inspector/lab/metric.h"
 #include "inspector/lab/task.h"
 #include "inspector/language/line.h"
 
 #define EVALUATE_POLICIES 24
 #define EVALUATE_TOTALS   8
-
-/* What is measured of one row under one policy: fields of the results file. kl in nats, *_bytes in bytes, *_us in
- * microseconds, kept, prompt and reply in tokens. */
-#define METRIC_LIST(X)                                                                                             \
-    X(rouge1)                                                                                                      \
-    X(rouge2)                                                                                                      \
-    X(rougeL)                                                                                                      \
-    X(rougeLsum)                                                                                                   \
-    X(found)                                                                                                       \
-    X(exact)                                                                                                       \
-    X(kl) X(top1) X(kept) X(prompt) X(kv_bytes) X(full_bytes) X(reply) X(prefill_us) X(compress_us) X(decode_us)
-enum metric {
-#define X(name) METRIC_##name,
-    METRIC_LIST(X)
-#undef X
-        METRIC_COUNT
-};
-extern const char *const metric_name[METRIC_COUNT];
 
 /* One policy to measure, under the totals of the evaluation unless it keeps everything. */
 struct evaluate_policy {
@@ -54,7 +37,7 @@ struct measured {
     size_t task;
     int policy, ratio;
     char key[65];               /* SHA-256 of all that the figures depend on */
-    double value[METRIC_COUNT]; /* NaN = not measured */
+    double value[METRIC_COUNT]; /* NaN = not measured; kept: of one layer, on average */
 };
 
 struct measures {

@@ -13,12 +13,6 @@
 #include "inspector/picture/recipe.h"
 #include "inspector/run.h"
 
-const char *const metric_name[METRIC_COUNT] = {
-#define X(name) #name,
-    METRIC_LIST(X)
-#undef X
-};
-
 struct measurer {
     struct session *s;
     const struct evaluation *v;

@@ -11,25 +11,9 @@
 
 #define RESAMPLES 10000
 
-/* How a metric is printed: its mean over rows times scale. */
-static const struct column {
-    enum metric metric;
-    const char *heading;
-    int width, decimals;
-    double scale;
-} columns[] = {
-    { METRIC_rouge1, "rouge1", 7, 4, 1 },
-    { METRIC_rouge2, "rouge2", 7, 4, 1 },
-    { METRIC_rougeL, "rougeL", 7, 4, 1 },
-    { METRIC_rougeLsum, "rLsum", 7, 4, 1 },
-    { METRIC_found, "found %", 8, 1, 100 },
-    { METRIC_exact, "exact %", 8, 1, 100 },
-    { METRIC_kl, "KL nats", 8, 4, 1 },
-    { METRIC_top1, "top-1 %", 8, 1, 100 },
-    { METRIC_kv_bytes, "KV MiB", 8, 2, 1.0 / (1 << 20) },
-    { METRIC_decode_us, "ms/tok", 7, 2, 1e-3 },
-    { METRIC_reply, "tokens", 7, 1, 1 },
-};
+/* What the table has of them. */
+static const enum metric columns[] = { METRIC_rouge1, METRIC_rouge2, METRIC_rougeL, METRIC_rougeLsum, METRIC_found,
+    METRIC_exact, METRIC_kl, METRIC_top1, METRIC_kv_bytes, METRIC_decode_us, METRIC_reply };
 
 struct report {
     struct session *s;
@@ -73,7 +57,7 @@ static void find_columns(struct report *r)
 {
     for (size_t c = 0; c < KV_COUNT(columns); c++)
         for (size_t i = 0; i < r->done->n; i++)
-            if (!isnan(r->done->list[i].value[columns[c].metric])) r->shown[c] = true;
+            if (!isnan(r->done->list[i].value[columns[c]])) r->shown[c] = true;
 }
 
 static void table_row(struct report *r, int policy, int ratio)
@@ -85,17 +69,18 @@ static void table_row(struct report *r, int policy, int ratio)
     rows_new(s);
     rows_text(s, "policy", p->label);
     for (size_t c = 0; c < KV_COUNT(columns); c++) {
-        double mean = mean_of(r, policy, ratio, columns[c].metric, &rows);
+        const struct metric_row *m = &metrics[columns[c]];
+        double mean = mean_of(r, policy, ratio, columns[c], &rows);
         if (rows > most) most = rows;
         if (!r->shown[c]) continue;
-        rows_number(s, metric_name[columns[c].metric], mean);
+        rows_number(s, m->name, mean);
         if (isnan(mean))
-            fprintf(s->out, "%*s", columns[c].width + 1, "-");
+            fprintf(s->out, "%*s", m->width + 1, "-");
         else
-            fprintf(s->out, "%*.*f", columns[c].width + 1, columns[c].decimals, mean * columns[c].scale);
-        if (columns[c].metric != METRIC_kv_bytes) continue;
+            fprintf(s->out, "%*.*f", m->width + 1, m->decimals, mean * m->scale);
+        if (columns[c] != METRIC_kv_bytes) continue;
         fprintf(s->out, "%8.1f", 100 * share_kept(r, policy, ratio));
-        rows_number(s, "share", share_kept(r, policy, ratio));
+        rows_number(s, metrics[METRIC_share].name, share_kept(r, policy, ratio));
     }
     fputc('\n', s->out);
     rows_number(s, "rows", most);
@@ -106,8 +91,8 @@ static void table_head(struct report *r)
     fprintf(r->s->out, "%-22s", "policy");
     for (size_t c = 0; c < KV_COUNT(columns); c++) {
         if (!r->shown[c]) continue;
-        fprintf(r->s->out, "%*s", columns[c].width + 1, columns[c].heading);
-        if (columns[c].metric == METRIC_kv_bytes) fprintf(r->s->out, "%8s", "kept %");
+        fprintf(r->s->out, "%*s", metrics[columns[c]].width + 1, metrics[columns[c]].heading);
+        if (columns[c] == METRIC_kv_bytes) fprintf(r->s->out, "%8s", metrics[METRIC_share].heading);
     }
     fputc('\n', r->s->out);
 }

@@ -24,7 +24,7 @@ static void take_line(const cJSON *object, struct measures *known)
     if (data_text(object, "key", &key, &ignored) || !key || strlen(key) != sizeof m.key - 1) return;
     memcpy(m.key, key, sizeof m.key);
     for (int k = 0; k < METRIC_COUNT; k++) {
-        const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, metric_name[k]);
+        const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, metrics[k].name);
         m.value[k] = cJSON_IsNumber(number) ? number->valuedouble : NAN;
     }
     measures_add(known, &m, &ignored);
@@ -78,7 +78,9 @@ enum kv_status results_add(void *ctx, const struct measured *m, const char *repl
     cJSON_AddStringToObject(line, "policy", p->label);
     if (r->v->ratio[m->ratio] > 0 && !p->full) cJSON_AddNumberToObject(line, "ratio", r->v->ratio[m->ratio]);
     add_settings(line, p);
-    for (int k = 0; k < METRIC_COUNT; k++) cJSON_AddItemToObject(line, metric_name[k], jsonl_number(m->value[k]));
+    for (int k = 0; k < METRIC_COUNT; k++)
+        if (metrics[k].by & METRIC_BY_EVALUATE)
+            cJSON_AddItemToObject(line, metrics[k].name, jsonl_number(m->value[k]));
     cJSON_AddItemToObject(line, "text", jsonl_text(reply, strlen(reply)));
     cJSON_AddStringToObject(line, "how", session_mode(r->s));
     cJSON_AddStringToObject(line, "model", r->s->model_sha);

@@ -11,16 +11,6 @@
 #include "inspector/json/rows.h"
 #include "inspector/run.h"
 
-#define X(name, heading, unit) #name,
-const char *const sweep_name[SWEEP_METRICS] = { SWEEP_METRIC_LIST(X) };
-#undef X
-#define X(name, heading, unit) heading,
-const char *const sweep_heading[SWEEP_METRICS] = { SWEEP_METRIC_LIST(X) };
-#undef X
-#define X(name, heading, unit) unit,
-const char *const sweep_unit[SWEEP_METRICS] = { SWEEP_METRIC_LIST(X) };
-#undef X
-
 /* --- reading ------------------------------------------------------------------------------------------------------- */
 
 static enum kv_status add_value(struct sweep_axis *a, const char *text, size_t n, struct kv_error *err)
@@ -72,15 +62,28 @@ static enum kv_status add_axis(struct sweep *w, const char *word, struct kv_erro
     return st;
 }
 
+/* Short words beside the names of the list; ms stands for two of them. */
+static const struct {
+    const char *word;
+    enum metric metric;
+} words_of[] = { { "rouge", METRIC_rougeL }, { "kept", METRIC_share }, { "bytes", METRIC_kv_bytes },
+    { "ms", METRIC_compress_us }, { "ms", METRIC_decode_us } };
+
+static bool is_word(const char *word, const char *text, size_t n)
+{
+    return strlen(word) == n && !strncmp(text, word, n);
+}
+
 static enum kv_status add_metrics(struct sweep *w, const char *p, struct kv_error *err)
 {
     memset(w->want, 0, sizeof w->want);
     for (size_t n; *p; p += n + (p[n] == ',')) {
+        bool known = false;
         n = strcspn(p, ",");
-        bool known = n == 2 && !strncmp(p, "ms", 2);
-        if (known) w->want[SWEEP_compress] = w->want[SWEEP_token] = true;
-        for (int m = 0; m < SWEEP_METRICS && !known; m++)
-            if (strlen(sweep_name[m]) == n && !strncmp(p, sweep_name[m], n)) w->want[m] = known = true;
+        for (size_t i = 0; i < KV_COUNT(words_of); i++)
+            if (is_word(words_of[i].word, p, n)) w->want[words_of[i].metric] = known = true;
+        for (int m = 0; m < METRIC_COUNT; m++)
+            if (metrics[m].by & METRIC_BY_SWEEP && is_word(metrics[m].name, p, n)) w->want[m] = known = true;
         if (!known)
             return kv_fail(err, KV_BAD_ARG, "-metric takes kl, top1, mass, rouge, kept, bytes and ms, not %.*s.",
                 (int)kv_min(n, (size_t)40), p);
@@ -95,8 +98,8 @@ static enum kv_status read_args(struct session *s, const struct line_words *word
     } file[] = { { "-prompts", &w->prompts }, { "-csv", &w->csv }, { "-jsonl", &w->jsonl }, { "-png", &w->png } };
     enum kv_status st = KV_OK;
     w->tokens = regret_steps(s);
-    w->want[SWEEP_kl] = w->want[SWEEP_top1] = w->want[SWEEP_mass] = w->want[SWEEP_kept] = w->want[SWEEP_bytes] =
-        true;
+    w->want[METRIC_kl] = w->want[METRIC_top1] = w->want[METRIC_mass] = w->want[METRIC_share] =
+        w->want[METRIC_kv_bytes] = true;
     for (int i = 0; i < words->count && !st; i++) {
         const char *word = words->word[i], *next = i + 1 < words->count ? words->word[i + 1] : NULL;
         long long n;
@@ -132,12 +135,12 @@ static enum kv_status read_args(struct session *s, const struct line_words *word
 
 /* --- showing -------------------------------------------------------------------------------------------------------- */
 
-double sweep_mean(const struct sweep *w, int config, enum sweep_metric metric)
+double sweep_mean(const struct sweep *w, int config, enum metric metric)
 {
     double sum = 0;
     int n = 0;
     for (int p = 0; p < w->done; p++) {
-        double x = w->value[((size_t)p * (size_t)w->n_config + (size_t)config) * SWEEP_METRICS + metric];
+        double x = w->value[((size_t)p * (size_t)w->n_config + (size_t)config) * METRIC_COUNT + metric];
         if (isnan(x)) continue;
         sum += x;
         n++;
@@ -152,17 +155,18 @@ static int axis_width(const struct sweep_axis *a)
     return (int)most;
 }
 
-#define CELL 10 /* columns of a figure with its unit */
+#define CELL 11 /* columns of a figure with its unit */
 
 static void show_cell(struct session *s, int metric, double x)
 {
     char text[32] = "-";
-    bool share = metric == SWEEP_top1 || metric == SWEEP_mass || metric == SWEEP_kept;
-    bool ms = metric == SWEEP_compress || metric == SWEEP_token;
-    if (metric == SWEEP_bytes && !isnan(x))
+    if (metric == METRIC_kv_bytes && !isnan(x))
         line_bytes(x, text);
+    else if (!isnan(x) && strstr(metrics[metric].name, "_us"))
+        snprintf(text, sizeof text, "%.0f us", x);
     else if (!isnan(x))
-        snprintf(text, sizeof text, share ? "%.2f %%" : ms ? "%.3f ms" : "%.4g", share ? 100 * x : x);
+        snprintf(text, sizeof text, metrics[metric].scale == 100 ? "%.2f %%" : "%.4g",
+            metrics[metric].scale == 100 ? 100 * x : x);
     fprintf(s->out, "  %*s", CELL, text);
 }
 
@@ -173,8 +177,8 @@ static void show(struct session *s, const struct sweep *w)
         w->n_shown, w->n_shown == 1 ? "" : "s", w->done, w->done == 1 ? "" : "s", w->tokens, session_mode(s));
     for (int a = 0; a < w->n_axis; a++)
         fprintf(s->out, "%s%-*s", a ? "  " : "", axis_width(&w->axis[a]), w->axis[a].name);
-    for (int m = 0; m < SWEEP_METRICS; m++)
-        if (w->want[m]) fprintf(s->out, "  %*s", CELL, sweep_name[m]);
+    for (int m = 0; m < METRIC_COUNT; m++)
+        if (w->want[m]) fprintf(s->out, "  %*s", CELL, metrics[m].name);
     fputc('\n', s->out);
     for (int c = 0; c < w->n_shown; c++) {
         rows_new(s);
@@ -183,16 +187,16 @@ static void show(struct session *s, const struct sweep *w)
             rows_text(s, w->axis[a].name, value);
             fprintf(s->out, "%s%-*s", a ? "  " : "", axis_width(&w->axis[a]), value);
         }
-        for (int m = 0; m < SWEEP_METRICS; m++) {
+        for (int m = 0; m < METRIC_COUNT; m++) {
             if (!w->want[m]) continue;
-            double x = sweep_mean(w, c, (enum sweep_metric)m);
-            rows_number(s, sweep_name[m], x);
+            double x = sweep_mean(w, c, (enum metric)m);
+            rows_number(s, metrics[m].name, x);
             show_cell(s, m, x);
         }
         fputc('\n', s->out);
     }
-    for (int m = 0; m < SWEEP_METRICS; m++)
-        if (w->want[m]) rows_unit(s, sweep_name[m], sweep_unit[m]);
+    for (int m = 0; m < METRIC_COUNT; m++)
+        if (w->want[m]) rows_unit(s, metrics[m].name, metrics[m].unit);
     rows_fact(s, "prompts", w->done);
 }
 
@@ -224,7 +228,7 @@ struct reaction cmd_sweep(struct session *s, const char *args)
     if (!st && w.prompts) st = tasks_read(&w.tasks, w.prompts, &how, &s->err);
     if (!st && w.prompts) w.n_prompt = (int)w.tasks.count;
     if (!st && !w.n_prompt) st = kv_fail(&s->err, KV_BAD_FILE, "There is no row in %.300s.", w.prompts);
-    size_t cells = (size_t)w.n_prompt * (size_t)w.n_config * SWEEP_METRICS;
+    size_t cells = (size_t)w.n_prompt * (size_t)w.n_config * METRIC_COUNT;
     if (!st && !(w.value = kv_alloc(cells, sizeof *w.value)))
         st = kv_fail(&s->err, KV_NO_MEMORY, "No memory for %zu figures.", cells);
     for (size_t i = 0; w.value && i < cells; i++) w.value[i] = NAN;

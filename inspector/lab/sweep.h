@@ -2,30 +2,12 @@
 #ifndef KV_LAB_SWEEP_H
 #define KV_LAB_SWEEP_H
 
+#include "inspector/lab/metric.h"
 #include "inspector/lab/task.h"
 
 #define SWEEP_AXES    4
 #define SWEEP_VALUES  64
 #define SWEEP_CONFIGS 1024
-
-/* name in files and -metric, heading, unit; compress and token are what "-metric ms" stands for. */
-#define SWEEP_METRIC_LIST(X)                                                                                       \
-    X(kl, "KL mean", "nats a token")                                                                               \
-    X(top1, "top-1 %", "share of steps")                                                                           \
-    X(mass, "mass %", "share of the attention to the prompt")                                                      \
-    X(rouge, "ROUGE-L", "F, Google rouge-score")                                                                   \
-    X(kept, "kept %", "share of the prompt's tokens")                                                              \
-    X(bytes, "K and V, MiB", "bytes")                                                                              \
-    X(compress, "compress ms", "ms")                                                                               \
-    X(token, "ms/token", "ms")
-enum sweep_metric {
-#define X(name, heading, unit) SWEEP_##name,
-    SWEEP_METRIC_LIST(X)
-#undef X
-        SWEEP_METRICS
-};
-extern const char *const sweep_name[SWEEP_METRICS], *const sweep_heading[SWEEP_METRICS],
-                                                        *const sweep_unit[SWEEP_METRICS];
 
 struct sweep_axis {
     char name[64];
@@ -36,11 +18,11 @@ struct sweep_axis {
 struct sweep {
     struct sweep_axis axis[SWEEP_AXES];
     int n_axis, n_config; /* combinations, the last axis fastest */
-    bool want[SWEEP_METRICS];
+    bool want[METRIC_COUNT];
     int tokens;                              /* of the full cache's reply */
     const char *prompts, *csv, *jsonl, *png; /* files, NULL = none */
     struct tasks tasks;                      /* of prompts; none: the session's request */
-    double *value;                           /* [prompts][n_config][SWEEP_METRICS], NaN = not measured */
+    double *value;                           /* [prompts][n_config][METRIC_COUNT], NaN = not measured */
     int n_prompt, done;                      /* prompts that are measured */
     int n_shown; /* combinations that are; fewer than n_config after Ctrl-C in one prompt */
 };
@@ -52,7 +34,7 @@ static inline int sweep_at(const struct sweep *w, int config, int axis)
     return config % w->axis[axis].n;
 }
 /* Mean over the prompts that have the figure; NaN = none has. */
-double sweep_mean(const struct sweep *w, int config, enum sweep_metric metric);
+double sweep_mean(const struct sweep *w, int config, enum metric metric);
 
 /* sweep_measure.c: all prompts and combinations to w->value; KV_STOPPED leaves those done. */
 enum kv_status sweep_measure(struct session *s, struct sweep *w);

@@ -12,7 +12,7 @@
 
 static double figure_of(const struct sweep *w, int prompt, int config, int metric)
 {
-    return w->value[((size_t)prompt * (size_t)w->n_config + (size_t)config) * SWEEP_METRICS + (size_t)metric];
+    return w->value[((size_t)prompt * (size_t)w->n_config + (size_t)config) * METRIC_COUNT + (size_t)metric];
 }
 
 static const char *prompt_name(const struct session *s, const struct sweep *w, int prompt)
@@ -29,15 +29,15 @@ static enum kv_status done(struct session *s, struct target *t, const char *what
 
 enum kv_status sweep_csv(struct session *s, const struct sweep *w, const char *path)
 {
-    const char *names[1 + SWEEP_AXES + SWEEP_METRICS];
+    const char *names[1 + SWEEP_AXES + METRIC_COUNT];
     size_t n = 0;
     struct target t;
     struct csv csv;
     char what[40];
     names[n++] = "prompt";
     for (int a = 0; a < w->n_axis; a++) names[n++] = w->axis[a].name;
-    for (int m = 0; m < SWEEP_METRICS; m++)
-        if (w->want[m]) names[n++] = sweep_name[m];
+    for (int m = 0; m < METRIC_COUNT; m++)
+        if (w->want[m]) names[n++] = metrics[m].name;
     enum kv_status st = target_open(s, path, false, &t);
     if (!st) st = csv_open(&csv, t.fresh, names, n, &s->err);
     if (st) return st;
@@ -45,7 +45,7 @@ enum kv_status sweep_csv(struct session *s, const struct sweep *w, const char *p
         for (int c = 0; c < w->n_config; c++) {
             csv_text(&csv, prompt_name(s, w, p));
             for (int a = 0; a < w->n_axis; a++) csv_text(&csv, w->axis[a].value[sweep_at(w, c, a)]);
-            for (int m = 0; m < SWEEP_METRICS; m++)
+            for (int m = 0; m < METRIC_COUNT; m++)
                 if (w->want[m]) csv_number(&csv, figure_of(w, p, c, m));
             csv_end_row(&csv);
         }
@@ -62,8 +62,8 @@ static bool write_row(const struct session *s, const struct sweep *w, int p, int
     bool whole = row && cJSON_AddItemToObject(row, "prompt", jsonl_text(name, strlen(name)));
     for (int a = 0; a < w->n_axis && whole; a++)
         whole = cJSON_AddStringToObject(row, w->axis[a].name, w->axis[a].value[sweep_at(w, c, a)]) != NULL;
-    for (int m = 0; m < SWEEP_METRICS && whole; m++)
-        if (w->want[m]) whole = cJSON_AddItemToObject(row, sweep_name[m], jsonl_number(figure_of(w, p, c, m)));
+    for (int m = 0; m < METRIC_COUNT && whole; m++)
+        if (w->want[m]) whole = cJSON_AddItemToObject(row, metrics[m].name, jsonl_number(figure_of(w, p, c, m)));
     char *text = whole ? cJSON_PrintUnformatted(row) : NULL;
     if (text) fprintf(f, "%s\n", text);
     free(text);
@@ -92,11 +92,11 @@ static enum kv_status draw(struct session *s, const struct sweep *w, int metric,
 {
     char title[256], subtitle[400], unit[128];
     const struct png_note notes[] = { { "kvdbg:sweep", s->command }, { "kvdbg:model", s->facts.name } };
-    snprintf(title, sizeof title, "%s over %s%s%s", sweep_heading[metric], w->axis[0].name,
+    snprintf(title, sizeof title, "%s over %s%s%s", metrics[metric].heading, w->axis[0].name,
         w->n_axis > 1 ? " and " : "", w->n_axis > 1 ? w->axis[1].name : "");
     snprintf(subtitle, sizeof subtitle, "%s; %d prompt%s, %d steps; %s", s->facts.name, w->done,
         w->done == 1 ? "" : "s", w->tokens, session_mode(s));
-    snprintf(unit, sizeof unit, "%s (%s)", sweep_name[metric], sweep_unit[metric]);
+    snprintf(unit, sizeof unit, "%s (%s)", metrics[metric].heading, metrics[metric].unit);
     struct figure_view view = {
         .title = title, .subtitle = subtitle, .unit = unit, .notes = notes, .note_count = 2
     };
@@ -104,14 +104,14 @@ static enum kv_status draw(struct session *s, const struct sweep *w, int metric,
     float cell[SWEEP_CONFIGS];
     uint8_t role[SWEEP_CONFIGS];
     for (int c = 0; c < w->n_config; c++) {
-        y[c] = sweep_mean(w, c, (enum sweep_metric)metric);
+        y[c] = metrics[metric].scale * sweep_mean(w, c, (enum metric)metric);
         cell[c] = (float)y[c];
         role[c] = COLOR_KEPT;
     }
     const struct sweep_axis *last = &w->axis[w->n_axis - 1];
     view.x = (struct figure_axis){ last->name, (const char *const *)last->value, 0 };
     if (w->n_axis == 1) {
-        const char *names[COLOR_ROLES] = { [COLOR_KEPT] = sweep_heading[metric] };
+        const char *names[COLOR_ROLES] = { [COLOR_KEPT] = metrics[metric].heading };
         const struct figure_plot plot = { .n = (size_t)w->n_config, .y = y, .role = role, .names = names };
         return figure_plot(path, &plot, &view, &s->err);
     }
@@ -125,9 +125,9 @@ enum kv_status sweep_png(struct session *s, const struct sweep *w, const char *p
     struct target t;
     int metric = 0;
     char what[80];
-    while (metric < SWEEP_METRICS - 1 && !w->want[metric]) metric++;
+    while (metric < METRIC_COUNT - 1 && !w->want[metric]) metric++;
     enum kv_status st = target_open(s, path, false, &t);
     if (!st) st = draw(s, w, metric, t.fresh);
-    snprintf(what, sizeof what, "%s of %d combinations", sweep_name[metric], w->n_config);
+    snprintf(what, sizeof what, "%s of %d combinations", metrics[metric].name, w->n_config);
     return st ? st : done(s, &t, what);
 }

@@ -26,11 +26,11 @@ struct measurer {
     int32_t *room;        /* [n_config][n_layer][n] kept positions */
     const int32_t **kept; /* [n_config][n_layer] as kv_score takes them */
     int *n_kept;
-    double *value; /* [n_config][SWEEP_METRICS] */
+    double *value; /* [n_config][METRIC_COUNT] */
     int measured;  /* combinations, from the first on */
 };
 
-static double *figures(const struct measurer *m, int config) { return m->value + (size_t)config * SWEEP_METRICS; }
+static double *figures(const struct measurer *m, int config) { return m->value + (size_t)config * METRIC_COUNT; }
 
 static enum kv_status step_to(struct measurer *m, enum kv_phase phase, int tokens)
 {
@@ -74,7 +74,7 @@ static enum kv_status take_kept(struct measurer *m, int config)
         m->n_kept[cell] = count;
         sum += count;
     }
-    figures(m, config)[SWEEP_kept] = sum / ((double)m->n_layer * m->n);
+    figures(m, config)[METRIC_share] = sum / ((double)m->n_layer * m->n);
     return KV_OK;
 }
 
@@ -83,7 +83,7 @@ static enum kv_status take_mass(struct measurer *m, int config)
     double *share = regret_retained(m->s, m->e), sum = 0;
     if (!share) return m->s->err.code;
     for (int l = 0; l < m->n_layer; l++) sum += share[l];
-    figures(m, config)[SWEEP_mass] = sum / m->n_layer;
+    figures(m, config)[METRIC_mass] = sum / m->n_layer;
     free(share);
     return KV_OK;
 }
@@ -104,9 +104,9 @@ static enum kv_status take_text(struct measurer *m, int config)
         target[i] = (struct rouge_text){ m->task->reference.text[i], strlen(m->task->reference.text[i]) };
     const struct rouge_text said = { text, text ? strlen(text) : 0 };
     if (!st) st = rouge(target, n, &said, false, score, &m->s->err);
-    if (!st) figures(m, config)[SWEEP_rouge] = score[ROUGE_L].f;
+    if (!st) figures(m, config)[METRIC_rougeL] = score[ROUGE_L].f;
     kv_time(m->e, KV_PHASE_decode, &time);
-    if (time.tokens) figures(m, config)[SWEEP_token] = time.us / 1e3 / time.tokens;
+    if (time.tokens) figures(m, config)[METRIC_decode_us] = time.us / time.tokens;
     free(text);
     return st;
 }
@@ -123,13 +123,13 @@ static enum kv_status measure_fork(struct measurer *m, int config)
     if (!st) st = kv_recompress(m->e, &m->s->err);
     if (!st) st = step_to(m, KV_PHASE_ask, 0);
     if (!st) st = take_kept(m, config);
-    if (!st && w->want[SWEEP_mass]) st = take_mass(m, config);
+    if (!st && w->want[METRIC_mass]) st = take_mass(m, config);
     if (!st) st = kv_run_look(m->e, kv_run_selected(m->e), &facts, &m->s->err);
     if (st) return st;
-    figures(m, config)[SWEEP_bytes] = (double)facts.active;
+    figures(m, config)[METRIC_kv_bytes] = (double)facts.active;
     kv_time(m->e, KV_PHASE_compress, &time);
-    figures(m, config)[SWEEP_compress] = time.us / 1e3;
-    return w->want[SWEEP_rouge] || w->want[SWEEP_token] ? take_text(m, config) : KV_OK;
+    figures(m, config)[METRIC_compress_us] = time.us;
+    return w->want[METRIC_rougeL] || w->want[METRIC_decode_us] ? take_text(m, config) : KV_OK;
 }
 
 static enum kv_status measure_config(struct measurer *m, int config)
@@ -152,8 +152,8 @@ static enum kv_status score(struct measurer *m, int n)
     if (!verdict) return kv_fail(&m->s->err, KV_NO_MEMORY, "No memory for %d verdicts.", n);
     enum kv_status st = kv_score(m->e, m->reply, m->n_reply, n, m->kept, m->n_kept, NULL, verdict, &m->s->err);
     for (int c = 0; c < n && !st; c++) {
-        figures(m, c)[SWEEP_kl] = verdict[c].kl_mean;
-        figures(m, c)[SWEEP_top1] = verdict[c].top1;
+        figures(m, c)[METRIC_kl] = verdict[c].kl_mean;
+        figures(m, c)[METRIC_top1] = verdict[c].top1;
     }
     free(verdict);
     return st;
@@ -164,7 +164,7 @@ static enum kv_status open_prompt(struct measurer *m)
     struct kv_array tok;
     enum kv_status st = kv_full_reply(m->e, m->w->tokens, &m->reply, &m->n_reply, &m->s->err);
     if (!st) st = kv_value(m->e, "tok", &tok, &m->s->err);
-    if (!st && m->w->want[SWEEP_mass]) st = kv_mass(m->e, m->reply, m->n_reply, &m->s->err);
+    if (!st && m->w->want[METRIC_mass]) st = kv_mass(m->e, m->reply, m->n_reply, &m->s->err);
     if (st) return st;
     m->n = (int)tok.dim[0];
     m->n_layer = m->s->facts.n_layer;
@@ -187,7 +187,7 @@ static enum kv_status measure_prompt(struct measurer *m)
     }
     struct kv_error why = m->s->err;
     bool part = st == KV_STOPPED && m->measured > 0; /* what is there is worth its score */
-    if ((!st || part) && (m->w->want[SWEEP_kl] || m->w->want[SWEEP_top1])) {
+    if ((!st || part) && (m->w->want[METRIC_kl] || m->w->want[METRIC_top1])) {
         enum kv_status scored = score(m, m->measured);
         if (scored) m->measured = 0, st = scored;
     }
@@ -212,7 +212,7 @@ static enum kv_status measure_tasks(struct session *s, struct sweep *w)
     for (int p = 0; p < w->n_prompt && !st; p++) {
         char title[96];
         struct measurer m = { .s = s, .w = w, .e = e, .task = &w->tasks.task[p] };
-        m.value = w->value + (size_t)p * (size_t)w->n_config * SWEEP_METRICS;
+        m.value = w->value + (size_t)p * (size_t)w->n_config * METRIC_COUNT;
         snprintf(title, sizeof title, "row %d of %d", p + 1, w->n_prompt);
         progress_title(title, false);
         st = task_prompt(s, e, m.task, &how);

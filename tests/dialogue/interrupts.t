@@ -78,24 +78,24 @@ e
 
 34	embed  token "e"  (synthetic weights)
 1 combination from one prefill, 1 prompt, at most 8 steps of the full cache's reply (f32, cpu, synthetic weights: timing only)
-policy.ratio          kl        top1        mass        kept       bytes
-0.2                2.198      0.00 %     35.01 %     38.71 %   125.4 KiB
+policy.ratio           kl         top1         mass        share     kv_bytes
+0.2                 2.198       0.00 %      35.01 %      38.71 %    125.4 KiB
 Interrupted: 1 of 4 combinations were measured, and no file was written.
 [130]
 e
 
 34	embed  token "e"  (synthetic weights)
 3 combinations from one prefill, 1 prompt, at most 8 steps of the full cache's reply (f32, cpu, synthetic weights: timing only)
-policy.ratio          kl        top1        mass        kept       bytes
-0.2                2.198      0.00 %     35.01 %     38.71 %   125.4 KiB
-0.4                2.197      0.00 %     36.04 %     40.14 %   126.4 KiB
-0.6                1.421     14.29 %     63.06 %     59.86 %   140.3 KiB
+policy.ratio           kl         top1         mass        share     kv_bytes
+0.2                 2.198       0.00 %      35.01 %      38.71 %    125.4 KiB
+0.4                 2.197       0.00 %      36.04 %      40.14 %    126.4 KiB
+0.6                 1.421      14.29 %      63.06 %      59.86 %    140.3 KiB
 Interrupted: 3 of 4 combinations were measured, and no file was written.
 [130]
 2 combinations from one prefill, 1 prompt, at most 8 steps of the full cache's reply (f32, synthetic weights: timing only)
-policy.ratio          kl        top1        mass        kept       bytes
-0.3                2.617      0.00 %     32.54 %     30.06 %   135.3 KiB
-1                      0    100.00 %    100.00 %    100.00 %   222.2 KiB
+policy.ratio           kl         top1         mass        share     kv_bytes
+0.3                 2.617       0.00 %      32.54 %      30.06 %    135.3 KiB
+1                       0     100.00 %     100.00 %     100.00 %    222.2 KiB
 Interrupted: 1 of 2 prompts were measured, and no file was written.
 [130]
 

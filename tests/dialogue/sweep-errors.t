@@ -23,15 +23,15 @@ There is no finished prefill to sweep from: run first, or -prompts FILE.
 ## Rows of data, and files
 $ printf '{"id":"a","document":"The quick brown fox jumps over the lazy dog.","reference":"A fox jumps."}\n{"prompt":"One two three four five six seven eight nine ten."}\n' >$T/r.jsonl; kvdbg -q -nx -batch synthetic:tiny --precision f32 --threads 1 -ex 'set judge.tokens 6 decode.tokens 6' -ex "sweep policy.ratio=0.3,1 policy.floor=4,8 -prompts $T/r.jsonl -metric kl,top1,rouge,kept -csv $T/s.csv -jsonl $T/s.jsonl -png $T/s.png"; cat $T/s.csv; sed 's/\(\.[0-9]\{6\}\)[0-9]*/\1/g' $T/s.jsonl; kvdbg -q -nx -batch synthetic:tiny -ex "info png $T/s.png" | grep -e sweep | sed 's,/tmp/[^ ]*/,,g'
 4 combinations from one prefill, 2 prompts, at most 6 steps of the full cache's reply (f32, synthetic weights: timing only)
-policy.ratio  policy.floor          kl        top1       rouge        kept
-0.3           4                  1.551      0.00 %           0     29.99 %
-0.3           8                  1.551      0.00 %           0     29.99 %
-1             4                      0    100.00 %           0    100.00 %
-1             8                      0    100.00 %           0    100.00 %
+policy.ratio  policy.floor           kl         top1       rougeL        share
+0.3           4                   1.551       0.00 %            0      29.99 %
+0.3           8                   1.551       0.00 %            0      29.99 %
+1             4                       0     100.00 %            0     100.00 %
+1             8                       0     100.00 %            0     100.00 %
 $T/s.csv: 8 rows  (synthetic weights)
 $T/s.jsonl: 8 lines  (synthetic weights)
 $T/s.png: kl of 4 combinations  (synthetic weights)
-prompt,policy.ratio,policy.floor,kl,top1,rouge,kept
+prompt,policy.ratio,policy.floor,kl,top1,rougeL,share
 a,0.3,4,1.25941519,0,0,0.300411523
 a,0.3,8,1.25941519,0,0,0.300411523
 a,1,4,0,1,0,1
@@ -40,13 +40,13 @@ r:2,0.3,4,1.84228607,0,0,0.299319728
 r:2,0.3,8,1.84228607,0,0,0.299319728
 r:2,1,4,0,1,0,1
 r:2,1,8,0,1,0,1
-{"prompt":"a","policy.ratio":"0.3","policy.floor":"4","kl":1.259415,"top1":0,"rouge":0,"kept":0.300411}
-{"prompt":"a","policy.ratio":"0.3","policy.floor":"8","kl":1.259415,"top1":0,"rouge":0,"kept":0.300411}
-{"prompt":"a","policy.ratio":"1","policy.floor":"4","kl":0,"top1":1,"rouge":0,"kept":1}
-{"prompt":"a","policy.ratio":"1","policy.floor":"8","kl":0,"top1":1,"rouge":0,"kept":1}
-{"prompt":"r:2","policy.ratio":"0.3","policy.floor":"4","kl":1.842286,"top1":0,"rouge":0,"kept":0.299319}
-{"prompt":"r:2","policy.ratio":"0.3","policy.floor":"8","kl":1.842286,"top1":0,"rouge":0,"kept":0.299319}
-{"prompt":"r:2","policy.ratio":"1","policy.floor":"4","kl":0,"top1":1,"rouge":0,"kept":1}
-{"prompt":"r:2","policy.ratio":"1","policy.floor":"8","kl":0,"top1":1,"rouge":0,"kept":1}
+{"prompt":"a","policy.ratio":"0.3","policy.floor":"4","kl":1.259415,"top1":0,"rougeL":0,"share":0.300411}
+{"prompt":"a","policy.ratio":"0.3","policy.floor":"8","kl":1.259415,"top1":0,"rougeL":0,"share":0.300411}
+{"prompt":"a","policy.ratio":"1","policy.floor":"4","kl":0,"top1":1,"rougeL":0,"share":1}
+{"prompt":"a","policy.ratio":"1","policy.floor":"8","kl":0,"top1":1,"rougeL":0,"share":1}
+{"prompt":"r:2","policy.ratio":"0.3","policy.floor":"4","kl":1.842286,"top1":0,"rougeL":0,"share":0.299319}
+{"prompt":"r:2","policy.ratio":"0.3","policy.floor":"8","kl":1.842286,"top1":0,"rougeL":0,"share":0.299319}
+{"prompt":"r:2","policy.ratio":"1","policy.floor":"4","kl":0,"top1":1,"rougeL":0,"share":1}
+{"prompt":"r:2","policy.ratio":"1","policy.floor":"8","kl":0,"top1":1,"rougeL":0,"share":1}
   kvdbg:sweep            sweep policy.ratio=0.3,1 policy.floor=4,8 -prompts r.jsonl -metric kl,top1,rouge,kept -csv s.csv -jsonl s.jsonl -png s.png
 
