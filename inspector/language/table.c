@@ -299,7 +299,8 @@ const struct command command_table[] = {
         "\"set policy tuned PROFILE\" goes by it.  -apart compresses before the question is read.",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_sensitivity, NULL },
     { "tune", NULL, GROUP_LOOKING,
-        "PROFILE [FILE...] [-ratio LIST | -kl X | -top1 X | -rouge X] [-with LIST | -selectors LIST] [-f] [-o PROFILE] "
+        "PROFILE [FILE...] [-ratio LIST | -kl X | -top1 X | -rouge X] [-with LIST | -selectors LIST] [-f] [-o "
+        "PROFILE] "
         "[-rows A:B] [-question TEXT] [-apart]",
         "Turn measured curves into budgets, and measure what they do",
         "For a total, or the smallest one at which every kind of prompts in FILE... has a mean KL of at most X "
@@ -317,7 +318,8 @@ const struct command command_table[] = {
     { "sweep", NULL, GROUP_LOOKING,
         "NAME=A,B,...|LOW:HIGH:STEP... [-metric M,...] [-n TOKENS] [-prompts FILE.jsonl]",
         "Measure all combinations of settings, from one prefill a prompt",
-        "M is kl, top1, mass (attention to the prompt that is kept), rouge, kept, bytes, ms.  KL and top-1 are of "
+        "M is kl, top1, mass (attention to the prompt that is kept), rouge, kept, bytes, ms, or a column's name.  "
+        "KL and top-1 are of "
         "the "
         "full\ncache's reply of TOKENS (judge.tokens); ROUGE-L is against a row's reference, or that reply.  -csv "
         "FILE, "
