@@ -169,9 +169,11 @@ VF_INLINE void big_row(int type, size_t size, int n, const uint8_t *w, size_t bl
     }
 }
 
-VF_INLINE void all_rows(int type, int elements, size_t size, int n, const struct kv_linear *l, int row, int rows,
-    const struct group *g, size_t first)
+/* coarse changes what quantize wrote, not how it is multiplied. */
+VF_INLINE void all_rows(int type, int elements, size_t size, int n, bool coarse, const struct kv_linear *l, int row,
+    int rows, const struct group *g, size_t first)
 {
+    (void)coarse;
     size_t stride = (size_t)l->w.cols / BLOCK, blocks = (size_t)l->w.cols / (size_t)elements, bytes = blocks * size;
     const uint8_t *w = (const uint8_t *)l->w.data + (size_t)row * bytes;
     for (int r = 0; r < rows; r++, w += bytes) {
@@ -186,43 +188,7 @@ VF_INLINE void all_rows(int type, int elements, size_t size, int n, const struct
     }
 }
 
-typedef void rows_fn(const struct kv_linear *l, int row, int rows, const struct group *g, size_t first, int n);
-
-#define X(name, number, elements, bytes, half, halves)                                                             \
-    static void rows_##name(                                                                                       \
-        const struct kv_linear *l, int row, int rows, const struct group *g, size_t first, int n)                  \
-    {                                                                                                              \
-        switch (n) {                                                                                               \
-        case 1: all_rows(number, elements, bytes, 1, l, row, rows, g, first); break;                               \
-        case 2: all_rows(number, elements, bytes, 2, l, row, rows, g, first); break;                               \
-        default: all_rows(number, elements, bytes, 4, l, row, rows, g, first); break;                              \
-        }                                                                                                          \
-    }
-KV_QUANTIZED_LIST(X)
-#undef X
-
-static rows_fn *rows_of(int type)
-{
-    switch (type) {
-#define X(name, number, elements, bytes, half, halves)                                                             \
-    case number: return rows_##name;
-        KV_QUANTIZED_LIST(X)
-#undef X
-    default: return NULL;
-    }
-}
-
-bool KV_NAME(kv_has_gemv)(int type) { return rows_of(type) != NULL; }
-
-/* coarse changes what quantize wrote, not how it is multiplied. */
-void KV_NAME(kv_gemv)(const struct kv_linear *l, int row, int rows, const void *q, int n, bool coarse)
-{
-    rows_fn *fn = rows_of(l->w.type);
-    (void)coarse;
-    for (int i = 0, at_once; i < n; i += at_once) {
-        at_once = n - i >= 4 ? 4 : n - i >= 2 ? 2 : 1;
-        fn(l, row, rows, q, (size_t)i, at_once);
-    }
-}
+#define GEMV_ACTIVATIONS struct group
+#include "kernels/cpu/simd/gemv_types.h"
 
 #endif

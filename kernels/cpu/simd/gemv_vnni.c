@@ -379,42 +379,7 @@ VF_INLINE void all_rows(int type, int elements, size_t size, int n, bool coarse,
     }
 }
 
-typedef void rows_fn(
-    const struct kv_linear *l, int row, int rows, const struct quad *q, size_t first, int n, bool coarse);
-
-#define X(name, number, elements, bytes, half, halves)                                                             \
-    static void rows_##name(                                                                                       \
-        const struct kv_linear *l, int row, int rows, const struct quad *q, size_t first, int n, bool coarse)      \
-    {                                                                                                              \
-        switch (n) {                                                                                               \
-        case 1: all_rows(number, elements, bytes, 1, coarse, l, row, rows, q, first); break;                       \
-        case 2: all_rows(number, elements, bytes, 2, coarse, l, row, rows, q, first); break;                       \
-        default: all_rows(number, elements, bytes, 4, coarse, l, row, rows, q, first); break;                      \
-        }                                                                                                          \
-    }
-KV_QUANTIZED_LIST(X)
-#undef X
-
-static rows_fn *rows_of(int type)
-{
-    switch (type) {
-#define X(name, number, elements, bytes, half, halves)                                                             \
-    case number: return rows_##name;
-        KV_QUANTIZED_LIST(X)
-#undef X
-    default: return NULL;
-    }
-}
-
-bool KV_NAME(kv_has_gemv)(int type) { return rows_of(type) != NULL; }
-
-void KV_NAME(kv_gemv)(const struct kv_linear *l, int row, int rows, const void *q, int n, bool coarse)
-{
-    rows_fn *fn = rows_of(l->w.type);
-    for (int i = 0, at_once; i < n; i += at_once) {
-        at_once = n - i >= 4 ? 4 : n - i >= 2 ? 2 : 1;
-        fn(l, row, rows, q, (size_t)i, at_once, coarse);
-    }
-}
+#define GEMV_ACTIVATIONS struct quad
+#include "kernels/cpu/simd/gemv_types.h"
 
 #endif
