@@ -91,6 +91,7 @@ enum kv_status kv_cuda_attend(void *ctx, const struct kv_attend *a, struct kv_er
     struct kv_cuda *cu = (struct kv_cuda *)ctx;
     enum kv_status status = kv_cuda_attend_check(cu, a, "Attention", err);
     if (status) return status;
+    if (kv_cuda_attend_few_takes(cu, a)) return kv_cuda_attend_few(cu, a, err);
     struct path path = path_of(cu, a);
     int n_tile = count_tiles(a, path.pairs);
     size_t bytes = kv_cuda_seqs_bytes(a->seq, a->n_seq) + (size_t)n_tile * sizeof(struct kv_attend_tile) + 16;

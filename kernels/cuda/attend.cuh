@@ -35,11 +35,10 @@ struct kv_attend_args {
 
 extern const struct kv_cuda_kind kv_cuda_attend_plain;
 
-/* Sequences of `a` with fewer rows than KV_ATTEND_FEW, in attend_few.cu: what it stages besides the sequences; the op
- * itself, with a->seq as it lies on the device; its scratch. */
-size_t kv_cuda_attend_few_stage(const struct kv_cuda *cu, const struct kv_attend *a);
-void kv_cuda_attend_few_push(struct kv_cuda *cu, const struct kv_attend *a, const struct kv_seq *seq);
-size_t kv_cuda_attend_few_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
+/* Attention where no sequence has KV_ATTEND_FEW rows, in attend_few.cu: whether it takes this; its entry, after the
+ * check. */
+bool kv_cuda_attend_few_takes(const struct kv_cuda *cu, const struct kv_attend *a);
+enum kv_status kv_cuda_attend_few(struct kv_cuda *cu, const struct kv_attend *a, struct kv_error *err);
 
 /* ---- slots ---- */
 

@@ -19,6 +19,7 @@ static void give_back(struct kv_cuda *cu)
     free(cu->upload);
     if (cu->blas) cublasDestroy(cu->blas);
     cudaFree(cu->blas_workspace);
+    cudaFree(cu->ticket);
     cudaFree(cu->scratch);
     cudaFree(cu->stage);
     cudaFreeHost(cu->stage_host);
@@ -73,8 +74,11 @@ static bool open_blas(struct kv_cuda *cu)
 
 static bool open_memory(struct kv_cuda *cu)
 {
+    size_t tickets = (KV_CUDA_TICKETS + 1) * sizeof *cu->ticket;
     return kv_cuda_ok(cu, "its stream", cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking)) &&
            kv_cuda_ok(cu, "its event", cudaEventCreateWithFlags(&cu->staged, cudaEventDisableTiming)) &&
+           kv_cuda_ok(cu, "its tickets", cudaMalloc((void **)&cu->ticket, tickets)) &&
+           kv_cuda_ok(cu, "its tickets", cudaMemsetAsync(cu->ticket, 0, tickets, cu->stream)) &&
            kv_cuda_ok(cu, "pinned memory", cudaMallocHost((void **)&cu->bounce, KV_CUDA_BOUNCE)) &&
            kv_cuda_ok(
                cu, "pinned memory", cudaHostAlloc((void **)&cu->fault, sizeof *cu->fault, cudaHostAllocMapped)) &&
@@ -159,6 +163,7 @@ static size_t (*const scratch_of[])(const struct kv_cuda *cu, const struct kv_li
     no_scratch,
     kv_cuda_select_scratch,
     kv_cuda_linear_scratch,
+    kv_cuda_attend_few_scratch,
 };
 
 /* Bytes that one op may bring from the host: scores and flags of a select, or an index for each KV head. */

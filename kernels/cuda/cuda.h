@@ -29,6 +29,7 @@
 #define KV_CUDA_MAX_DIM    256
 #define KV_CUDA_MAX_GROUP  16
 #define KV_CUDA_FEW        8                 /* rows up to which linear() reads blocks by GEMV */
+#define KV_CUDA_TICKETS    16384             /* tiles of a launch whose parts are joined; one more for the rest */
 #define KV_CUDA_BOUNCE     ((size_t)1 << 20) /* reads up to this size come through pinned memory */
 
 struct kv_cuda;
@@ -96,6 +97,7 @@ struct kv_cuda {
     unsigned char *scratch;
     size_t scratch_size;
     void *blas_workspace;
+    unsigned *ticket;      /* [KV_CUDA_TICKETS + 1] zero between launches: counts blocks that are done */
     unsigned char *bounce; /* pinned, KV_CUDA_BOUNCE */
 
     struct kv_cuda_fault *fault, *fault_device;
@@ -182,6 +184,7 @@ static inline unsigned kv_cuda_blocks(size_t count, size_t per_block)
 
 /* Scratch bytes that ops want for these limits; reserve() takes the largest. One function a file that uses scratch. */
 size_t kv_cuda_linear_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
+size_t kv_cuda_attend_few_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
 size_t kv_cuda_attend_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
 size_t kv_cuda_select_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
 /* The table of angles: its bytes for these limits, and where reserve() put it; false: no memory on the host. */
