@@ -344,6 +344,7 @@ static bool run_check(const struct check *c, int number, const struct options *o
         if (json)
             fprintf(json, "{\"check\": \"%s\", \"ok\": %s, \"error_of_tolerance\": %.4f, \"seconds\": %.3f}\n",
                 name, failed() ? "false" : "true", parity.worst, (kv_now_us() - from) / 1e6);
+        if (json) fflush(json);
     } else if (!excused) {
         fail("the plugin has no %s", missing);
     }

@@ -226,11 +226,14 @@ static void truth_of(const struct attend *a, int i, int row, int h, struct truth
     t->mean_delta += all > 0 ? (4 + 8 * sqrt(t->n)) * UNIT_F32 : 0;
 }
 
+/* One a thread; free(t.s) frees it. */
 static struct truth truth_alloc(const struct attend *a)
 {
-    return (struct truth){ .s = tolerances((size_t)a->keys + 1),
-        .delta = tolerances((size_t)a->keys + 1),
-        .p = tolerances((size_t)a->keys + 1) };
+    size_t n = (size_t)a->keys + 1;
+    struct truth t = { .s = calloc(3 * n, sizeof *t.s) };
+    if (!t.s) exit(2);
+    t.delta = t.s + n, t.p = t.s + 2 * n;
+    return t;
 }
 
 /* Tolerances of out, lse and entropy of one row. */
@@ -251,17 +254,28 @@ static void row_tolerance(
     *entropy = logs + t->mean_delta;
 }
 
+static int seq_of(const struct attend *a, int *row)
+{
+    int i = 0;
+    while (*row >= a->n_row[i]) *row -= a->n_row[i++];
+    return i;
+}
+
 static void compare_attend(const struct attend *a)
 {
-    size_t rows = (size_t)a->n * (size_t)a->heads, d = (size_t)a->d, at = 0;
+    size_t rows = (size_t)a->n * (size_t)a->heads, d = (size_t)a->d;
     double *out = tolerances(rows * d), *lse = tolerances(rows), *entropy = tolerances(rows);
-    struct truth t = truth_alloc(a);
-    for (int i = 0; i < a->n_seq; i++)
-        for (int row = 0; row < a->n_row[i]; row++)
-            for (int h = 0; h < a->heads; h++, at++) {
-                truth_of(a, i, row, h, &t);
-                row_tolerance(a, i, h, &t, out + at * d, lse + at, entropy + at);
-            }
+#pragma omp parallel
+    {
+        struct truth t = truth_alloc(a);
+#pragma omp for schedule(dynamic, 16)
+        for (size_t at = 0; at < rows; at++) {
+            int row = (int)(at / (size_t)a->heads), h = (int)(at % (size_t)a->heads), i = seq_of(a, &row);
+            truth_of(a, i, row, h, &t);
+            row_tolerance(a, i, h, &t, out + at * d, lse + at, entropy + at);
+        }
+        free(t.s);
+    }
     compare(a->out, rows * d, out, "out");
     if (!a->plain) compare(a->lse, rows, lse, "lse");
     if (!a->plain) compare(a->entropy, rows, entropy, "entropy");
@@ -398,6 +412,7 @@ static void check_entropy(void)
                     fail("entropy of row %d, head %d over %d keys is %.7f, not %.7f", row, h, t.n, got, t.entropy);
                 parity.worst = fmax(parity.worst, fabs(got - t.entropy) / 1e-4);
             }
+        free(t.s);
         if (failed()) tell(&a, &s), note("offset %g", (double)offsets[(i / 3 + i) % 3]);
         next_shape();
     }
@@ -417,16 +432,19 @@ static bool give_lse(struct attend *a)
 /* Of each sum: its terms' errors, and those of adding them up. */
 static void columns_tolerance(const struct attend *a, double *t)
 {
-    struct truth truth = truth_alloc(a);
     double unit = (4 + 8 * sqrt(a->n)) * UNIT_F32;
-    for (int row = 0; row < a->n; row++)
-        for (int h = 0; h < a->heads; h++) {
+#pragma omp parallel for schedule(dynamic)
+    for (int h = 0; h < a->heads; h++) {
+        struct truth truth = truth_alloc(a);
+        for (int row = 0; row < a->n; row++) {
             truth_of(a, 0, row, h, &truth);
             for (int j = 0; j < truth.n; j++)
                 if (truth.p[j] > 0)
                     t[(size_t)h * a->stride + (size_t)j] +=
                         truth.p[j] * (truth.delta[j] + unit + 8 * UNIT_F32 * fabs(truth.lse));
         }
+        free(truth.s);
+    }
 }
 
 static void check_columns(void)
@@ -469,6 +487,7 @@ static void check_probabilities(void)
                     truth.p[j] > 0 ? truth.p[j] * (truth.delta[j] + 8 * UNIT_F32 * (1 + fabs(truth.lse))) + 1e-37
                                    : 0;
         }
+        free(truth.s);
         compare(a.sums, count, t, "p");
         if (failed()) tell(&a, &s), note("head %d", a.head);
         next_shape();

@@ -31,17 +31,31 @@ static int32_t *positions(const struct cache *c, int g)
 int cache_len(const struct cache *c, int g) { return c->cap ? ((int32_t *)c->len->cpu)[g * c->len_stride] : 0; }
 int32_t cache_pos(const struct cache *c, int g, int slot) { return positions(c, g)[slot]; }
 
+/* The value of 16 bits of either type, from a table: checks ask for many millions. */
+static float half_value(int type, uint16_t bits)
+{
+    static float table[2][1 << 16];
+    static bool filled;
+    for (int t = 0; t < 2 && !filled; t++)
+        for (int i = 0; i < 1 << 16; i++) {
+            int fraction = t ? 10 : 7, exponent = i >> fraction & ((1 << (15 - fraction)) - 1);
+            int bias = (1 << (14 - fraction)) - 1, sign = i & 0x8000 ? -1 : 1;
+            double m = i & ((1 << fraction) - 1);
+            double x =
+                exponent ? ldexp(m + (1 << fraction), exponent - bias - fraction) : ldexp(m, 1 - bias - fraction);
+            if (exponent == 2 * bias + 1) x = m != 0 ? (double)NAN : (double)INFINITY;
+            table[t][i] = (float)(sign * x);
+        }
+    filled = true;
+    return table[type == KV_TYPE_F16][bits];
+}
+
 double cache_element(const struct cache *c, bool values, int g, int slot, int channel)
 {
     const void *data = values ? c->v->cpu : c->k->cpu;
     size_t i = slot_of(c, g, slot) * (size_t)c->d + (size_t)channel;
     if (c->type == KV_TYPE_F32) return (double)((const float *)data)[i];
-    int bits = ((const uint16_t *)data)[i], fraction = c->type == KV_TYPE_F16 ? 10 : 7;
-    int exponent = bits >> fraction & ((1 << (15 - fraction)) - 1), bias = (1 << (14 - fraction)) - 1;
-    double m = bits & ((1 << fraction) - 1), sign = bits & 0x8000 ? -1 : 1;
-    if (exponent == 2 * bias + 1) return m != 0 ? (double)NAN : sign * (double)INFINITY;
-    return exponent ? sign * ldexp(m + (1 << fraction), exponent - bias - fraction)
-                    : sign * ldexp(m, 1 - bias - fraction);
+    return (double)half_value(c->type, ((const uint16_t *)data)[i]);
 }
 
 static struct buffer *in_place(size_t bytes)
@@ -98,6 +112,7 @@ struct cache make_cache_from(int type, int heads, int d, int len, int room, enum
         make_memory(&c, (size_t)heads * (size_t)c.cap, (size_t)(lengths == SHARED ? 1 : heads) * (size_t)c.cap);
     }
     c.last = first - 1;
+    half_value(type, 0); /* fills the table before threads ask */
     for (size_t i = 0; i < c.k->bytes / element_bytes(type); i++) {
         set_element(type, c.k->cpu, i);
         set_element(type, c.v->cpu, i);
