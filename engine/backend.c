@@ -2,13 +2,38 @@
 #include "engine/state.h"
 
 #include <dlfcn.h>
+#include <elf.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PLUGIN        "kvdbg-cuda.so"
 #define PLUGIN_SYMBOL "kv_backend_plugin"
+
+/* Whether the file ends before the segments that its header promises: dlopen would map them and die of it. What is no
+ * ELF file at all is left to dlopen to name. */
+static bool is_cut_short(const char *path)
+{
+    Elf64_Ehdr header;
+    struct stat file;
+    bool cut = false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    if (!fstat(fd, &file) && pread(fd, &header, sizeof header, 0) == sizeof header &&
+        !memcmp(header.e_ident, ELFMAG, SELFMAG) && header.e_ident[EI_CLASS] == ELFCLASS64)
+        for (int i = 0; i < header.e_phnum && !cut; i++) {
+            Elf64_Phdr segment;
+            off_t at = (off_t)(header.e_phoff + (uint64_t)i * header.e_phentsize);
+            cut = pread(fd, &segment, sizeof segment, at) != sizeof segment ||
+                  segment.p_filesz > (uint64_t)file.st_size ||
+                  segment.p_offset > (uint64_t)file.st_size - segment.p_filesz;
+        }
+    close(fd);
+    return cut;
+}
 
 /* Opens the plugin once and for all: CUDA does not like to be unloaded. */
 static const struct kv_backend *open_plugin(char *why, size_t size)
@@ -26,9 +51,15 @@ static const struct kv_backend *open_plugin(char *why, size_t size)
         snprintf(why, size, "no %s beside the program: it was built without nvcc", PLUGIN);
         return NULL;
     }
+    if (is_cut_short(path)) {
+        snprintf(why, size, "%s is cut short", PLUGIN);
+        return NULL;
+    }
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) {
-        snprintf(why, size, "%s", dlerror());
+        const char *text = dlerror();
+        bool named = !strncmp(text, path, strlen(path)); /* its folder may be longer than the sentence has room */
+        snprintf(why, size, "%s%s", named ? PLUGIN : "", named ? text + strlen(path) : text);
         return NULL;
     }
     const struct kv_backend *(*plugin)(void) = NULL;

@@ -6,7 +6,7 @@ EMUCUDA  := $(patsubst kernels/cuda/%.cu,$(BUILD)/tests/cuda/plugin/%.o,$(wildca
 EMUTRAP  := $(if $(findstring sanitize,$(OPT)),,-fsanitize=alignment -fsanitize-undefined-trap-on-error)
 EMUFLAGS  = -std=c++20 $(OPT) -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra -Wno-psabi -Wno-missing-field-initializers -Wno-unknown-pragmas -DKV_CUDA_EMULATED -I. -Itests/cuda/emu
 PARITY   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/cuda/parity*.c))
-EMUTESTS := $(addprefix $(BUILD)/tests/cuda/,emu_test kvdbg kvdbg-cuda.so parity)
+EMUTESTS := $(addprefix $(BUILD)/tests/cuda/,emu_test kvdbg kvdbg-cuda.so parity end_to_end models odd_abi.so odd_size.so odd_name.so odd_library.so)
 
 $(BUILD)/tests/cuda/emu/%.o: tests/cuda/emu/%.cc Makefile tests/cuda/rules.mk
 	$(Q)mkdir -p $(@D); echo "  CXX  $<"; $(CXX) $(EMUFLAGS) -Werror -MMD -MP -c -o $@ $<
@@ -20,6 +20,14 @@ $(BUILD)/tests/cuda/kvdbg: $(BUILD)/kvdbg
 	$(Q)mkdir -p $(@D) && ln -f $< $@
 $(BUILD)/tests/cuda/parity: $(PARITY) $(BUILD)/libengine.a
 	$(Q)echo "  LINK $@"; $(CC) $(CFLAGS) -o $@ $(PARITY) $(BUILD)/libengine.a $(ENGLIBS)
+$(BUILD)/tests/cuda/end_to_end $(BUILD)/tests/cuda/models: $(BUILD)/tests/cuda/%: $(BUILD)/gpu/%
+	$(Q)mkdir -p $(@D) && ln -f $< $@
+# Plugins that the loader must refuse; the last one wants a library that is taken away again.
+$(BUILD)/tests/cuda/odd_%.so: tests/cuda/odd_plugin.c
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) -std=c11 -fPIC -shared -DODD_$* -o $@ $<
+$(BUILD)/tests/cuda/odd_library.so: tests/cuda/odd_plugin.c
+	$(Q)mkdir -p $(@D)/gone && $(CC) $(CPPFLAGS) -std=c11 -fPIC -shared -DODD_library -o $(@D)/gone/libgone.so $<
+	$(Q)$(CC) $(CPPFLAGS) -std=c11 -fPIC -shared -DODD_none -Wl,--no-as-needed -o $@ $< -L$(@D)/gone -lgone && rm -r $(@D)/gone
 
 # Programs for a machine with a GPU, which may have nothing but gcc, nvcc and cuBLAS.
 GPUBENCH := $(wildcard tests/cuda/bench*.c)
