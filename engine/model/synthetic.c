@@ -45,6 +45,11 @@ static const struct recipe recipes[] = {
         { QWEN3, .n_layer = 36, .hidden = 2560, .n_ff = 9728, .n_head = 32, .n_kv_head = 8, .head_dim = 128,
             .n_vocab = 151936, .n_context = 40960, .rope_dim = 128, .rope_theta = 1e6F, .norm_eps = 1e-6F },
         KV_TYPE_Q4_1, KV_TYPE_Q4_1, 0.02F, true, false },
+    /* As the maker's file has it with YaRN switched on, but for the turning of its heads. */
+    { "qwen3-4b-128k",
+        { QWEN3, .n_layer = 36, .hidden = 2560, .n_ff = 9728, .n_head = 32, .n_kv_head = 8, .head_dim = 128,
+            .n_vocab = 151936, .n_context = 132096, .rope_dim = 128, .rope_theta = 1e6F, .norm_eps = 1e-6F },
+        KV_TYPE_Q4_1, KV_TYPE_Q4_1, 0.02F, true, false },
     { "mistral-7b",
         { LLAMA, .n_layer = 32, .hidden = 4096, .n_ff = 14336, .n_head = 32, .n_kv_head = 8, .head_dim = 128,
             .n_vocab = 32000, .n_context = 32768, .rope_dim = 128, .rope_theta = 1e4F, .norm_eps = 1e-5F,
@@ -65,6 +70,17 @@ static const struct recipe recipes[] = {
             .n_vocab = N_BYTES + KV_COUNT(tiny_merges) + N_CONTROL, .n_context = 512, .rope_dim = 16,
             .rope_theta = 1e4F, .norm_eps = 1e-5F, .sliding_window = 16, .sees_all = { 1 } },
         KV_TYPE_F32, KV_TYPE_Q4_1, 0.2F, false, true },
+    /* Shapes in small of the two above: heads of their width, norms of heads, windows. */
+    { "tiny-qwen3",
+        { QWEN3, .n_layer = 2, .hidden = 128, .n_ff = 192, .n_head = 4, .n_kv_head = 2, .head_dim = 64,
+            .n_vocab = N_BYTES + KV_COUNT(tiny_merges) + N_CONTROL, .n_context = 512, .rope_dim = 64,
+            .rope_theta = 1e6F, .norm_eps = 1e-6F },
+        KV_TYPE_BF16, KV_TYPE_Q4_1, 0.12F, true, true },
+    { "tiny-mistral",
+        { LLAMA, .n_layer = 2, .hidden = 128, .n_ff = 256, .n_head = 4, .n_kv_head = 1, .head_dim = 128,
+            .n_vocab = N_BYTES + KV_COUNT(tiny_merges) + N_CONTROL, .n_context = 512, .rope_dim = 128,
+            .rope_theta = 1e4F, .norm_eps = 1e-5F, .sliding_window = 48 },
+        KV_TYPE_Q4_1, KV_TYPE_Q8_0, 0.12F, false, true },
     /* One layer that reads very long prompts, for maps of 32,768 x 32,768. */
     { "long",
         { LLAMA, .n_layer = 1, .hidden = 64, .n_ff = 128, .n_head = 4, .n_kv_head = 2, .head_dim = 16,
@@ -237,7 +253,7 @@ static enum kv_status make_vocabulary(struct kv_model *model, const struct recip
 
 static enum kv_status unknown_name(struct kv_string name, struct kv_error *err)
 {
-    char known[200];
+    char known[300];
     size_t n = 0;
     for (size_t i = 0; i < KV_COUNT(recipes) && n < sizeof known; i++)
         n += (size_t)snprintf(known + n, sizeof known - n, "%s%s",

@@ -57,7 +57,7 @@ KV_DEVICE void moments_products(
 }
 
 /* Grid: x over the tiles of the lower triangle, by rows; y over heads. */
-__global__ void __launch_bounds__(256) moments_kernel(struct moments_args a)
+__global__ void __launch_bounds__(256, 2) moments_kernel(struct moments_args a)
 {
     __shared__ __align__(16) float left[ROWS][TILE], right[ROWS][TILE];
     __shared__ float r[2][TILE];

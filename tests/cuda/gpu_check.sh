@@ -96,7 +96,7 @@ fi
 sanitize memcheck
 sanitize racecheck
 if [ -e "$here/bench" ]; then
-    take "benchmark" 300 "$here/bench" --json "$stem-bench.jsonl"
+    take "benchmark" 300 "$here/bench" --seconds 260 --json "$stem-bench.jsonl"
 else
     skip "benchmark" "there is no program for it yet"
 fi

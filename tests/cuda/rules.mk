@@ -6,7 +6,7 @@ EMUCUDA  := $(patsubst kernels/cuda/%.cu,$(BUILD)/tests/cuda/plugin/%.o,$(wildca
 EMUTRAP  := $(if $(findstring sanitize,$(OPT)),,-fsanitize=alignment -fsanitize-undefined-trap-on-error)
 EMUFLAGS  = -std=c++20 $(OPT) -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra -Wno-psabi -Wno-missing-field-initializers -Wno-unknown-pragmas -DKV_CUDA_EMULATED -I. -Itests/cuda/emu
 PARITY   := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/cuda/parity*.c))
-EMUTESTS := $(addprefix $(BUILD)/tests/cuda/,emu_test kvdbg kvdbg-cuda.so parity end_to_end models odd_abi.so odd_size.so odd_name.so odd_library.so)
+EMUTESTS := $(addprefix $(BUILD)/tests/cuda/,emu_test kvdbg kvdbg-cuda.so parity requests bench end_to_end models odd_abi.so odd_size.so odd_name.so odd_library.so)
 
 $(BUILD)/tests/cuda/emu/%.o: tests/cuda/emu/%.cc Makefile tests/cuda/rules.mk
 	$(Q)mkdir -p $(@D); echo "  CXX  $<"; $(CXX) $(EMUFLAGS) -Werror -MMD -MP -c -o $@ $<
@@ -28,10 +28,15 @@ $(BUILD)/tests/cuda/odd_%.so: tests/cuda/odd_plugin.c
 $(BUILD)/tests/cuda/odd_library.so: tests/cuda/odd_plugin.c
 	$(Q)mkdir -p $(@D)/gone && $(CC) $(CPPFLAGS) -std=c11 -fPIC -shared -DODD_library -o $(@D)/gone/libgone.so $<
 	$(Q)$(CC) $(CPPFLAGS) -std=c11 -fPIC -shared -DODD_none -Wl,--no-as-needed -o $@ $< -L$(@D)/gone -lgone && rm -r $(@D)/gone
+# The benchmark's rates are CUDA's own, here the emulator's.
+BENCH    := $(call obj,$(wildcard tests/cuda/bench*.c))
+$(BUILD)/tests/cuda/plugin/bench_rates.o: tests/cuda/bench_rates.cu Makefile tests/cuda/rules.mk
+	$(Q)mkdir -p $(@D); echo "  CXX  $< (emulated)"; $(CXX) -x c++ $(EMUFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/tests/cuda/bench: $(BENCH) $(BUILD)/tests/cuda/plugin/bench_rates.o $(EMU) $(BUILD)/libengine.a
+	$(Q)echo "  LINK $@"; $(CXX) $(OPT) -fopenmp -o $@ $^ $(ENGLIBS)
 
 # Programs for a machine with a GPU, which may have nothing but gcc, nvcc and cuBLAS.
-GPUBENCH := $(wildcard tests/cuda/bench*.c)
-GPUTESTS := $(addprefix $(BUILD)/gpu/,parity end_to_end models model_parity kvdbg-cuda.so $(if $(GPUBENCH),bench))
+GPUTESTS := $(addprefix $(BUILD)/gpu/,parity end_to_end models model_parity kvdbg-cuda.so bench)
 GPULINK   = $(Q)mkdir -p $(@D); echo "  LINK $@"; $(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libengine.a $(ENGLIBS)
 $(BUILD)/gpu/kvdbg-cuda.so: $(BUILD)/kvdbg-cuda.so
 	$(Q)mkdir -p $(@D) && ln -f $< $@
@@ -43,5 +48,7 @@ $(BUILD)/gpu/models: $(call obj,tests/unit/models.c) $(TESTLIB) $(BUILD)/libengi
 	$(GPULINK)
 $(BUILD)/gpu/model_parity: $(call obj,tests/unit/parity.c) $(TESTLIB) $(BUILD)/libengine.a
 	$(GPULINK)
-$(BUILD)/gpu/bench: $(call obj,$(GPUBENCH)) $(BUILD)/libengine.a
-	$(GPULINK)
+$(BUILD)/gpu/bench_rates.o: tests/cuda/bench_rates.cu Makefile tests/cuda/rules.mk
+	$(Q)mkdir -p $(@D); echo "  NVCC $<"; $(NVCC) $(NVFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/gpu/bench: $(BENCH) $(BUILD)/gpu/bench_rates.o $(BUILD)/libengine.a
+	$(Q)echo "  LINK $@"; $(NVCC) -o $@ $^ -Xcompiler -fopenmp -L$(CUDA_HOME)/lib64 -lcublas -Xlinker -rpath,$(CUDA_HOME)/lib64 $(ENGLIBS)

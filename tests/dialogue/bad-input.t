@@ -57,7 +57,7 @@ This is no GGUF file: it begins with 'The ', expected 'GGUF'.
 
 ## unknown synthetic shape
 $ kvdbg -batch synthetic:gpt-9 -ex run
-There is no synthetic model 'gpt-9'; there are qwen3-4b, mistral-7b, smollm2-135m, tiny, tiny-sliding and long.
+There is no synthetic model 'gpt-9'; there are qwen3-4b, qwen3-4b-128k, mistral-7b, smollm2-135m, tiny, tiny-sliding, tiny-qwen3, tiny-mistral and long.
 [4]
 
 ## unknown backend

@@ -137,7 +137,7 @@ $T/same.json:3
 $ k() { kvdbg -q -nx -batch --precision f32 --threads 1 "$@"; }
 > k synthetic:tiny -ex "sensitivity tests/dialogue/fox.txt -o $T/p.json -shares 0.1,0.3,0.6 -tokens 8" >"$T/out"; sed 's/"sha256": "synthetic:tiny"/"sha256": "0123456789abcdef"/' "$T/p.json" >"$T/sha.json"; sed 's/"layers": 3/"layers": 2/' "$T/p.json" >"$T/layers.json"
 > for a in "set policy tuned $T/sha.json" "set policy.profile $T/sha.json" "set policy.profile $T/layers.json" "set policy.profile $T/nothing.json" "set policy tuned $T/p.json policy.ratio" "tune" "tune $T/sha.json" "tune $T/p.json -kl 1" "tune $T/p.json tests/dialogue/fox.txt -kl 0" "tune $T/p.json tests/dialogue/fox.txt -rouge 1.5" "tune $T/p.json tests/dialogue/fox.txt -ratio 0.5 -rouge 0.5" "tune $T/p.json -ratio 2" "tune $T/p.json tests/dialogue/fox.txt -selectors best -o $T/q.json" "tune $T/p.json tests/dialogue/fox.txt -selectors sum" "profile" "profile diff $T/p.json" "profile diff $T/p.json $T/out" "profile average $T/p.json $T/sha.json -o $T/q.json" "profile average $T/p.json $T/p.json -o $T/out" "profile best"; do k synthetic:tiny -ex "$a"; echo "[$?]"; done
-> k -p tests/dialogue/fox.txt synthetic:tiny -ex "set policy tuned" -ex run; echo "[$?]"; k synthetic:tiny-qwen3 -ex "set policy tuned $T/p.json"; echo "[$?]"
+> k -p tests/dialogue/fox.txt synthetic:tiny -ex "set policy tuned" -ex run; echo "[$?]"; k synthetic:tiny-gemma -ex "set policy tuned $T/p.json"; echo "[$?]"
 The profile $T/sha.json was measured on a model with sha256 0123456789ab..., and this one has synthetic:ti...
 [1]
 The profile $T/sha.json was measured on a model with sha256 0123456789ab..., and this one has synthetic:ti...
@@ -181,6 +181,6 @@ best: No such file or directory.
 Starting request: tests/dialogue/fox.txt, 93 tokens (chat; f32, cpu, synthetic weights: timing only)
 The policy tuned needs a profile of the model: set policy.profile FILE; "sensitivity" makes one.
 [1]
-There is no synthetic model 'tiny-qwen3'; there are qwen3-4b, mistral-7b, smollm2-135m, tiny, tiny-sliding and long.
+There is no synthetic model 'tiny-gemma'; there are qwen3-4b, qwen3-4b-128k, mistral-7b, smollm2-135m, tiny, tiny-sliding, tiny-qwen3, tiny-mistral and long.
 [4]
 

@@ -330,7 +330,8 @@ static void bad_names_are_refused(void)
         const char *says;
     } rows[] = {
         { "synthetic:gpt5", KV_NOT_FOUND,
-            "'gpt5'; there are qwen3-4b, mistral-7b, smollm2-135m, tiny, tiny-sliding and long." },
+            "'gpt5'; there are qwen3-4b, qwen3-4b-128k, mistral-7b, smollm2-135m, tiny, tiny-sliding, tiny-qwen3, "
+            "tiny-mistral and long." },
         { "synthetic:", KV_NOT_FOUND, "''" },
         { "synthetic:Tiny", KV_NOT_FOUND, "'Tiny'" },
         { "synthetic:\x1b[31m", KV_NOT_FOUND, "'?[31m'" },

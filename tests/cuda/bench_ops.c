@@ -1,0 +1,327 @@
+/* Single ops on shapes of real layers: 32 query heads over 8 KV heads, caches in bf16. */
+#include "tests/cuda/bench.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SETS_MAX 64
+#define LAYERS   32
+
+/* The layer that the single ops are part of. */
+static int heads(void) { return bench.smoke ? 4 : 32; }
+static int kv_heads(void) { return bench.smoke ? 2 : 8; }
+
+static void *open_backend(int rows, int keys, int seqs, int head_dim)
+{
+    const struct kv_backend_options options = { .precision = KV_PRECISION_FAST };
+    const struct kv_limits limits = { rows, keys, seqs, heads(), kv_heads(), head_dim, heads() * head_dim };
+    void *ctx = NULL;
+    bench_must(bench.be->init(&options, &ctx, &bench.err));
+    bench_must(bench.be->reserve(ctx, &limits, &bench.err));
+    return ctx;
+}
+
+/* An attention call on random data, its rows the last of the sequence. */
+struct attention {
+    void *ctx;
+    struct kv_span span[SETS_MAX];
+    int n_span, n, rows, head_dim;
+    int32_t *pos;
+    float *q, *out, *lse, *entropy, *sums;
+};
+
+static struct attention open_attention(int n, int rows, int head_dim, int spans)
+{
+    struct attention a = { .n_span = spans, .n = n, .rows = rows, .head_dim = head_dim };
+    size_t wide = (size_t)heads() * (size_t)head_dim, count = (size_t)rows;
+    a.ctx = open_backend(rows, n, 1, head_dim);
+    for (int i = 0; i < spans; i++) a.span[i] = bench_span(a.ctx, KV_TYPE_BF16, kv_heads(), head_dim, n);
+    a.pos = kv_alloc(count, sizeof *a.pos);
+    for (int i = 0; i < rows; i++) a.pos[i] = n - rows + i;
+    a.q = bench_random(a.ctx, KV_TYPE_F32, count * wide, 1.7f);
+    a.out = bench.be->alloc(a.ctx, count * wide * sizeof(float));
+    a.lse = bench.be->alloc(a.ctx, count * (size_t)heads() * sizeof(float));
+    a.entropy = bench.be->alloc(a.ctx, count * (size_t)heads() * sizeof(float));
+    a.sums = bench.be->alloc(a.ctx, (size_t)heads() * (size_t)n * sizeof(float));
+    if (!a.pos || !a.out || !a.lse || !a.entropy || !a.sums)
+        bench_must(kv_fail(&bench.err, KV_NO_MEMORY, "No memory for attention over %d keys.", n));
+    return a;
+}
+
+/* All of its memory goes with the context, but for what alloc() gave. */
+static void close_attention(struct attention *a)
+{
+    size_t count = (size_t)a->rows, wide = (size_t)heads() * (size_t)a->head_dim;
+    for (int i = 0; i < a->n_span; i++)
+        bench_release_span(a->ctx, &a->span[i], KV_TYPE_BF16, kv_heads(), a->head_dim);
+    bench.be->release(a->ctx, a->q, count * wide * sizeof(float));
+    bench.be->release(a->ctx, a->out, count * wide * sizeof(float));
+    bench.be->release(a->ctx, a->lse, count * (size_t)heads() * sizeof(float));
+    bench.be->release(a->ctx, a->entropy, count * (size_t)heads() * sizeof(float));
+    bench.be->release(a->ctx, a->sums, (size_t)heads() * (size_t)a->n * sizeof(float));
+    bench.be->free(a->ctx);
+    free(a->pos);
+}
+
+/* The last `rows` rows of the call, over span number i. */
+static struct kv_attend call_of(const struct attention *a, struct kv_seq *seq, int i, int rows, bool entropy)
+{
+    size_t skip = (size_t)(a->rows - rows), wide = (size_t)heads() * (size_t)a->head_dim;
+    *seq = (struct kv_seq){ .tail = a->span[i % a->n_span], .row_pos = a->pos + skip, .n_row = rows };
+    return (struct kv_attend){ .seq = seq,
+        .n_seq = 1,
+        .n_head = heads(),
+        .n_kv_head = kv_heads(),
+        .head_dim = a->head_dim,
+        .type = KV_TYPE_BF16,
+        .scale = 1 / sqrtf((float)a->head_dim),
+        .q = a->q + skip * wide,
+        .out = a->out + skip * wide,
+        .lse = a->lse + skip * (size_t)heads(),
+        .entropy = entropy ? a->entropy + skip * (size_t)heads() : NULL };
+}
+
+static void attend(const struct attention *a, int i, bool entropy)
+{
+    struct kv_seq seq;
+    const struct kv_attend call = call_of(a, &seq, i, a->rows, entropy);
+    bench_must(bench.be->attend(a->ctx, &call, &bench.err));
+}
+
+static void with_entropy(void *arg, int i) { attend(arg, i, true); }
+static void without_entropy(void *arg, int i) { attend(arg, i, false); }
+
+static void columns(const struct attention *a, int i, int rows)
+{
+    struct kv_seq seq;
+    const struct kv_attend call = call_of(a, &seq, i, rows, false);
+    bench_must(bench.be->columns(a->ctx, &call, a->sums, (size_t)a->n, &bench.err));
+}
+
+static void last_rows(void *arg, int i)
+{
+    const struct attention *a = arg;
+    columns(a, i, a->rows < 32 ? a->rows : 32);
+}
+static void all_rows(void *arg, int i) { columns(arg, i, ((const struct attention *)arg)->rows); }
+
+/* ---- prefill attention ---- */
+
+static void prefill(int head_dim, int n, double gate, double aim, double cost)
+{
+    static bench_op *const op[2] = { with_entropy, without_entropy };
+    struct attention a = open_attention(n, n, head_dim, 1);
+    struct samples time[2], share, more = { 0 };
+    double flops = 2.0 * n * n * heads() * head_dim;
+    bench_time_both(time, a.ctx, op, &a, 3, 15, 3);
+    struct samples rate = bench_over(flops * 1e-6, &time[0]), plain = bench_over(flops * 1e-6, &time[1]);
+    for (int i = 0; i < time[0].n; i++) bench_add(&more, (time[0].at[i] / time[1].at[i] - 1) * 100);
+    share = bench_times(1e12 / bench.matmul * 100, &rate);
+    bench_row("TFLOP/s", &rate, BENCH_AT_LEAST, gate, aim, "prefill attention with entropy, d %d, %d tokens",
+        head_dim, n);
+    bench_row("TFLOP/s", &plain, BENCH_FREE, NAN, NAN, "prefill attention without, d %d, %d tokens", head_dim, n);
+    bench_row("%", &more, BENCH_AT_MOST, cost, 0, "what entropy costs, d %d, %d tokens", head_dim, n);
+    bench_row("%", &share, BENCH_FREE, NAN, NAN, "the same as a share of cuBLAS, d %d, %d tokens", head_dim, n);
+    close_attention(&a);
+}
+
+void bench_attention(void)
+{
+    int n = bench.smoke ? 64 : 8192;
+    prefill(128, n, 335, 540, 3);
+    prefill(128, 2 * n, 335, 554, 3);
+    prefill(64, n, 295, 414, 6);
+    if (bench_left() > 0) prefill(64, 2 * n, 299, 426, 6);
+}
+
+/* ---- decode attention ---- */
+
+void bench_decode_attention(void)
+{
+    static const int context[] = { 8192, 32768, 131072 };
+    for (size_t i = 0; i < KV_COUNT(context); i++) {
+        int n = bench.smoke ? 100 << i : context[i];
+        double bytes = 4.0 * n * kv_heads() * 128;
+        int sets = bench.smoke ? 2 : (int)ceil(4 * (double)bench.cache / bytes) + 1;
+        struct attention a = open_attention(n, 1, 128, sets < SETS_MAX ? sets : SETS_MAX);
+        struct samples time;
+        bench_time(&time, a.ctx, with_entropy, &a, 5, 30, bench.smoke ? 8 : a.n_span * 4 < 16 ? 16 : a.n_span * 4);
+        struct samples share = bench_over(bytes * 1e6 / bench.copy * 100, &time);
+        bench_row("us", &time, BENCH_FREE, NAN, bytes * 1e6 / bench.copy, "decode attention, %d tokens", n);
+        bench_row("%", &share, i ? BENCH_AT_LEAST : BENCH_FREE, 75, i ? 90 : 60,
+            "the same as a share of the copy bandwidth, %d tokens", n);
+        close_attention(&a);
+    }
+}
+
+/* ---- scores ---- */
+
+void bench_scores(void)
+{
+    for (int i = 0; i < 2 && bench_left() > 0; i++) {
+        static bench_op *const op[2] = { with_entropy, all_rows };
+        int n = bench.smoke ? 64 : i ? 32768 : 8192;
+        struct attention a = open_attention(n, n, 128, 1);
+        struct samples time[2], last, share, part = { 0 };
+        bench_time_both(time, a.ctx, op, &a, 2, 10, 1);
+        bench_time(&last, a.ctx, last_rows, &a, 3, 20, 16);
+        for (int k = 0; k < time[0].n; k++) bench_add(&part, time[1].at[k] / time[0].at[k]);
+        /* what one of Mistral 7B's layers takes of a prefill at cuBLAS's rate, attention as it was measured */
+        double layer = bench_median(&time[0]) + 2.0 * 218103808.0 * n / bench.matmul * 1e6;
+        share = bench_times(100 / layer, &last);
+        bench_row("us", &last, BENCH_FREE, NAN, 2.0 * n * kv_heads() * 128 / bench.copy * 1e6,
+            "scores of the last 32 rows, %d tokens", n);
+        bench_row("%", &share, BENCH_AT_MOST, 0.5, NAN, "the same as a share of a layer's prefill, %d tokens", n);
+        bench_row("x", &part, BENCH_AT_MOST, 0.7, 0.5, "scores of all rows over attention, %d tokens", n);
+        close_attention(&a);
+    }
+}
+
+/* ---- select and gather ---- */
+
+struct selecting {
+    void *ctx;
+    struct kv_span from, to;
+    float *score;
+    uint8_t *forced;
+    int32_t *kept;
+    int n, budget;
+};
+
+static void select_and_gather(void *arg, int i)
+{
+    const struct selecting *s = arg;
+    static const int32_t none = 0;
+    struct kv_span to = s->to;
+    const struct kv_seq seq = { .prefix = s->from };
+    int n_kept;
+    bench_must(bench.be->select(s->ctx, s->score + (size_t)(i % LAYERS) * (size_t)s->n, s->forced, s->n, s->budget,
+        s->kept, &n_kept, &bench.err));
+    bench_must(bench.be->write(s->ctx, to.len, &none, sizeof none, &bench.err));
+    bench_must(bench.be->gather(s->ctx, &seq, KV_TYPE_BF16, kv_heads(), 128, s->kept, n_kept, &to, &bench.err));
+}
+
+void bench_select(void)
+{
+    int n = bench.smoke ? 300 : 32768;
+    struct selecting s = { .n = n, .budget = n / 4 };
+    struct samples time;
+    s.ctx = open_backend(1, n, 1, 128);
+    s.from = bench_span(s.ctx, KV_TYPE_BF16, kv_heads(), 128, n);
+    s.to = bench_span(s.ctx, KV_TYPE_BF16, kv_heads(), 128, s.budget);
+    s.score = kv_alloc((size_t)n * LAYERS, sizeof *s.score);
+    s.forced = kv_alloc((size_t)n, 1);
+    s.kept = kv_alloc((size_t)n, sizeof *s.kept);
+    if (!s.score || !s.forced || !s.kept)
+        bench_must(kv_fail(&bench.err, KV_NO_MEMORY, "No memory for the scores."));
+    uint32_t x = 1;
+    for (size_t i = 0; i < (size_t)n * LAYERS; i++)
+        x = x * 1664525u + 1013904223u, s.score[i] = (float)(x >> 8) * 1e-6f;
+    for (int i = 0; i < n; i++) s.forced[i] = i < 4 || i >= n - 32;
+    bench_time(&time, s.ctx, select_and_gather, &s, 2, 15, LAYERS);
+    time = bench_times(LAYERS * 1e-3, &time);
+    /* Mistral 7B at 32k: 457 TFLOP of products, 282 of attention at what FlashAttention-3 has beside such a cuBLAS */
+    double prefill = (457e12 / bench.matmul + 282e12 / (630e12 * bench.matmul / 792e12)) * 1e3;
+    bench_row("ms", &time, BENCH_AT_MOST, prefill / 100, 2 * 14.22e9 / bench.copy * 1e3,
+        "select and gather, %d layers of %d tokens, a quarter kept", LAYERS, n);
+    bench_release_span(s.ctx, &s.from, KV_TYPE_BF16, kv_heads(), 128);
+    bench_release_span(s.ctx, &s.to, KV_TYPE_BF16, kv_heads(), 128);
+    bench.be->free(s.ctx);
+    free(s.score), free(s.forced), free(s.kept);
+}
+
+/* ---- entropy against fp64 ---- */
+
+/* Whole eighths, so that logits are whole 64ths: exact in f32, whatever order they are added up in. */
+static float eighth(uint32_t *x)
+{
+    *x = *x * 1664525u + 1013904223u;
+    return (float)((int)(*x >> 16) % 17 - 8) / 8;
+}
+
+static uint16_t bf16_bits(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (uint16_t)(bits >> 16);
+}
+
+/* Of the softmax over the first n keys. */
+static double exact_entropy(const float *q, const float *k, int n, double scale)
+{
+    double most = -INFINITY, sum = 0, weighted = 0;
+    double *logit = kv_alloc((size_t)n, sizeof *logit);
+    for (int j = 0; j < n && logit; j++) {
+        double dot = 0;
+        for (int c = 0; c < 128; c++) dot += (double)q[c] * (double)k[(size_t)j * 128 + (size_t)c];
+        logit[j] = dot * scale;
+        most = fmax(most, logit[j]);
+    }
+    for (int j = 0; j < n && logit; j++) {
+        double e = exp(logit[j] - most);
+        sum += e, weighted += e * (logit[j] - most);
+    }
+    free(logit);
+    return log(sum) - weighted / sum;
+}
+
+/* The largest difference over the last `rows` rows of a sequence of n, all logits moved by `offset`. */
+static double entropy_error(void *ctx, struct kv_span *span, const float *k, int n, int rows, float offset)
+{
+    float *q = kv_alloc((size_t)rows * 128, sizeof *q), *got = kv_alloc((size_t)rows, sizeof *got);
+    int32_t *pos = kv_alloc((size_t)rows, sizeof *pos);
+    if (!q || !got || !pos) bench_must(kv_fail(&bench.err, KV_NO_MEMORY, "No memory for %d rows.", rows));
+    uint32_t x = 7;
+    for (int i = 0; i < rows * 128; i++)
+        q[i] = i % 128 ? eighth(&x) : offset * 2; /* keys are 1 there, the scale 1/2 */
+    for (int i = 0; i < rows; i++) pos[i] = n - rows + i;
+    size_t wide = (size_t)rows * 128 * sizeof(float), narrow = (size_t)rows * sizeof(float);
+    float *device = bench.be->alloc(ctx, 2 * wide + 2 * narrow);
+    const struct kv_seq seq = { .tail = *span, .row_pos = pos, .n_row = rows };
+    const struct kv_attend a = { &seq, 1, 1, 1, 128, KV_TYPE_BF16, 0.5f, 0, device, device + rows * 128,
+        device + 2 * rows * 128, device + 2 * rows * 128 + rows };
+    bench_must(bench.be->write(ctx, device, q, wide, &bench.err));
+    bench_must(bench.be->attend(ctx, &a, &bench.err));
+    bench_must(bench.be->read(ctx, got, a.entropy, narrow, &bench.err));
+    double worst = 0;
+#pragma omp parallel for reduction(max : worst)
+    for (int i = 0; i < rows; i++) {
+        double off = fabs((double)got[i] - exact_entropy(q + (size_t)i * 128, k, pos[i] + 1, 0.5));
+        worst = fmax(worst, isnan(off) ? INFINITY : off);
+    }
+    bench.be->release(ctx, device, 2 * wide + 2 * narrow);
+    free(q), free(got), free(pos);
+    return worst;
+}
+
+void bench_entropy(void)
+{
+    static const float offset[] = { 0, 300, -300 };
+    int n = bench.smoke ? 500 : 131072;
+    const struct kv_backend_options options = { .precision = KV_PRECISION_FAST };
+    const struct kv_limits limits = { 64, n, 1, 1, 1, 128, 128 };
+    void *ctx = NULL;
+    bench_must(bench.be->init(&options, &ctx, &bench.err));
+    bench_must(bench.be->reserve(ctx, &limits, &bench.err));
+    size_t count = (size_t)n * 128;
+    float *k = kv_alloc(count, sizeof *k);
+    uint16_t *half = kv_alloc(count, sizeof *half);
+    struct kv_span span = bench_span(ctx, KV_TYPE_BF16, 1, 128, n);
+    if (!k || !half) bench_must(kv_fail(&bench.err, KV_NO_MEMORY, "No memory for %d keys.", n));
+    uint32_t x = 3;
+    for (size_t i = 0; i < count; i++) k[i] = i % 128 ? eighth(&x) : 1, half[i] = bf16_bits(k[i]);
+    bench_must(bench.be->write(ctx, span.k, half, count * sizeof *half, &bench.err));
+    for (int rows = 1; rows <= 64; rows *= 64) {
+        struct samples error = { 0 };
+        for (size_t i = 0; i < KV_COUNT(offset); i++)
+            bench_add(&error, entropy_error(ctx, &span, k, n, rows, offset[i]));
+        for (int i = 0; i < error.n; i++) error.at[0] = fmax(error.at[0], error.at[i]);
+        error.n = 1;
+        bench_row("nats", &error, BENCH_AT_MOST, 1e-4, NAN,
+            "entropy beside fp64, %d keys, %d rows, logits up to +-300", n, rows);
+    }
+    bench_release_span(ctx, &span, KV_TYPE_BF16, 1, 128);
+    bench.be->free(ctx);
+    free(k), free(half);
+}
