@@ -7,85 +7,44 @@
  * room the span is left as it was and the fault is reported. A few rows are one block, which moves the lengths last;
  * more rows are many blocks, and the lengths a launch of their own behind them. */
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/steps.cuh"
 
 #define ONE_BLOCK 32768 /* values up to which one block does it all */
 
 /* ---- kernels ---- */
 
-struct append_args {
-    struct kv_span to;
-    const float *k, *v;
-    const int32_t *pos;
-    struct kv_cuda_fault *fault;
-    size_t count; /* n G d */
-    int type, n_kv_head, head_dim, n;
-};
-
-/* First KV head without room; -1 = all have it. Every thread gets the answer. */
-KV_DEVICE int append_full(const struct append_args *a)
+KV_DEVICE void append_value(const struct kv_append_args *a, size_t at)
 {
-    int heads = a->to.len_stride ? a->n_kv_head : 1;
-    for (int g = 0; g < heads; g++)
-        if (a->n > a->to.cap - kv_span_len(&a->to, g)) return g;
-    return -1;
+    size_t d = (size_t)a->head_dim, heads = (size_t)a->n_kv_head, row = at / d;
+    kv_append_channel(a, row / heads, (int)(row % heads), at % d, a->k[at], a->v[at]);
 }
 
-KV_DEVICE void append_value(const struct append_args *a, size_t at)
-{
-    size_t d = (size_t)a->head_dim, heads = (size_t)a->n_kv_head;
-    size_t c = at % d, row = at / d, i = row / heads;
-    int g = (int)(row % heads);
-    size_t slot = (size_t)kv_span_len(&a->to, g) + i;
-    size_t to = (kv_span_start(&a->to, g) + slot) * d + c;
-    kv_store_f32(a->type, a->to.k, to, a->k[at]);
-    kv_store_f32(a->type, a->to.v, to, a->v[at]);
-    if (!c && (!g || a->to.pos_stride)) kv_span_pos(&a->to, g)[slot] = a->pos[i];
-}
-
-/* By one block, when all else is done. */
-KV_DEVICE void append_lengths(const struct append_args *a, int full)
-{
-    int heads = a->to.len_stride ? a->n_kv_head : 1;
-    if (full >= 0) {
-        if (threadIdx.x || a->fault->code != KV_CUDA_FINE) return;
-        a->fault->cap = a->to.cap;
-        a->fault->len = kv_span_len(&a->to, full);
-        a->fault->more = a->n;
-        a->fault->head = full;
-        a->fault->code = KV_CUDA_FULL;
-        return;
-    }
-    for (int g = (int)threadIdx.x; g < heads; g += (int)blockDim.x)
-        a->to.len[(size_t)g * (size_t)a->to.len_stride] += a->n;
-}
-
-__global__ void __launch_bounds__(256) append_kernel(struct append_args a)
+__global__ void __launch_bounds__(256) append_kernel(struct kv_append_args a)
 {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (at < a.count && append_full(&a) < 0) append_value(&a, at);
+    if (at < a.count && kv_append_full(&a) < 0) append_value(&a, at);
 }
 
-__global__ void __launch_bounds__(256) append_lengths_kernel(struct append_args a)
+__global__ void __launch_bounds__(256) append_lengths_kernel(struct kv_append_args a)
 {
-    int full = append_full(&a);
+    int full = kv_append_full(&a);
     __syncthreads(); /* all have looked */
-    append_lengths(&a, full);
+    kv_append_lengths(&a, full);
 }
 
-__global__ void __launch_bounds__(1024) append_few_kernel(struct append_args a)
+__global__ void __launch_bounds__(1024) append_few_kernel(struct kv_append_args a)
 {
-    int full = append_full(&a);
+    int full = kv_append_full(&a);
     for (size_t at = threadIdx.x; full < 0 && at < a.count; at += blockDim.x) append_value(&a, at);
     __syncthreads();
-    append_lengths(&a, full);
+    kv_append_lengths(&a, full);
 }
 
 /* ---- launch ---- */
 
 static void launch(struct kv_cuda *cu, const void *args)
 {
-    const struct append_args *a = (const struct append_args *)args;
+    const struct kv_append_args *a = (const struct kv_append_args *)args;
     if (a->count <= ONE_BLOCK) {
         kv_cuda_launch(cu, "append", 1, 1024, 0, append_few_kernel, *a);
     } else {
@@ -94,7 +53,7 @@ static void launch(struct kv_cuda *cu, const void *args)
     }
 }
 
-static const struct kv_cuda_kind kind = { "append", launch };
+const struct kv_cuda_kind kv_cuda_append_kind = { "append", launch };
 
 enum kv_status kv_cuda_append(void *ctx, struct kv_span *to, int type, int n_kv_head, int head_dim, const float *k,
     const float *v, const int32_t *pos, int n, struct kv_error *err)
@@ -107,7 +66,7 @@ enum kv_status kv_cuda_append(void *ctx, struct kv_span *to, int type, int n_kv_
     if (!n || n_kv_head < 1) return KV_OK;
     enum kv_status status = kv_cuda_room(cu, (size_t)n * sizeof *pos + 16, err);
     if (status) return status;
-    struct append_args a = {};
+    struct kv_append_args a = {};
     a.to = *to;
     a.k = k;
     a.v = v;
@@ -118,6 +77,6 @@ enum kv_status kv_cuda_append(void *ctx, struct kv_span *to, int type, int n_kv_
     a.n_kv_head = n_kv_head;
     a.head_dim = head_dim;
     a.n = n;
-    kv_cuda_push(cu, &kind, &a, sizeof a);
+    kv_cuda_push(cu, &kv_cuda_append_kind, &a, sizeof a);
     return KV_OK;
 }

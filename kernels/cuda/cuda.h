@@ -127,6 +127,8 @@ void *kv_cuda_stage_fill(struct kv_cuda *cu, size_t bytes, void **host);
 size_t kv_cuda_seqs_bytes(const struct kv_seq *seq, int n_seq);
 struct kv_seq *kv_cuda_stage_seqs(struct kv_cuda *cu, const struct kv_seq *seq, int n_seq);
 void kv_cuda_push(struct kv_cuda *cu, const struct kv_cuda_kind *kind, const void *args, size_t size);
+/* Joins neighbours that one kernel does as well (fuse.cu). */
+void kv_cuda_fuse(struct kv_cuda *cu);
 /* Runs what waits; returns without waiting for the device. */
 enum kv_status kv_cuda_flush(struct kv_cuda *cu, struct kv_error *err);
 /* The same, then waits and reports what kernels found wrong. */

@@ -4,18 +4,11 @@
  * x [n][heads][head_dim] f32 in place, head_dim even. Bytes: 8 a value; bound by memory. A block takes as many whole
  * heads as fit into its shared memory, so that what it reads and writes is one run of memory. */
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/steps.cuh"
 
 /* ---- kernels ---- */
 
-struct interleave_args {
-    float *x;
-    size_t heads; /* of all rows */
-    int head_dim;
-    int per_block; /* heads */
-};
-
-__global__ void __launch_bounds__(256) interleave_kernel(struct interleave_args a)
+__global__ void __launch_bounds__(256) interleave_kernel(struct kv_interleave_args a)
 {
     __shared__ float was[KV_INTERLEAVE_MAX];
     size_t first = (size_t)blockIdx.x * (size_t)a.per_block;
@@ -33,11 +26,11 @@ __global__ void __launch_bounds__(256) interleave_kernel(struct interleave_args 
 
 static void launch(struct kv_cuda *cu, const void *args)
 {
-    const struct interleave_args *a = (const struct interleave_args *)args;
+    const struct kv_interleave_args *a = (const struct kv_interleave_args *)args;
     kv_cuda_launch(cu, "interleave", kv_cuda_blocks(a->heads, (size_t)a->per_block), 256, 0, interleave_kernel, *a);
 }
 
-static const struct kv_cuda_kind kind = { "interleave", launch };
+const struct kv_cuda_kind kv_cuda_interleave_kind = { "interleave", launch };
 
 enum kv_status kv_cuda_interleave(void *ctx, float *x, int n, int heads, int head_dim, struct kv_error *err)
 {
@@ -47,7 +40,7 @@ enum kv_status kv_cuda_interleave(void *ctx, float *x, int n, int heads, int hea
             n, heads, head_dim, KV_INTERLEAVE_MAX);
     enum kv_status status = kv_cuda_room(cu, 0, err);
     if (status || !n) return status;
-    const struct interleave_args a = { x, (size_t)n * (size_t)heads, head_dim, KV_INTERLEAVE_MAX / head_dim };
-    kv_cuda_push(cu, &kind, &a, sizeof a);
+    const struct kv_interleave_args a = { x, (size_t)n * (size_t)heads, head_dim, KV_INTERLEAVE_MAX / head_dim };
+    kv_cuda_push(cu, &kv_cuda_interleave_kind, &a, sizeof a);
     return KV_OK;
 }

@@ -111,7 +111,9 @@ static void run(struct kv_cuda *cu)
         graph->key = key;
     }
     graph->used = ++cu->clock;
-    if (!again || cu->n_op < KV_CUDA_GRAPH_OPS) {
+    bool one_by_one = !again || cu->n_op < KV_CUDA_GRAPH_OPS;
+    if (!graph->exec) kv_cuda_fuse(cu);
+    if (one_by_one) {
         launch_all(cu);
     } else if (graph->exec || capture(cu, graph)) {
         kv_cuda_ok(cu, "graph launch", cudaGraphLaunch(graph->exec, cu->stream));
@@ -122,8 +124,8 @@ static void run(struct kv_cuda *cu)
 
 enum kv_status kv_cuda_flush(struct kv_cuda *cu, struct kv_error *err)
 {
-    if (cu->n_op) run(cu);
     cu->launches += cu->n_op;
+    if (cu->n_op) run(cu);
     cu->n_op = cu->args_used = cu->stage_used = 0;
     return cu->failed == cudaSuccess ? KV_OK : kv_cuda_report(cu, err);
 }

@@ -7,7 +7,7 @@
  * the device: the host keeps what they are for, and ops take effect in order, so what it compares with is what the
  * kernel will find, in a replayed graph too. */
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/steps.cuh"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,24 +33,14 @@ __global__ void __launch_bounds__(256) angles_kernel(struct angles_args a)
     a.angles[2 * at + 1] = __fmul_rn((float)sine, a.scale);
 }
 
-struct rope_args {
-    float *x;
-    const float *angles;
-    size_t count; /* n heads pairs */
-    int heads, head_dim, pairs;
-    int step, other; /* channels from one pair to the next, and from a to b */
-};
-
-__global__ void __launch_bounds__(256) rope_kernel(struct rope_args a)
+__global__ void __launch_bounds__(256) rope_kernel(struct kv_rope_args a)
 {
     size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= a.count) return;
     size_t head = at / (size_t)a.pairs, c = at % (size_t)a.pairs;
     const float *angle = a.angles + (head / (size_t)a.heads * (size_t)a.pairs + c) * 2;
     float *x = a.x + head * (size_t)a.head_dim + c * (size_t)a.step, *y = x + a.other;
-    float cosine = angle[0], sine = angle[1], was = *x;
-    *x = __fsub_rn(__fmul_rn(was, cosine), __fmul_rn(*y, sine));
-    *y = __fadd_rn(__fmul_rn(*y, cosine), __fmul_rn(was, sine));
+    kv_rope_turn(x, y, angle[0], angle[1]);
 }
 
 /* ---- launch ---- */
@@ -64,12 +54,12 @@ static void launch_angles(struct kv_cuda *cu, const void *args)
 
 static void launch(struct kv_cuda *cu, const void *args)
 {
-    const struct rope_args *a = (const struct rope_args *)args;
+    const struct kv_rope_args *a = (const struct kv_rope_args *)args;
     kv_cuda_launch(cu, "rope", kv_cuda_blocks(a->count, 256), 256, 0, rope_kernel, *a);
 }
 
 static const struct kv_cuda_kind angles_kind = { "angles", launch_angles };
-static const struct kv_cuda_kind kind = { "rope", launch };
+const struct kv_cuda_kind kv_cuda_rope_kind = { "rope", launch };
 
 size_t kv_cuda_angles_bytes(const struct kv_limits *limits)
 {
@@ -129,7 +119,7 @@ enum kv_status kv_cuda_rope(void *ctx, const struct kv_rope *rope, const int32_t
     enum kv_status status = need_angles(cu, rope, pos, n, err);
     if (!status) status = kv_cuda_room(cu, 0, err);
     if (status) return status;
-    struct rope_args a = {};
+    struct kv_rope_args a = {};
     a.x = x;
     a.angles = cu->angles.device;
     a.pairs = rope->dim / 2;
@@ -138,6 +128,6 @@ enum kv_status kv_cuda_rope(void *ctx, const struct kv_rope *rope, const int32_t
     a.head_dim = head_dim;
     a.step = rope->halves ? 1 : 2;
     a.other = rope->halves ? a.pairs : 1;
-    kv_cuda_push(cu, &kind, &a, sizeof a);
+    kv_cuda_push(cu, &kv_cuda_rope_kind, &a, sizeof a);
     return KV_OK;
 }
