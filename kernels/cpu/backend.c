@@ -35,17 +35,21 @@ static enum kv_status cpu_init(const struct kv_backend_options *options, void **
     return KV_OK;
 }
 
+static const char *prefill_of(const struct kv_cpu *cpu)
+{
+    if (cpu->precision == KV_PRECISION_F32) return "f32";
+    if (cpu->precision == KV_PRECISION_INT8 && cpu->ops->gemm_int8) return "int8";
+    return cpu->ops->gemm_bf16 ? "bf16" : "f32";
+}
+
 static void cpu_describe(void *ctx, char *text, size_t size)
 {
     const struct kv_cpu *cpu = ctx;
-    bool f32 = cpu->precision == KV_PRECISION_F32;
-    const char *prefill = f32 || !cpu->ops->gemm_bf16 ? "f32" : "bf16", *plural = cpu->threads == 1 ? "" : "s";
-    if (cpu->precision == KV_PRECISION_INT8)
-        snprintf(text, size, "CPU, %s, %d thread%s, int8 activations, prefill in %s", kv_isa_name(cpu->isa),
-            cpu->threads, plural, prefill);
-    else
-        snprintf(text, size, "CPU, %s, %d thread%s, prefill in %s, decode with %s activations",
-            kv_isa_name(cpu->isa), cpu->threads, plural, prefill, f32 || !cpu->ops->has_gemv ? "f32" : "15-bit");
+    const char *decode = cpu->precision == KV_PRECISION_INT8                         ? "int8"
+                         : cpu->precision == KV_PRECISION_FAST && cpu->ops->has_gemv ? "15-bit"
+                                                                                     : "f32";
+    snprintf(text, size, "CPU, %s, %d thread%s, prefill in %s, decode with %s activations", kv_isa_name(cpu->isa),
+        cpu->threads, cpu->threads == 1 ? "" : "s", prefill_of(cpu), decode);
 }
 
 static void cpu_stats(void *ctx, struct kv_backend_stats *stats)

@@ -3,9 +3,11 @@
  * x [n][cols] f32; w [rows][cols] in the blocks of its type; y [n][rows] f32; bias [rows] f32 or NULL. Flops:
  * 2*n*rows*cols. Bytes: w once per call (n small: bound by memory), 4*n*(cols + rows) from cache.
  *
- * Three ways, by precision and n:
- *   bf16   fast and int8, n >= KV_GEMM_ROWS, where the processor has it (AVX-512 path): weights of a few outputs
- *          at a time dequantised and rounded to bf16, x rounded to bf16, f32 sums (simd/gemm_bf16.c).
+ * Four ways, by precision and n:
+ *   int8   int8, n >= KV_GEMM_ROWS, quantized types, where the processor has it (AVX-512 path): whole-number products of
+ *          the weights of a few outputs at a time and of x, then f32 (simd/gemm_int8.c).
+ *   bf16   fast, and what is left of int8, n >= KV_GEMM_ROWS, where the processor has it (AVX-512 path): weights of a
+ *          few outputs at a time dequantised and rounded to bf16, x rounded to bf16, f32 sums (simd/gemm_bf16.c).
  *   gemv   fast and int8, n < KV_GEMM_ROWS, quantized types where there are vectors: weights exact,
  *          straight from their blocks; x in groups of 32 as 15-bit whole numbers times one f32 scale (|error| <=
  *          1.6e-5 of the group's largest), whole-number sums, then f32.
@@ -181,6 +183,31 @@ static enum kv_status run_bf16(
     return KV_OK;
 }
 
+static enum kv_status run_int8(
+    struct kv_cpu *cpu, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err)
+{
+    int units = units_of(l, n_linear, KV_PACK_OUTPUTS);
+    size_t cols = (size_t)l->w.cols, wide = cols / KV_INT8_BLOCK, packed = kv_packed_int8_bytes(cols);
+    size_t group = (size_t)coarse_group(cpu, l->w.type);
+    struct kv_int8_block *q = kv_cpu_scratch(cpu, KV_SCRATCH_X, (size_t)n * wide * sizeof *q);
+    char *panel = kv_cpu_scratch(cpu, KV_SCRATCH_PANEL, packed * (size_t)cpu->threads);
+    if (!q || !panel) return kv_fail(err, KV_BAD_ARG, "No scratch for %d rows of %d columns.", n, l->w.cols);
+#pragma omp parallel num_threads(cpu->threads)
+    {
+        struct kv_packed_int8 *mine = (void *)(panel + packed * (size_t)omp_get_thread_num());
+#pragma omp for schedule(static)
+        for (int i = 0; i < n; i++) cpu->ops->to_int8(x + (size_t)i * cols, cols, group, q + (size_t)i * wide);
+#pragma omp for schedule(static)
+        for (int u = 0; u < units; u++) {
+            int row;
+            const struct kv_linear *one = unit_at(l, KV_PACK_OUTPUTS, u, &row);
+            int rows = (int)kv_min(KV_PACK_OUTPUTS, (size_t)(one->w.rows - row));
+            cpu->ops->gemm_int8(one, row, rows, q, n, mine);
+        }
+    }
+    return KV_OK;
+}
+
 typedef enum kv_status run_fn(
     struct kv_cpu *cpu, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err);
 
@@ -188,17 +215,18 @@ static bool has_bf16(const struct kv_cpu *cpu) { return cpu->precision != KV_PRE
 
 static run_fn *way_of(const struct kv_cpu *cpu, int type, int n)
 {
+    if (n >= KV_GEMM_ROWS && coarse_group(cpu, type) && cpu->ops->gemm_int8) return run_int8;
     if (n >= KV_GEMM_ROWS) return has_bf16(cpu) ? run_bf16 : run_f32;
     bool gemv = cpu->precision != KV_PRECISION_F32 && cpu->ops->has_gemv && cpu->ops->has_gemv(type);
     return gemv ? run_gemv : run_f32;
 }
 
-/* One way for matrices that want x alike; run_gemv rounds it for itself. */
+/* One way for matrices that want x alike; run_gemv and run_int8 round it for themselves. */
 static enum kv_status run(struct kv_cpu *cpu, run_fn *way, const struct kv_linear *l, int n_linear, const float *x,
     int n, struct kv_error *err)
 {
     size_t cols = (size_t)l->w.cols, group = (size_t)coarse_group(cpu, l->w.type);
-    if (!group || way == run_gemv) return way(cpu, l, n_linear, x, n, err);
+    if (!group || way == run_gemv || way == run_int8) return way(cpu, l, n_linear, x, n, err);
     float *rounded = kv_cpu_scratch(cpu, KV_SCRATCH_INT8, (size_t)n * cols * sizeof *rounded);
     if (!rounded) return kv_fail(err, KV_BAD_ARG, "No scratch for %d rows of %d columns.", n, l->w.cols);
 #pragma omp parallel for num_threads(cpu->threads) schedule(static)
@@ -217,7 +245,13 @@ void kv_cpu_linear_scratch_bytes(const struct kv_cpu *cpu, const struct kv_limit
         bytes[KV_SCRATCH_X] = kv_max(bytes[KV_SCRATCH_X], rows * kv_padded(wide) * sizeof(uint16_t));
         bytes[KV_SCRATCH_PANEL] = kv_max(bytes[KV_SCRATCH_PANEL], kv_packed_bytes(wide) * threads);
     }
-    if (cpu->precision == KV_PRECISION_INT8) bytes[KV_SCRATCH_INT8] = rows * wide * sizeof(float);
+    if (cpu->precision != KV_PRECISION_INT8) return;
+    if (cpu->ops->gemm_int8) {
+        size_t x = rows * (wide / KV_INT8_BLOCK) * sizeof(struct kv_int8_block);
+        bytes[KV_SCRATCH_X] = kv_max(bytes[KV_SCRATCH_X], x);
+        bytes[KV_SCRATCH_PANEL] = kv_max(bytes[KV_SCRATCH_PANEL], kv_packed_int8_bytes(wide) * threads);
+    } else
+        bytes[KV_SCRATCH_INT8] = rows * wide * sizeof(float);
 }
 
 enum kv_status kv_cpu_linear(

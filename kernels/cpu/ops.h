@@ -7,6 +7,16 @@
 
 #include "kernels/cpu/cpu.h"
 
+#define KV_INT8_BLOCK 32 /* columns */
+
+/* Activations in 8 bits: x = scale * (q - 128), and their sums. */
+struct kv_int8_block {
+    uint8_t q[KV_INT8_BLOCK];
+    float scale, sum[2], whole; /* sums of scale * (q - 128) over each half, and over all */
+};
+
+struct kv_packed_int8;
+
 struct kv_cpu_ops {
     /* dst[n] = values of n weights, as kv_dequantize, bit for bit. */
     void (*dequantize)(int type, const void *src, size_t n, float *dst);
@@ -30,6 +40,13 @@ struct kv_cpu_ops {
     void (*quantize)(const float *x, int cols, int coarse, void *q);
     void (*gemv)(const struct kv_linear *l, int row, int rows, const void *q, int n, bool coarse);
 
+    /* The same in int8, for quantized types, rows <= KV_PACK_OUTPUTS; NULL where there is no such arithmetic. x [n] rows of
+     * cols / KV_INT8_BLOCK blocks, each row written by to_int8 (group as in round_int8); packed is scratch of
+     * kv_packed_int8_bytes(cols). */
+    void (*to_int8)(const float *x, size_t cols, size_t group, struct kv_int8_block *y);
+    void (*gemm_int8)(const struct kv_linear *l, int row, int rows, const struct kv_int8_block *x, int n,
+        struct kv_packed_int8 *packed);
+
     /* The same in bf16, rows <= KV_PACK_OUTPUTS; NULL where there is no such arithmetic. x[n][kv_padded(cols)]
      * bf16, each row written by to_bf16; packed is scratch of kv_packed_bytes(cols). */
     void (*to_bf16)(const float *x, size_t cols, uint16_t *y);
@@ -41,6 +58,18 @@ struct kv_cpu_ops {
 #define KV_PACK_COLUMNS 2048 /* so that what is packed stays in the second cache */
 
 static inline size_t kv_padded(size_t cols) { return (cols + 31) / 32 * 32; }
+
+/* The same columns of KV_PACK_OUTPUTS outputs: scale * q + offset, for each half of the block or, in [0], for all. */
+struct kv_packed_int8 {
+    _Alignas(64) int8_t q[KV_INT8_BLOCK / 4][KV_PACK_OUTPUTS * 4];
+    float scale[2][KV_PACK_OUTPUTS], offset[2][KV_PACK_OUTPUTS];
+    int32_t begin[2][KV_PACK_OUTPUTS]; /* -128 * (sum of q): what the 128 of x adds */
+};
+
+static inline size_t kv_packed_int8_bytes(size_t cols)
+{
+    return kv_min(kv_padded(cols), KV_PACK_COLUMNS) / KV_INT8_BLOCK * sizeof(struct kv_packed_int8);
+}
 
 static inline size_t kv_packed_bytes(size_t cols)
 {

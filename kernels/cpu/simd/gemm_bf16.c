@@ -16,6 +16,7 @@
 
 #ifdef __AVX512BF16__
 
+#include "kernels/cpu/simd/gemm.h"
 #include "kernels/cpu/simd/groups.h"
 
 #define COLUMNS 32 /* of one packing step; a divisor of CHUNK */
@@ -31,29 +32,6 @@ void KV_NAME(kv_to_bf16)(const float *x, size_t cols, uint16_t *y)
     for (; c + VF_WIDTH <= cols; c += VF_WIDTH) vf_store_bf16(y + c, vf_load(x + c));
     if (c < cols) vf_store_bf16(y + c, vf_load_part(x + c, cols - c)), c += VF_WIDTH;
     if (c % COLUMNS) vf_store_bf16(y + c, vf_zero());
-}
-
-/* Rows of registers to columns; a 4 x 4 transpose within the 128-bit lanes, then one of the lanes. */
-VF_INLINE void transpose(__m512i v[PAIRS])
-{
-    __m512i t[PAIRS];
-    for (int i = 0; i < PAIRS; i += 4) {
-        __m512i ab = _mm512_unpacklo_epi32(v[i], v[i + 1]), AB = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-        __m512i cd = _mm512_unpacklo_epi32(v[i + 2], v[i + 3]), CD = _mm512_unpackhi_epi32(v[i + 2], v[i + 3]);
-        t[i] = _mm512_unpacklo_epi64(ab, cd);
-        t[i + 1] = _mm512_unpackhi_epi64(ab, cd);
-        t[i + 2] = _mm512_unpacklo_epi64(AB, CD);
-        t[i + 3] = _mm512_unpackhi_epi64(AB, CD);
-    }
-    for (int i = 0; i < 4; i++) {
-        __m512i low = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88), Low = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd);
-        __m512i top = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88);
-        __m512i Top = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
-        v[i] = _mm512_shuffle_i32x4(low, top, 0x88);
-        v[i + 4] = _mm512_shuffle_i32x4(Low, Top, 0x88);
-        v[i + 8] = _mm512_shuffle_i32x4(low, top, 0xdd);
-        v[i + 12] = _mm512_shuffle_i32x4(Low, Top, 0xdd);
-    }
 }
 
 /* 32 bf16 from two vectors of f32, in order. */
@@ -99,7 +77,7 @@ VF_INLINE void pack(int type, size_t elements, size_t block, const struct kv_mat
             for (int r = 0; r < PAIRS; r++)
                 v[r] = r < here ? row_columns(type, elements, block, data + (size_t)(first + r) * bytes, c, cols)
                                 : _mm512_setzero_si512();
-            transpose(v);
+            gemm_transpose(v);
             for (int p = 0; p < PAIRS; p++) _mm512_storeu_si512(out + (size_t)p * 2 * PACK, v[p]);
         }
     }
@@ -116,29 +94,9 @@ static void pack_any(const struct kv_matrix *w, int row, int rows, size_t from, 
     }
 }
 
-/* What a tile writes to, and what it starts from. */
-struct target {
-    float *y;          /* its first row */
-    size_t stride;     /* between rows, f32 */
-    const float *bias; /* of the tile's outputs, or NULL */
-    bool add;          /* to what is in y */
-    int outputs;       /* 1..PACK */
-};
-
-VF_INLINE void finish(const struct target *t, int i, int half, __m512 sum)
-{
-    int left = t->outputs - half * VF_WIDTH;
-    if (left <= 0) return;
-    __mmask16 mask = left >= VF_WIDTH ? 0xffff : vf_first((size_t)left);
-    float *y = t->y + (size_t)i * t->stride + half * VF_WIDTH;
-    if (t->bias) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, t->bias + half * VF_WIDTH));
-    if (t->add) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), sum);
-    _mm512_mask_storeu_ps(y, mask, sum);
-}
-
 /* x: `rows` rows, `wide` apart; packed: `pairs` pairs of columns. */
 VF_INLINE void tile(
-    int rows, const struct target *t, const uint16_t *x, size_t wide, const uint16_t *packed, size_t pairs)
+    int rows, const struct gemm_target *t, const uint16_t *x, size_t wide, const uint16_t *packed, size_t pairs)
 {
     __m512 a[TALL], b[TALL];
     for (int i = 0; i < rows; i++) {
@@ -156,7 +114,7 @@ VF_INLINE void tile(
             b[i] = _mm512_dpbf16_ps(b[i], u, w);
         }
     }
-    for (int i = 0; i < rows; i++) finish(t, i, 0, a[i]), finish(t, i, 1, b[i]);
+    for (int i = 0; i < rows; i++) gemm_finish(t, i, 0, a[i]), gemm_finish(t, i, 1, b[i]);
 }
 
 void KV_NAME(kv_gemm_bf16)(const struct kv_linear *l, int row, int rows, const uint16_t *x, int n, uint16_t *packed)
@@ -164,8 +122,8 @@ void KV_NAME(kv_gemm_bf16)(const struct kv_linear *l, int row, int rows, const u
     size_t wide = kv_padded((size_t)l->w.cols);
     for (size_t from = 0; from < wide; from += CHUNK) {
         size_t to = kv_min(from + CHUNK, wide), pairs = (to - from) / 2;
-        struct target t = { l->y + row, (size_t)l->w.rows, from || !l->bias ? NULL : l->bias + row, from || l->add,
-            rows };
+        struct gemm_target t = { l->y + row, (size_t)l->w.rows, from || !l->bias ? NULL : l->bias + row,
+            from || l->add, rows };
         pack_any(&l->w, row, rows, from, to, packed);
         for (int i = 0; i < n;) {
             const uint16_t *a = x + (size_t)i * wide + from;

@@ -12,6 +12,10 @@ const struct kv_cpu_ops KV_NAME(kv_cpu_ops) = {
     .quantized_bytes = KV_NAME(kv_quantized_bytes),
     .quantize = KV_NAME(kv_quantize),
     .gemv = KV_NAME(kv_gemv),
+#ifdef __AVX512VNNI__
+    .to_int8 = KV_NAME(kv_to_int8),
+    .gemm_int8 = KV_NAME(kv_gemm_int8),
+#endif
 #ifdef __AVX512BF16__
     .to_bf16 = KV_NAME(kv_to_bf16),
     .gemm_bf16 = KV_NAME(kv_gemm_bf16),

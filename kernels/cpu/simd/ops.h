@@ -17,6 +17,12 @@ size_t KV_NAME(kv_quantized_bytes)(int cols);
 void KV_NAME(kv_quantize)(const float *x, int cols, int coarse, void *q);
 void KV_NAME(kv_gemv)(const struct kv_linear *l, int row, int rows, const void *q, int n, bool coarse);
 
+#ifdef __AVX512VNNI__
+void KV_NAME(kv_to_int8)(const float *x, size_t cols, size_t group, struct kv_int8_block *y);
+void KV_NAME(kv_gemm_int8)(const struct kv_linear *l, int row, int rows, const struct kv_int8_block *x, int n,
+    struct kv_packed_int8 *packed);
+#endif
+
 #ifdef __AVX512BF16__
 void KV_NAME(kv_to_bf16)(const float *x, size_t cols, uint16_t *y);
 void KV_NAME(kv_gemm_bf16)(
