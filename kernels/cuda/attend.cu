@@ -22,6 +22,11 @@ enum kv_status kv_cuda_attend_check(
     return KV_OK;
 }
 
+size_t kv_cuda_attend_scratch(const struct kv_cuda *cu, const struct kv_limits *limits)
+{
+    return kv_cuda_columns_scratch(cu, limits);
+}
+
 /* ---- cutting ---- */
 
 static int tiles_of(const struct kv_seq *seq, int group, int pairs)
@@ -80,10 +85,25 @@ struct path {
     int pairs;
 };
 
+/* Rows that a vector access may meet. */
+static bool aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
+
+bool kv_cuda_attend_tensor(const struct kv_cuda *cu, const struct kv_attend *a)
+{
+    bool takes = cu->precision != KV_PRECISION_F32 && a->type != KV_TYPE_F32 && a->scale > 0 &&
+                 kv_cuda_attend_mma_pairs(a->head_dim) && aligned(a->q) && aligned(a->out);
+    for (int i = 0; i < a->n_seq; i++)
+        takes = takes && aligned(a->seq[i].prefix.k) && aligned(a->seq[i].prefix.v) && aligned(a->seq[i].tail.k) &&
+                aligned(a->seq[i].tail.v);
+    return takes;
+}
+
 static struct path path_of(const struct kv_cuda *cu, const struct kv_attend *a)
 {
-    (void)cu, (void)a;
-    return (struct path){ &kv_cuda_attend_plain, KV_ATTEND_PLAIN_PAIRS };
+    int hopper = kv_cuda_attend_wgmma_pairs(cu, a->head_dim);
+    if (!kv_cuda_attend_tensor(cu, a)) return (struct path){ &kv_cuda_attend_plain, KV_ATTEND_PLAIN_PAIRS };
+    if (hopper) return (struct path){ &kv_cuda_attend_wgmma, hopper };
+    return (struct path){ &kv_cuda_attend_mma, kv_cuda_attend_mma_pairs(a->head_dim) };
 }
 
 enum kv_status kv_cuda_attend(void *ctx, const struct kv_attend *a, struct kv_error *err)
@@ -112,6 +132,7 @@ enum kv_status kv_cuda_attend(void *ctx, const struct kv_attend *a, struct kv_er
     args.type = a->type;
     args.window = a->window;
     args.scale = a->scale;
+    args.scale2 = (float)(a->scale * 1.4426950408889634);
     kv_cuda_push(cu, path.kind, &args, sizeof args);
     return KV_OK;
 }

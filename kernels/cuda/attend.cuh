@@ -26,19 +26,42 @@ struct kv_attend_args {
     const float *q;
     float *out, *lse, *entropy; /* lse, entropy: or NULL */
     int n_tile, n_head, n_kv_head, head_dim, group, type, window;
-    float scale;
+    float scale, scale2; /* of e, and of two */
 };
 
 /* ---- the paths of attend(), each in its file; pairs: what a tile of the path holds at most ---- */
 
-#define KV_ATTEND_PLAIN_PAIRS 32
+#define KV_ATTEND_PLAIN_PAIRS 32 /* KV_F32_ROWS */
 
-extern const struct kv_cuda_kind kv_cuda_attend_plain;
+extern const struct kv_cuda_kind kv_cuda_attend_plain, kv_cuda_attend_mma, kv_cuda_attend_wgmma;
+
+/* Whether the precision, the shapes and the addresses of a call are for tensor cores. */
+bool kv_cuda_attend_tensor(const struct kv_cuda *cu, const struct kv_attend *a);
+size_t kv_cuda_columns_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
+
+/* 0: this head_dim, or this GPU, is not for the path. */
+int kv_cuda_attend_mma_pairs(int head_dim);
+int kv_cuda_attend_wgmma_pairs(const struct kv_cuda *cu, int head_dim);
 
 /* Attention where no sequence has KV_ATTEND_FEW rows, in attend_few.cu: whether it takes this; its entry, after the
  * check. */
 bool kv_cuda_attend_few_takes(const struct kv_cuda *cu, const struct kv_attend *a);
 enum kv_status kv_cuda_attend_few(struct kv_cuda *cu, const struct kv_attend *a, struct kv_error *err);
+
+/* ---- pairs ---- */
+
+/* Row of its sequence that the tile's pair i belongs to; from t->pairs on, where the tile is not full, the last. */
+KV_DEVICE int kv_attend_row(const struct kv_attend_args *a, const struct kv_attend_tile *t, int i)
+{
+    return (t->pair + (i < t->pairs ? i : t->pairs - 1)) / a->group;
+}
+
+/* Where it lies in q and out, in heads, and so in lse and entropy. */
+KV_DEVICE size_t kv_attend_head(const struct kv_attend_args *a, const struct kv_attend_tile *t, int g, int i)
+{
+    int pair = t->pair + (i < t->pairs ? i : t->pairs - 1), row = pair / a->group;
+    return ((size_t)t->first + (size_t)row) * (size_t)a->n_head + (size_t)(g * a->group + pair - row * a->group);
+}
 
 /* ---- slots ---- */
 

@@ -5,48 +5,12 @@
  * those of its own range, whatever rows share the tile. Eight threads a pair: each has 4 logits of a tile and an
  * eighth of the output. Work: 4 n_visible d flops a pair, bound by shared memory's bandwidth at about 1/4 of the f32
  * rate (not run on a GPU). */
-#include "kernels/cuda/attend.cuh"
+#include "kernels/cuda/attend_f32.cuh"
 
-#define PAIRS   KV_ATTEND_PLAIN_PAIRS
-#define KEYS    32
-#define LANES   8 /* threads of a pair */
-#define THREADS (PAIRS * LANES)
+#define KEYS  KV_F32_KEYS
+#define LANES KV_F32_LANES
 
 /* ---- kernels ---- */
-
-/* Floats of one row in shared memory: whole float4, and one more so that rows begin at different banks. */
-static __host__ __device__ int padded(int d) { return ((d + 3) & ~3) + 4; }
-
-/* Keys or values [j0, j0 + KEYS) as f32; zeros from `end` on. */
-KV_DEVICE void load_slots(float *to, const struct kv_slots *s, bool values, int j0, int end, int type, int d)
-{
-    int stride = padded(d);
-    for (int i = (int)threadIdx.x; i < KEYS * (stride - 4); i += THREADS) {
-        int j = j0 + i / (stride - 4), c = i % (stride - 4);
-        const void *row = j >= end ? NULL : values ? kv_slots_v(s, j) : kv_slots_k(s, j);
-        to[(j - j0) * stride + c] = row && c < d ? kv_load_as_f32(type, row, (size_t)c) : 0;
-    }
-}
-
-/* Where pair `pair` of the tile lies in q and out, in heads. */
-KV_DEVICE size_t head_of(const struct kv_attend_args *a, const struct kv_attend_tile *t, int g, int pair)
-{
-    return ((size_t)t->first + (size_t)(pair / a->group)) * (size_t)a->n_head +
-           (size_t)(g * a->group + pair % a->group);
-}
-
-KV_DEVICE float dot(const float *q, const float *k, int d)
-{
-    float sum = 0;
-    for (int c = 0; c < d; c += 4) {
-        float4 x = *(const float4 *)(q + c), y = *(const float4 *)(k + c);
-        sum = fmaf(x.x, y.x, sum);
-        sum = fmaf(x.y, y.y, sum);
-        sum = fmaf(x.z, y.z, sum);
-        sum = fmaf(x.w, y.w, sum);
-    }
-    return sum;
-}
 
 KV_DEVICE float lanes_max(float x)
 {
@@ -61,21 +25,21 @@ KV_DEVICE float lanes_sum(float x)
 }
 
 /* Takes one tile's logits x of keys j0 + lane + 8 i into the state; x becomes weights. Returns the output's factor. */
-KV_DEVICE float take(struct kv_softmax *state, float x[KEYS / LANES], int first, struct kv_slots_range seen)
+KV_DEVICE float take(struct kv_softmax *state, float x[KEYS], int first, struct kv_slots_range seen)
 {
     float most = KV_SOFTMAX_EMPTY, l = 0, u = 0;
-    for (int i = 0; i < KEYS / LANES; i++) {
+    for (int i = 0; i < KEYS; i++) {
         int j = first + i * LANES;
         if (j >= seen.lo && j < seen.hi) most = fmaxf(most, x[i]);
     }
     float shrink = kv_softmax_shift(state, fmaxf(state->m, lanes_max(most)));
-    for (int i = 0; i < KEYS / LANES; i++) {
+    for (int i = 0; i < KEYS; i++) {
         int j = first + i * LANES;
         float shifted = x[i] - state->m, e = expf(shifted);
         bool visible = j >= seen.lo && j < seen.hi;
         x[i] = visible ? e : 0;
         l += x[i];
-        u += visible ? e * shifted : 0;
+        u += x[i] != 0 ? e * shifted : 0; /* 0 * -inf were NaN */
     }
     state->l += lanes_sum(l);
     state->u += lanes_sum(u);
@@ -83,12 +47,11 @@ KV_DEVICE float take(struct kv_softmax *state, float x[KEYS / LANES], int first,
 }
 
 /* acc += weights times the tile's values. */
-template <int quads>
-KV_DEVICE void add_values(float4 acc[quads], const float x[KEYS / LANES], const float *v, int d)
+template <int quads> KV_DEVICE void add_values(float4 acc[quads], const float x[KEYS], const float *v, int d)
 {
-    int lane = (int)threadIdx.x % LANES, stride = padded(d);
+    int lane = (int)threadIdx.x % LANES, stride = kv_f32_stride(d);
 #pragma unroll
-    for (int i = 0; i < KEYS / LANES; i++)
+    for (int i = 0; i < KEYS; i++)
         for (int e = 0; e < LANES; e++) {
             float w = __shfl_sync(KV_ALL, x[i], e, LANES);
             const float *row = v + (i * LANES + e) * stride;
@@ -123,51 +86,48 @@ KV_DEVICE void finish(
 }
 
 /* quads: float4 of the output that a thread has. */
-template <int quads> __global__ void __launch_bounds__(THREADS) attend_plain_kernel(struct kv_attend_args a)
+template <int quads> __global__ void __launch_bounds__(KV_F32_THREADS) attend_plain_kernel(struct kv_attend_args a)
 {
     KV_DYNAMIC_SHARED(shared);
-    struct kv_attend_tile t = a.tile[blockIdx.x / (unsigned)a.n_kv_head];
-    int g = (int)(blockIdx.x % (unsigned)a.n_kv_head), d = a.head_dim, stride = padded(d);
+    const struct kv_attend_tile t = a.tile[blockIdx.x / (unsigned)a.n_kv_head];
+    const int g = (int)(blockIdx.x % (unsigned)a.n_kv_head), d = a.head_dim, tile = KV_F32_ROWS;
     const struct kv_seq *seq = a.seq + t.seq;
-    struct kv_slots s = kv_slots_of(seq, g, a.type, d);
-    float *q = (float *)shared, *kv = q + PAIRS * stride;
-    int mine = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES, last = (t.pair + t.pairs - 1) / a.group;
-    int begin = kv_slots_seen(&s, seq->row_pos[t.pair / a.group], a.window).lo / KEYS * KEYS;
-    int end = kv_slots_seen(&s, seq->row_pos[last], a.window).hi;
-    int pair = t.pair + (mine < t.pairs ? mine : t.pairs - 1);
-    struct kv_slots_range seen = kv_slots_seen(&s, seq->row_pos[pair / a.group], a.window);
+    const struct kv_slots s = kv_slots_of(seq, g, a.type, d);
+    float *q = (float *)shared, *kv = q + tile * kv_f32_stride(d);
+    const int mine = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
+    const int begin = kv_slots_seen(&s, seq->row_pos[kv_attend_row(&a, &t, 0)], a.window).lo / tile * tile;
+    const int end = kv_slots_seen(&s, seq->row_pos[kv_attend_row(&a, &t, t.pairs - 1)], a.window).hi;
+    const struct kv_slots_range seen = kv_slots_seen(&s, seq->row_pos[kv_attend_row(&a, &t, mine)], a.window);
+    const size_t head = kv_attend_head(&a, &t, g, mine);
     struct kv_softmax state = kv_softmax_init();
     float4 acc[quads] = {};
 
-    for (int c = lane; c < stride; c += LANES)
-        q[mine * stride + c] = c < d ? a.q[head_of(&a, &t, g, pair) * (size_t)d + (size_t)c] : 0;
-    for (int j0 = begin; j0 < end; j0 += KEYS) {
-        float x[KEYS / LANES];
+    kv_f32_load_query(q, a.q + head * (size_t)d, d);
+    for (int j0 = begin; j0 < end; j0 += tile) {
+        float x[KEYS];
         __syncthreads(); /* the last tile's values are done with */
-        load_slots(kv, &s, false, j0, end, a.type, d);
+        kv_f32_load(kv, &s, false, j0, end, a.type, d);
         __syncthreads();
-#pragma unroll
-        for (int i = 0; i < KEYS / LANES; i++)
-            x[i] = dot(q + mine * stride, kv + (lane + i * LANES) * stride, d) * a.scale;
+        kv_f32_logits(x, q, kv, d, a.scale);
         float shrink = take(&state, x, j0 + lane, seen);
         for (int k = 0; k < quads; k++)
             acc[k] = make_float4(acc[k].x * shrink, acc[k].y * shrink, acc[k].z * shrink, acc[k].w * shrink);
         __syncthreads();
-        load_slots(kv, &s, true, j0, end, a.type, d);
+        kv_f32_load(kv, &s, true, j0, end, a.type, d);
         __syncthreads();
         add_values<quads>(acc, x, kv, d);
     }
-    if (mine < t.pairs) finish<quads>(&a, head_of(&a, &t, g, pair), &state, acc);
+    if (mine < t.pairs) finish<quads>(&a, head, &state, acc);
 }
 
 /* ---- launch ---- */
 
 template <int quads> static void start(struct kv_cuda *cu, const struct kv_attend_args *a)
 {
-    size_t bytes = (size_t)(PAIRS + KEYS) * (size_t)padded(a->head_dim) * sizeof(float);
+    size_t bytes = kv_f32_bytes(a->head_dim);
     kv_cuda_allow_shared(cu, "attention", attend_plain_kernel<quads>, bytes);
-    kv_cuda_launch(
-        cu, "attention", (unsigned)(a->n_tile * a->n_kv_head), THREADS, bytes, attend_plain_kernel<quads>, *a);
+    kv_cuda_launch(cu, "attention", (unsigned)(a->n_tile * a->n_kv_head), KV_F32_THREADS, bytes,
+        attend_plain_kernel<quads>, *a);
 }
 
 static void launch(struct kv_cuda *cu, const void *args)

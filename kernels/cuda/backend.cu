@@ -161,6 +161,7 @@ static size_t no_scratch(const struct kv_cuda *cu, const struct kv_limits *limit
 /* Scratch is one block, as large as the op that wants most. */
 static size_t (*const scratch_of[])(const struct kv_cuda *cu, const struct kv_limits *limits) = {
     no_scratch,
+    kv_cuda_attend_scratch,
     kv_cuda_select_scratch,
     kv_cuda_linear_scratch,
     kv_cuda_attend_few_scratch,
@@ -330,6 +331,8 @@ static const struct kv_backend backend = {
     .interleave = kv_cuda_interleave,
     .append = kv_cuda_append,
     .attend = kv_cuda_attend,
+    .columns = kv_cuda_columns,
+    .probabilities = kv_cuda_probabilities,
     .norms = kv_cuda_norms,
     .cosine = kv_cuda_cosine,
     .moments = kv_cuda_moments,

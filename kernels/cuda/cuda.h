@@ -47,7 +47,7 @@ struct kv_cuda_op {
 };
 
 /* What a kernel found wrong where the host could not see it; the first one is kept. In pinned memory. */
-enum kv_cuda_fault_code { KV_CUDA_FINE, KV_CUDA_FULL, KV_CUDA_NOT_EMPTY, KV_CUDA_NO_SLOT };
+enum kv_cuda_fault_code { KV_CUDA_FINE, KV_CUDA_FULL, KV_CUDA_NOT_EMPTY, KV_CUDA_NO_SLOT, KV_CUDA_SHORT };
 struct kv_cuda_fault {
     int code, cap, len, more; /* NO_SLOT: slots there are, the one asked for, its place among those to keep */
     int head;

@@ -24,6 +24,9 @@ enum kv_status kv_cuda_report(struct kv_cuda *cu, struct kv_error *err)
     if (fault.code == KV_CUDA_NOT_EMPTY)
         return kv_fail(err, KV_BAD_ARG, "Gather wants an empty cache; this one holds %d tokens (KV head %d).",
             fault.len, fault.head);
+    if (fault.code == KV_CUDA_SHORT)
+        return kv_fail(err, KV_BAD_ARG, "%s over %d slots, where a row has room for %d (KV head %d).",
+            fault.more ? "A column sum" : "An attention row", fault.len, fault.cap, fault.head);
     if (fault.code == KV_CUDA_NO_SLOT)
         return kv_fail(err, KV_BAD_ARG,
             "Slot %d is the %d-th to keep; slots must ascend and lie in 0 to %d (KV head %d).", fault.len,

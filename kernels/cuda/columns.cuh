@@ -1,0 +1,60 @@
+/* What columns and probabilities share: one sequence, its rows by position, and the log-sum-exp that attention gave. */
+#ifndef KV_CUDA_COLUMNS_CUH
+#define KV_CUDA_COLUMNS_CUH
+
+#include "kernels/cuda/attend.cuh"
+
+struct kv_columns_args {
+    const struct kv_seq *seq; /* on the device */
+    const float *q, *lse;
+    float *out; /* sums, or probabilities */
+    size_t stride;
+    int n_row, n_head, n_kv_head, head_dim, group, type, window;
+    int cap;   /* slots that the longest head has room for */
+    int head;  /* of probabilities */
+    int heads; /* of sums: query heads that a block takes */
+    float scale, scale2;
+    void *half;  /* of sums, on tensor cores: [H][n][d] queries, rounded */
+    float *lse2; /* [H][n] lse, of two */
+    struct kv_cuda_fault *fault;
+};
+
+/* Rows that see a key at one of ascending positions [from, to]: [begin, end); those that see all: [all_from, all_to). */
+struct kv_columns_rows {
+    int begin, end, all_from, all_to;
+};
+
+KV_DEVICE struct kv_columns_rows kv_columns_rows_of(const struct kv_columns_args *a, int from, int to)
+{
+    const int32_t *pos = a->seq->row_pos;
+    struct kv_columns_rows r = { kv_lower_bound(pos, a->n_row, from), a->n_row, kv_lower_bound(pos, a->n_row, to),
+        a->n_row };
+    if (a->window) r.end = kv_lower_bound(pos, a->n_row, to + a->window);
+    if (a->window) r.all_to = kv_lower_bound(pos, a->n_row, from + a->window);
+    return r;
+}
+
+KV_DEVICE bool kv_columns_sees(const struct kv_columns_args *a, int row_pos, int key_pos)
+{
+    return key_pos <= row_pos && (!a->window || row_pos - key_pos < a->window);
+}
+
+/* Whether a row of the result has no room for the slots of KV head g; then that is the fault. */
+KV_DEVICE bool kv_columns_short(const struct kv_columns_args *a, int slots, int g, bool sums)
+{
+    if ((size_t)slots <= a->stride) return false;
+    if (threadIdx.x == 0 && a->fault->code == KV_CUDA_FINE) {
+        a->fault->cap = (int)a->stride;
+        a->fault->len = slots;
+        a->fault->more = sums;
+        a->fault->head = g;
+        a->fault->code = KV_CUDA_SHORT;
+    }
+    return true;
+}
+
+/* Checks one call, stages its sequence and fills in the args. */
+enum kv_status kv_cuda_columns_begin(struct kv_cuda *cu, const struct kv_attend *a, const char *op, float *out,
+    size_t stride, struct kv_columns_args *args, struct kv_error *err);
+
+#endif

@@ -1,0 +1,273 @@
+/* Hopper's own instructions (sm_90a): barriers that count arrivals, products of a warpgroup, registers that move from
+ * one warpgroup to another. As in ptx.cuh, each has its branch for the emulator.
+ *
+ * wgmma reads shared memory behind the threads' backs: who has written there says kv_proxy_fence() before it tells
+ * others. Its sums and its A are in registers that nobody may touch between kv_wgmma_fence() and the wait; to the
+ * compiler that is said by kv_wgmma_hold(). */
+#ifndef KV_CUDA_HOPPER_CUH
+#define KV_CUDA_HOPPER_CUH
+
+#include "kernels/cuda/ptx.cuh"
+
+#define KV_WARPGROUP 128
+
+/* Kernels for sm_90a have their body where this is defined. */
+#if defined(KV_CUDA_EMULATED) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define KV_HOPPER
+#endif
+
+/* ---- barriers in shared memory ---- */
+
+KV_DEVICE void kv_mbarrier_init(uint64_t *barrier, int arrivals)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_mbarrier_init(barrier, (unsigned)arrivals);
+#else
+    asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(kv_shared_address(barrier)), "r"(arrivals) : "memory");
+#endif
+}
+
+KV_DEVICE void kv_mbarrier_arrive(uint64_t *barrier)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_mbarrier_arrive(barrier);
+#else
+    asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(kv_shared_address(barrier)) : "memory");
+#endif
+}
+
+/* Waits until the phase of this parity is over. */
+KV_DEVICE void kv_mbarrier_wait(uint64_t *barrier, int parity)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_mbarrier_wait(barrier, (unsigned)parity);
+#else
+    asm volatile("{\n"
+                 ".reg .pred done;\n"
+                 "again:\n"
+                 "mbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n"
+                 "@done bra over;\n"
+                 "bra again;\n"
+                 "over:\n"
+                 "}" ::"r"(kv_shared_address(barrier)),
+                 "r"(parity)
+                 : "memory");
+#endif
+}
+
+/* Barriers by number, 1 to 15, among `threads` threads that sync or arrive. */
+KV_DEVICE void kv_named_sync(int id, int threads)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_named_barrier_sync(id, threads);
+#else
+    asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+#endif
+}
+
+KV_DEVICE void kv_named_arrive(int id, int threads)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_named_barrier_arrive(id, threads);
+#else
+    asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+#endif
+}
+
+/* What this thread wrote to shared memory is there for wgmma. */
+KV_DEVICE void kv_proxy_fence(void)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_fence_proxy_async();
+#else
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
+/* ---- registers ---- */
+
+template <int count> KV_DEVICE void kv_registers_give(void)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_setmaxnreg(count);
+#else
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
+#endif
+}
+
+template <int count> KV_DEVICE void kv_registers_take(void)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_setmaxnreg(count);
+#else
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
+#endif
+}
+
+/* ---- products of a warpgroup ---- */
+
+/* Describes a matrix in shared memory with the 128-byte swizzle: rows of 64 halves, 128 bytes each, 16-byte piece c of
+ * row r at piece c ^ r % 8, 8 rows in 1024 bytes. `panel`: bytes from one 64 halves of a row to the next, where the
+ * matrix goes across (values, whose rows are k). */
+KV_DEVICE uint64_t kv_wgmma_matrix(const void *p, int panel)
+{
+    return (uint64_t)((kv_shared_address(p) & 0x3ffff) >> 4) | (uint64_t)(panel >> 4) << 16 |
+           (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
+}
+
+KV_DEVICE void kv_wgmma_fence(void)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_wgmma_fence();
+#else
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#endif
+}
+
+KV_DEVICE void kv_wgmma_commit(void)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_wgmma_commit();
+#else
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+#endif
+}
+
+/* Waits for all but the last `groups` committed groups. */
+template <int groups> KV_DEVICE void kv_wgmma_wait(void)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_wgmma_wait(groups);
+#else
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(groups) : "memory");
+#endif
+}
+
+/* Keeps the compiler from moving reads and writes of these registers across this place. */
+template <int n> KV_DEVICE void kv_wgmma_hold(float (&x)[n])
+{
+#ifndef KV_CUDA_EMULATED
+#pragma unroll
+    for (int i = 0; i < n; i++) asm volatile("" : "+f"(x[i])::"memory");
+#else
+    (void)x;
+#endif
+}
+
+/* d[64][128] f32 (+)= a[64][16] b[16][128], both from shared memory, each with k along its rows. */
+template <bool bf16> KV_DEVICE void kv_wgmma_keys(float (&d)[64], uint64_t a, uint64_t b, bool add)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_wgmma_ss(d, 128, a, b, add, bf16, false, false);
+#else
+    if (bf16)
+        asm volatile(
+            "{ .reg .pred p; setp.ne.b32 p, %66, 0; "
+            "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, "
+            "%8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, "
+            "%26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "
+            "%44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
+            "%62, %63}, %64, %65, p, 1, 1, 0, 0; }"
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+            "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+            "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+            "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+            "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+            "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+            "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+            "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+            : "l"(a), "l"(b), "r"((int)add));
+    else
+        asm volatile(
+            "{ .reg .pred p; setp.ne.b32 p, %66, 0; "
+            "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, "
+            "%9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, "
+            "%27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, "
+            "%45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, "
+            "%63}, %64, %65, p, 1, 1, 0, 0; }"
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+            "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+            "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+            "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+            "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+            "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+            "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+            "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+            : "l"(a), "l"(b), "r"((int)add));
+#endif
+}
+
+/* d[64][128] f32 += a[64][16] b[16][128], a from registers as for m16n8k16, a warp its 16 rows; b across its rows. */
+template <bool bf16> KV_DEVICE void kv_wgmma_values(float (&d)[64], const uint32_t *a, uint64_t b)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_wgmma_rs(d, 128, a, b, true, bf16, true);
+#else
+    if (bf16)
+        asm volatile(
+            "{ .reg .pred p; setp.ne.b32 p, 1, 0; "
+            "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, "
+            "%8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, "
+            "%26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "
+            "%44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
+            "%62, %63}, {%64, %65, %66, %67}, %68, p, 1, 1, 1; }"
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+            "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+            "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+            "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+            "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+            "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+            "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+            "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+    else
+        asm volatile(
+            "{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
+            "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, "
+            "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, "
+            "%37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, "
+            "%55, %56, %57, %58, %59, %60, %61, %62, %63}, {%64, %65, %66, %67}, %68, p, 1, 1, 1; }"
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+            "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+            "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+            "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+            "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+            "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+            "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+            "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+#endif
+}
+
+/* The same for 64 columns. */
+template <bool bf16> KV_DEVICE void kv_wgmma_values(float (&d)[32], const uint32_t *a, uint64_t b)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_wgmma_rs(d, 64, a, b, true, bf16, true);
+#else
+    if (bf16)
+        asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
+                     "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, "
+                     "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, "
+                     "%36, p, 1, 1, 1; }"
+                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+                     "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
+                     "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
+                     "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
+                     "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+    else
+        asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 "
+                     "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, "
+                     "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, "
+                     "%36, p, 1, 1, 1; }"
+                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+                     "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
+                     "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
+                     "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
+                     "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+#endif
+}
+
+#endif
