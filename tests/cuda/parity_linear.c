@@ -27,14 +27,13 @@ static struct buffer *weights(int type, size_t n)
     return b;
 }
 
-/* Columns that the type can have: odd where it has no blocks, else odd numbers of blocks too. */
-static int columns_of(int type, int i)
+/* Columns that the type can have: odd where it has no blocks, else odd numbers of blocks too; wide ones for few rows. */
+static int columns_of(int type, int i, int n)
 {
     static const int odd[] = { 1, 3, 33, 64, 100, 576, 577 };
-    int block = kv_type_info(type)->elements;
-    return block == 1    ? odd[i % 7]
-           : block == 32 ? 32 * between(1, parity.small ? 9 : 130)
-                         : 256 * between(1, parity.small ? 2 : 17);
+    int block = kv_type_info(type)->elements, most = parity.small ? 288 : n < 10 ? 4352 : 1024;
+    if (block == 1) return odd[i % 7];
+    return block * between(1, most < 2 * block ? 2 : most / block);
 }
 
 /* ---- linear ---- */
@@ -84,6 +83,7 @@ static void check_matrix(const struct linear *a, int k)
     float *w = malloc(rows * cols * sizeof *w);
     if (!w) exit(2);
     kv_dequantize(a->type[k], a->w[k]->cpu, rows * cols, w);
+#pragma omp parallel for collapse(2)
     for (size_t i = 0; i < (size_t)a->n; i++)
         for (size_t r = 0; r < rows; r++) {
             const float *x = f32(a->x) + i * cols, *row = w + r * cols;
@@ -106,14 +106,14 @@ static void check_matrix(const struct linear *a, int k)
 static struct linear make_linear(int type, int n, int i)
 {
     static const int some_rows[] = { 1, 3, 16, 17, 33, 64, 96, 129 };
-    struct linear a = { .n = n, .cols = columns_of(type, i), .count = i % 4 == 3 ? MATRICES_MAX : 1 };
+    struct linear a = { .n = n, .cols = columns_of(type, i, n), .count = i % 4 == 3 ? MATRICES_MAX : 1 };
     int widest = a.cols;
     a.x = normals((size_t)n * (size_t)a.cols, 1, false);
     for (int k = 0; k < a.count; k++) {
         a.type[k] = type;
         while (k && (a.type[k] = ONE_OF(all_types)) != type && a.cols % kv_type_info(a.type[k])->elements) {
         }
-        a.rows[k] = parity.small ? ONE_OF(some_rows) : between(1, 700);
+        a.rows[k] = parity.small ? ONE_OF(some_rows) : between(1, 300);
         a.w[k] = weights(a.type[k], (size_t)a.rows[k] * (size_t)a.cols);
         a.bias[k] = random_u32() % 2 ? normals((size_t)a.rows[k], 1, false) : NULL;
         a.add[k] = random_u32() % 2;
@@ -194,7 +194,7 @@ static void check_embed(void)
     static int32_t ids[64];
     for (size_t i = 0; i < KV_COUNT(all_types) * 2; i++) {
         struct embed a = { .type = all_types[i / 2], .ids = ids, .rows = between(1, 50), .n = between(1, 64) };
-        a.cols = columns_of(a.type, (int)i);
+        a.cols = columns_of(a.type, (int)i, a.n);
         size_t count = (size_t)a.n * (size_t)a.cols;
         a.w = weights(a.type, (size_t)a.rows * (size_t)a.cols);
         a.x = output(count * 4);

@@ -230,7 +230,7 @@ static void moments_tolerance(const struct moments *a, double *t)
 static void check_moments(void)
 {
     for (int i = 0; i < times(); i++) {
-        struct moments a = { .n = parity.small ? between(1, 70) : between(1, 600), .heads = between(1, 4) };
+        struct moments a = { .n = parity.small ? between(1, 70) : between(1, 200), .heads = between(1, 4) };
         a.head_dim = i % 3 ? ONE_OF(dims) : between(1, 40);
         a.first = between(1, a.n);
         size_t d = (size_t)a.head_dim, block = 2 * d + d * (d + 1) / 2, count = (size_t)a.heads * block;
