@@ -27,9 +27,9 @@ static enum kv_status append(const struct side *s, const void *args, struct kv_e
 
 static struct append make_append(int i, int room)
 {
-    static int32_t pos[64];
+    static int32_t pos[256];
     enum lengths lengths = i % 3 ? SHARED : BY_HEAD;
-    struct append a = { .n = between(1, 40), .pos = pos };
+    struct append a = { .n = i % 6 ? between(1, 40) : between(150, 250), .pos = pos };
     int len = between(0, 50);
     a.to = make_cache(ONE_OF(types), between(1, 4), ONE_OF(dims), len, a.n + room, lengths);
     size_t count = (size_t)a.n * (size_t)a.to.heads * (size_t)a.to.d;

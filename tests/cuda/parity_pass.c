@@ -48,6 +48,28 @@ static void check_memory(void)
     if (!failed() && memcmp(back, text, 1000)) fail("uploaded weights differ");
 }
 
+/* More writes in a row than any staging buffer holds, with nothing that waits between them. */
+static void check_writes(void)
+{
+    enum { WRITES = 90, BYTES = 100000 };
+    static unsigned char text[BYTES], back[BYTES];
+    struct kv_error err = { 0 };
+    reserve((struct kv_limits){
+        .rows = 8, .keys = 8, .seqs = 1, .n_head = 1, .n_kv_head = 1, .head_dim = 64, .widest = 64 });
+    struct buffer *b = output((size_t)WRITES * BYTES);
+    for (int i = 0; i < WRITES; i++) {
+        memset(text, i + 1, BYTES);
+        if (parity.be->write(parity.gpu, (char *)b->gpu + (size_t)i * BYTES, text, BYTES, &err))
+            fail("%s", err.text);
+    }
+    for (int i = 0; i < WRITES && !failed(); i++) {
+        if (parity.be->read(parity.gpu, back, (char *)b->gpu + (size_t)i * BYTES, BYTES, &err))
+            fail("%s", err.text);
+        for (int j = 0; j < BYTES && !failed(); j++)
+            if (back[j] != i + 1) fail("byte %d of write %d is %d", j, i, back[j]);
+    }
+}
+
 /* ---- passes ---- */
 
 enum { D = 64, HEADS = 4, KV_HEADS = 2, DIM = 32, WIDE = 96, VOCABULARY = 50, LAYERS = 3, ROWS = 24, CAP = 64 };
@@ -217,6 +239,7 @@ static void check_passes(void)
 
 const struct check pass_checks[] = {
     { "memory", check_memory, KV_PRECISION_F32, NULL },
+    { "memory, many writes", check_writes, KV_PRECISION_F32, NULL },
     { "passes of a model", check_passes, KV_PRECISION_F32, PASS_OPS },
     { "passes of a model", check_passes, KV_PRECISION_FAST, PASS_OPS },
 };

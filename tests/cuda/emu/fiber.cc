@@ -8,6 +8,7 @@
 #include <cstring>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <utility>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -49,7 +50,9 @@ struct fiber {
 static struct {
     const emu_kernel *kernel;
     int threads, live, now, n_ready, n_polling;
-    int ready[EMU_THREADS_MAX];
+    int ready[EMU_THREADS_MAX / EMU_WARP][EMU_WARP], ready_of[EMU_THREADS_MAX / EMU_WARP]; /* by warp */
+    int order[EMU_THREADS_MAX / EMU_WARP]; /* warps, the most favored first */
+    bool favors;                           /* else all that are ready have the same chance */
     long yields;
     fiber fibers[EMU_THREADS_MAX];
     fiber home; /* the caller's own stack */
@@ -223,19 +226,47 @@ static void switch_to(int to, bool leave)
     arrived();
 }
 
+/* The next thread. Where all have the same chance, they stay close together and seldom overtake each other by a whole
+ * barrier. So in most blocks some warps are favored and run as far as they can while the others stand still, until the
+ * favor changes: what lacks a barrier is then read long before it is written, or written while it is still to be read. */
 static int take_ready(void)
 {
+    int warp = 0;
     if (!block.n_ready) return -1;
-    unsigned i = draw((unsigned)block.n_ready);
-    int t = block.ready[i];
-    block.ready[i] = block.ready[--block.n_ready];
+    if (block.favors && !draw(256))
+        std::swap(block.order[0], block.order[draw((unsigned)block.threads) / EMU_WARP]);
+    if (block.favors) {
+        int i = 0, warps = (block.threads + EMU_WARP - 1) / EMU_WARP;
+        while (i < warps && !block.ready_of[block.order[i]]) i++;
+        for (warp = i < warps ? block.order[i] : 0; !block.ready_of[warp];) warp++;
+    } else {
+        int left = (int)draw((unsigned)block.n_ready);
+        while (left >= block.ready_of[warp]) left -= block.ready_of[warp++];
+    }
+    int *ready = block.ready[warp], i = (int)draw((unsigned)block.ready_of[warp]), t = ready[i];
+    ready[i] = ready[--block.ready_of[warp]];
+    block.n_ready--;
     return t;
 }
 
 static void make_ready(int t)
 {
+    int warp = t / EMU_WARP;
     block.fibers[t].state = READY;
-    block.ready[block.n_ready++] = t;
+    block.ready[warp][block.ready_of[warp]++] = t;
+    block.n_ready++;
+}
+
+/* Another favor for each block. */
+static void choose_favor(void)
+{
+    int warps = (block.threads + EMU_WARP - 1) / EMU_WARP;
+    block.favors = draw(4) > 0;
+    for (int i = 0; i < warps; i++) {
+        int other = (int)draw((unsigned)i + 1);
+        block.order[i] = block.order[other];
+        block.order[other] = i;
+    }
 }
 
 static void wait_for_others(const char *what, emu_where where)
@@ -441,7 +472,9 @@ static char *stack_of(int t)
 static void run_block(void)
 {
     memset(block.gone, 0, sizeof block.gone);
+    memset(block.ready_of, 0, sizeof block.ready_of);
     block.n_ready = block.n_polling = 0;
+    choose_favor();
     block.yields = 0;
     block.live = block.threads;
     for (int t = 0; t < block.threads; t++) {
