@@ -5,7 +5,8 @@
     python tests/oracle/perplexity.py table TEXT FILES PEER [WINDOWS [TYPE...]]
         requantizes the default model to every type with PEER/llama-quantize (once, into FILES), reads TEXT with
         build/kvdbg and PEER/llama-perplexity, and prints a Markdown table. llama.cpp rounds activations to 8 bits where
-        weights are quantized and kvdbg does not; so it also reads the same weights, which llama-quantize writes as F32.
+        weights are quantized; kvdbg does in precision int8, and the two are compared in that. To compare fast, llama.cpp
+        also reads the same weights, which llama-quantize writes as F32.
     python tests/oracle/perplexity.py logits FILES TYPE...
         logits of the last token of three prompts, kvdbg in f32 against transformers on the same file.
 
@@ -75,8 +76,9 @@ def types_of(path):
     return " ".join(f"{n} {k}" for k, n in sorted(count.items(), key=lambda c: -c[1]))
 
 
-def kvdbg_ppl(path, text, windows):
-    said = run([KVDBG, "-q", "-nx", "-batch", "--threads", THREADS, "-ex", f"perplexity {text} 512 {windows}", path])
+def kvdbg_ppl(path, text, windows, precision):
+    said = run([KVDBG, "-q", "-nx", "-batch", "--precision", precision, "--threads", THREADS, "-ex",
+                f"perplexity {text} 512 {windows}", path])
     return float(re.search(r": ([\d.]+) \+/-", said)[1])
 
 
@@ -87,16 +89,17 @@ def peer_ppl(path, text, windows, peer):
 
 
 def table(text, files, peer, windows="8", *kinds):
-    print("| file | MiB | matrices | kvdbg | llama-perplexity | ratio | the same weights as F32 | ratio |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print("| file | MiB | matrices | int8 | llama-perplexity | ratio | fast | llama-perplexity, as F32 | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for kind in kinds or TYPES:
         path, exact = quantized(files, peer, kind), os.path.join(files, kind + ".F32.gguf")
-        ours, theirs = kvdbg_ppl(path, text, windows), peer_ppl(path, text, windows, peer)
+        coarse, theirs = kvdbg_ppl(path, text, windows, "int8"), peer_ppl(path, text, windows, peer)
+        fast = kvdbg_ppl(path, text, windows, "fast")
         run([os.path.join(peer, "llama-quantize"), "--allow-requantize", path, exact, "F32", "2"])
         same = peer_ppl(exact, text, windows, peer)
         os.remove(exact)
-        print(f"| {kind} | {os.path.getsize(path) / 2**20:.1f} | {types_of(path)} | {ours:.4f} | {theirs:.4f} | "
-              f"{ours / theirs:.4f} | {same:.4f} | {ours / same:.4f} |", flush=True)
+        print(f"| {kind} | {os.path.getsize(path) / 2**20:.1f} | {types_of(path)} | {coarse:.4f} | {theirs:.4f} | "
+              f"{coarse / theirs:.4f} | {fast:.4f} | {same:.4f} | {fast / same:.4f} |", flush=True)
 
 
 def logits(files, *kinds):
