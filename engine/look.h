@@ -8,6 +8,7 @@
 /* Keys (as attention reads them, rotated at their positions) or values of n tokens from position `first` in one layer and
  * KV head, as f32 whatever the cache holds: out[n][head_dim]. Prompt tokens come from the resident prefill, or, where
  * layers were compacted in place, from what was kept; NaN where a token is gone. Later ones come from what was appended.
+ * Where policy.positions rerotate turned what was kept, prompt tokens are as the prefill had them.
  * KV_BAD_ARG beyond the tokens that the layer has read, KV_NOT_NOW before it has read any. */
 enum kv_status kv_cache_rows(const struct kv_engine *e, bool values, int layer, int kv_head, int first, int n,
     float *out, struct kv_error *err);
@@ -17,6 +18,10 @@ int kv_cache_tokens(const struct kv_engine *e, int layer);
 /* Positions of the slots that the next attention of a layer and KV head reads: what was kept and what came after, or
  * before compress all tokens read. At most `room` are written; returns how many there are. */
 int kv_cache_slots(const struct kv_engine *e, int layer, int kv_head, int32_t *pos, int room);
+
+/* The same slots' places: the positions that their keys are turned by, and that the next token's go on from. Those of
+ * kv_cache_slots, or 0, 1, 2, ... where the cache was compressed with policy.positions rerotate. */
+int kv_cache_places(const struct kv_engine *e, int layer, int kv_head, int32_t *place, int room);
 
 /* How many of those slots lie behind the layer's sliding window for good: neither the next query nor any later one sees
  * them. 0 without a window. */

@@ -14,16 +14,18 @@ enum kv_status kv_mass(struct kv_engine *e, const int32_t *reply, int n_reply, s
 
 struct kv_eviction {
     int32_t layer, token;
+    int32_t head; /* KV head; 0 where all heads share a kept set */
 };
 
 struct kv_blame_how {
     double bound;       /* mean KL(full || run) that counts as restored; NaN: the argmax of every step */
     int most;           /* kept sets scored, at most */
-    const float *order; /* [n_layer][n] suspicion: the largest are tried first; NULL = none */
+    const float *order; /* [n_layer][n], or [n_layer][KV head][n] where heads keep their own: suspicion, the largest
+                           are tried first; NULL = none */
 };
 
 struct kv_blame {
-    struct kv_eviction *eviction; /* [count] owned, by layer and token; their return restores the output */
+    struct kv_eviction *eviction; /* [count] owned, by layer, head and token; their return restores the output */
     int count;                    /* 0: nothing was to be restored */
     int evicted, runs;            /* evictions of the run; kept sets scored */
     bool minimal;                 /* without any one of them, the others do not */
@@ -33,7 +35,7 @@ struct kv_blame {
     struct kv_verdict before, after;
 };
 
-/* The smallest set of (layer, token) evictions of the selected run whose return restores the full cache's output on a
+/* The smallest set of (layer, token) evictions, or (layer, KV head, token) where heads keep their own, of the selected run whose return restores the full cache's output on a
  * reply: bisection over layers, then over tokens by suspicion, then delta debugging; where few sets that are smaller
  * are left, all of those. KV_NOT_NOW before compress is done or without engine.snapshot. */
 enum kv_status kv_blame(struct kv_engine *e, const int32_t *reply, int n_reply, const struct kv_blame_how *how,

@@ -68,6 +68,13 @@ enum kv_status kv_full_reply(struct kv_engine *e, int n, const int32_t **token, 
 enum kv_status kv_compare_kept(struct kv_engine *e, const int32_t *const *kept, const int *n_kept, int n,
     struct kv_comparison *out, struct kv_error *err);
 
+/* Both where every KV head keeps tokens of its own: kept[(... * n_layer + l) * heads + g], and n_kept likewise, are those
+ * of head g; heads is 1 (they share a set, as in kv_score and kv_compare_kept) or the model's. NULL = all. */
+enum kv_status kv_score_heads(struct kv_engine *e, const int32_t *reply, int n_reply, int n_set, int heads,
+    const int32_t *const *kept, const int *n_kept, float *kl, struct kv_verdict *verdict, struct kv_error *err);
+enum kv_status kv_compare_heads(struct kv_engine *e, int heads, const int32_t *const *kept, const int *n_kept,
+    int n, struct kv_comparison *out, struct kv_error *err);
+
 /* The noise floor: the same of the full cache and the one of a second prefill, in segments of another size. */
 enum kv_status kv_compare_noise(struct kv_engine *e, int n, struct kv_comparison *out, struct kv_error *err);
 

@@ -74,16 +74,36 @@ static const struct setting *find(const char *name)
     return NULL;
 }
 
-/* What the table can hold but the engine does not do. */
-static enum kv_status refuse_unbuilt(const struct kv_policy *p, struct kv_error *err)
+/* Where keys stand at their places in the cache, all heads of a layer must agree on the next one. */
+static enum kv_status refuse_rerotate(const struct kv_engine *e, const struct settings *s, struct kv_error *err)
 {
-    if (p->positions != POLICY_POSITIONS_KEEP)
+    const struct kv_policy *p = &s->policy;
+    if (p->positions != POLICY_POSITIONS_REROTATE) return KV_OK;
+    if (p->every)
         return kv_fail(err, KV_UNSUPPORTED,
-            "policy.positions rerotate is not supported: kept keys stay at their true positions.");
+            "policy.positions rerotate turns keys once, and policy.every would turn them again and again: set one "
+            "of "
+            "them back.");
+    if (p->group == POLICY_GROUP_KV_HEAD && p->alpha < 1)
+        return kv_fail(err, KV_UNSUPPORTED,
+            "policy.positions rerotate has no next position where KV heads keep different numbers of tokens: set "
+            "policy.alpha 1.");
+    if (s->sliding && e->model->shape.sliding_window)
+        return kv_fail(err, KV_UNSUPPORTED,
+            "policy.positions rerotate counts places in the cache, but this model's sliding window counts "
+            "positions: "
+            "set engine.sliding off.");
+    return KV_OK;
+}
+
+/* What single settings can hold but does not go together. */
+static enum kv_status refuse_together(const struct kv_engine *e, const struct settings *s, struct kv_error *err)
+{
+    const struct kv_policy *p = &s->policy;
     if (p->every && p->group == POLICY_GROUP_KV_HEAD && p->alpha < 1)
         return kv_fail(err, KV_UNSUPPORTED,
             "policy.every is not supported where KV heads keep different numbers of tokens: set policy.alpha 1.");
-    return KV_OK;
+    return refuse_rerotate(e, s, err);
 }
 
 bool settings_policy_same(const struct kv_policy *a, const struct kv_policy *b)
@@ -153,7 +173,7 @@ enum kv_status kv_set(
             status = setting_put(s, &next, value[i], err);
     }
     if (!status) status = policy_set_many(&next.policy, policy, policy + count, n_policy, err);
-    if (!status) status = refuse_unbuilt(&next.policy, err);
+    if (!status) status = refuse_together(e, &next, err);
     if (!status) settings_take(e, &next);
     free(policy);
     return status;

@@ -55,7 +55,10 @@ static inline bool selected(const struct selection *s, int layer)
 /* What came of a prefill: the kept cache, what was appended to it, and the reply. */
 struct run {
     struct cache prefix, tail;
-    int base, tail_len;     /* tokens that the prefix was chosen from; those in the tail come right behind them */
+    int base, tail_len; /* tokens that the prefix was chosen from; those in the tail come right behind them */
+    int32_t *
+        shift; /* [n_layer] what RoPE takes off the positions behind the prefix, whose keys were turned to 0, 1, ...;
+                       NULL = nothing (policy.positions keep) */
     int compressed, since;  /* compressions that are done; tokens decoded since the last one */
     struct record *tally;   /* of a run that compresses again; NULL = it does not (policy.every 0) */
     struct cache fresh;     /* a compression under way over prefix and tail, until its last layer is gathered: */
@@ -246,12 +249,12 @@ void edit_take(struct kv_engine *e, struct pins *next);
 /* --- engine/run/runs.c --- */
 /* Run 1 alone is left, the selected one. */
 void runs_forget(struct kv_engine *e);
-/* The spans [n_layer] that a run's decode reads before its tail; the full one's are the resident prefill. Of one that
+/* The spans [n_layer] that a run's decode reads before its tail; the full one's are the resident prefill. *shift is the run's. Of one that
  * compresses again *again gets what it goes by (else its past is NULL), and the spans are of now. KV_NOT_FOUND,
  * KV_NOT_NOW where it is not compressed. */
 struct line_like;
 enum kv_status runs_prefix(const struct kv_engine *e, int number, const struct kv_span **out,
-    struct line_like *again, struct kv_error *err);
+    struct line_like *again, const int32_t **shift, struct kv_error *err);
 
 /* --- engine/run/twin.c, score.c --- */
 void twin_free(struct twin_result *t);

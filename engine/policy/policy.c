@@ -300,9 +300,12 @@ static const struct setting settings[] = {
         .help =
             "Whether the question takes part in the scores; off = compress before it is read. Presets leave it." },
     { "policy.every", SETTING_COUNT, AT(every), "0", 0, INT_MAX, "a whole number of tokens, 0 or more",
-        .help = "Compress again whenever so many tokens were decoded, to the budget of all tokens so far; 0 = never." },
+        .help =
+            "Compress again whenever so many tokens were decoded, to the budget of all tokens so far; 0 = never." },
     { "policy.positions", SETTING_NAME, AT(positions), "keep", WORDS("keep", "rerotate"),
-        .help = "Kept keys stay at their true positions, or are rotated to their places in the cache." },
+        .help = "Kept keys stay at their true positions, or are rotated to their places in the cache, where the "
+                "next token "
+                "goes on." },
     { "policy.profile", SETTING_NAME, AT(profile), "none", .legal = "none or the file of a profile",
         .value = profiles_name,
         .help = "Measured curves that the allocator and the selector tuned go by. Presets leave it." },

@@ -70,7 +70,7 @@ static enum kv_status probe_rows(struct probe *p, int first, int n, float *out, 
     }
     struct pass pass = { .m = &e->machine, .ids = p->id, .pos = p->pos, .n = n, .n_seq = 1 };
     pass.seq[0] = prompt ? (struct pass_seq){ .prefix = e->resident.span, .prefix_step = 1, .n = n }
-                         : (struct pass_seq){ e->run.prefix.span, e->run.tail.span, 1, 1, n };
+                         : (struct pass_seq){ e->run.prefix.span, e->run.tail.span, 1, 1, n, e->run.shift };
     enum kv_status status = climb(p, &pass, err);
     if (status) return status;
     if (p->head < 0) return m->be->read(m->ctx, out, m->x, (size_t)n * stride * sizeof *out, err);

@@ -29,12 +29,13 @@ struct blame {
     int *best; /* [n_best] indices into all, ascending: their return restores the output */
     int n_best;
     int runs;
-    bool spent; /* `most` is reached */
+    bool spent;     /* `most` is reached */
+    int sets, rows; /* kept sets of a layer, and of all layers */
     const int32_t **kept;
-    int *n_kept;   /* [BATCH][n_layer] as kv_score takes them */
-    int32_t *room; /* [BATCH][n_layer][n] */
-    int32_t *base; /* [n_layer][n] of the run */
-    int *n_base;   /* [n_layer] */
+    int *n_kept;   /* [BATCH][rows] as kv_score_heads takes them */
+    int32_t *room; /* [BATCH][rows][n] */
+    int32_t *base; /* [rows][n] of the run */
+    int *n_base;   /* [rows] */
     struct kv_verdict verdict[BATCH];
 };
 
@@ -51,23 +52,22 @@ static bool restored(const struct blame *b, const struct kv_verdict *v)
 
 /* --- trying ------------------------------------------------------------------------------------------------------- */
 
-/* The kept sets of one trial, into row i of the batch: a layer that gets nothing back is the run's own. */
+/* The kept sets of one trial, into set i of the batch: a row that gets nothing back is the run's own. */
 static void lay_out(struct blame *b, int i, const struct trial *t)
 {
-    int n_layer = b->e->model->shape.n_layer;
     size_t n = (size_t)b->e->n;
-    uint8_t *mark = (uint8_t *)(b->room + (size_t)BATCH * (size_t)n_layer * n); /* [n] behind the last set */
-    for (int l = 0; l < n_layer; l++) {
-        size_t cell = (size_t)i * (size_t)n_layer + (size_t)l;
-        const int32_t *own = b->base + (size_t)l * n;
+    uint8_t *mark = (uint8_t *)(b->room + (size_t)BATCH * (size_t)b->rows * n); /* [n] behind the last set */
+    for (int row = 0; row < b->rows; row++) {
+        size_t cell = (size_t)i * (size_t)b->rows + (size_t)row;
+        const int32_t *own = b->base + (size_t)row * n;
         int32_t *to = b->room + cell * n;
-        int back = 0, count = 0;
+        int count = 0;
         memset(mark, 0, n);
         for (int k = 0; k < t->n; k++) {
             const struct kv_eviction *x = &b->all[t->index[k]].at;
-            if (x->layer == l) mark[x->token] = 1, back++;
+            if (x->layer * b->sets + x->head == row) mark[x->token] = 1;
         }
-        for (int k = 0; k < b->n_base[l]; k++) mark[own[k]] = 1;
+        for (int k = 0; k < b->n_base[row]; k++) mark[own[k]] = 1;
         for (size_t j = 0; j < n; j++)
             if (mark[j]) to[count++] = (int32_t)j;
         b->kept[cell] = count == (int)n ? NULL : to;
@@ -82,7 +82,8 @@ static enum kv_status try_batch(struct blame *b, const struct trial *t, int n, i
     if (n > b->how->most - b->runs) n = b->how->most - b->runs, b->spent = true;
     if (n < 1) return KV_OK;
     for (int i = 0; i < n; i++) lay_out(b, i, &t[i]);
-    enum kv_status status = kv_score(b->e, b->reply, b->n_reply, n, b->kept, b->n_kept, NULL, b->verdict, err);
+    enum kv_status status =
+        kv_score_heads(b->e, b->reply, b->n_reply, n, b->sets, b->kept, b->n_kept, NULL, b->verdict, err);
     if (status) return status;
     b->runs += n;
     for (int i = n - 1; i >= 0; i--)
@@ -225,11 +226,18 @@ static enum kv_status try_smaller(struct blame *b, int size, struct kv_error *er
 
 /* --- the search --------------------------------------------------------------------------------------------------- */
 
+static int by_place(const void *a, const void *b)
+{
+    const struct kv_eviction *x = a, *y = b;
+    if (x->layer != y->layer) return x->layer - y->layer;
+    return x->head != y->head ? x->head - y->head : x->token - y->token;
+}
+
 static int by_weight(const void *a, const void *b)
 {
     const struct suspect *x = a, *y = b;
     if (x->weight > y->weight || x->weight < y->weight) return x->weight > y->weight ? -1 : 1;
-    return x->at.layer != y->at.layer ? x->at.layer - y->at.layer : x->at.token - y->at.token;
+    return by_place(&x->at, &y->at);
 }
 
 static enum kv_status list_suspects(struct blame *b, struct kv_error *err)
@@ -238,27 +246,28 @@ static enum kv_status list_suspects(struct blame *b, struct kv_error *err)
     struct kv_engine *e = b->e;
     enum kv_status status = kv_value(e, "kept", &kept, err);
     if (status) return status;
-    if (kept.n_dim != 2)
-        return kv_fail(
-            err, KV_UNSUPPORTED, "blame needs sets that all heads of a layer share (policy.group shared).");
-    size_t n = (size_t)e->n, layers = kept.dim[0], count = 0;
+    b->sets = kept.n_dim == 3 ? (int)kept.dim[1] : 1;
+    b->rows = (int)kept.dim[0] * b->sets;
+    size_t n = (size_t)e->n, rows = (size_t)b->rows, count = 0;
     const uint8_t *in = kept.data;
-    for (size_t i = 0; i < layers * n; i++) count += !in[i];
+    for (size_t i = 0; i < rows * n; i++) count += !in[i];
     b->all = kv_alloc(count, sizeof *b->all);
     b->best = kv_alloc(count, sizeof *b->best);
-    b->base = kv_alloc(layers * n, sizeof *b->base);
-    b->n_base = kv_alloc(layers, sizeof *b->n_base);
-    b->room = kv_alloc((BATCH * layers + 1) * n, sizeof *b->room);
-    b->kept = kv_alloc(BATCH * layers, sizeof *b->kept);
-    b->n_kept = kv_alloc(BATCH * layers, sizeof *b->n_kept);
+    b->base = kv_alloc(rows * n, sizeof *b->base);
+    b->n_base = kv_alloc(rows, sizeof *b->n_base);
+    b->room = kv_alloc((BATCH * rows + 1) * n, sizeof *b->room);
+    b->kept = kv_alloc(BATCH * rows, sizeof *b->kept);
+    b->n_kept = kv_alloc(BATCH * rows, sizeof *b->n_kept);
     if (!b->all || !b->best || !b->base || !b->n_base || !b->room || !b->kept || !b->n_kept)
         return kv_fail(err, KV_NO_MEMORY, "No memory to try %zu evictions.", count);
-    for (size_t i = 0; i < layers * n; i++) {
-        size_t l = i / n, j = i % n;
+    for (size_t i = 0; i < rows * n; i++) {
+        size_t row = i / n, j = i % n;
+        const struct kv_eviction at = { (int32_t)(row / (size_t)b->sets), (int32_t)j,
+            (int32_t)(row % (size_t)b->sets) };
         if (in[i])
-            b->base[l * n + (size_t)b->n_base[l]++] = (int32_t)j;
+            b->base[row * n + (size_t)b->n_base[row]++] = (int32_t)j;
         else
-            b->all[b->n++] = (struct suspect){ { (int32_t)l, (int32_t)j }, b->how->order ? b->how->order[i] : 0 };
+            b->all[b->n++] = (struct suspect){ at, b->how->order ? b->how->order[i] : 0 };
     }
     qsort(b->all, (size_t)b->n, sizeof *b->all, by_weight);
     for (int i = 0; i < b->n; i++) b->best[i] = i;
@@ -283,12 +292,6 @@ static enum kv_status search(struct blame *b, struct kv_error *err)
     return status;
 }
 
-static int by_place(const void *a, const void *b)
-{
-    const struct kv_eviction *x = a, *y = b;
-    return x->layer != y->layer ? x->layer - y->layer : x->token - y->token;
-}
-
 /* What was found, and the verdict of decoding with it. */
 static enum kv_status conclude(struct blame *b, struct kv_blame *out, struct kv_error *err)
 {
@@ -300,7 +303,7 @@ static enum kv_status conclude(struct blame *b, struct kv_blame *out, struct kv_
     out->count = b->n_best;
     qsort(out->eviction, (size_t)out->count, sizeof *out->eviction, by_place);
     lay_out(b, 0, &t);
-    enum kv_status status = kv_compare_kept(b->e, b->kept, b->n_kept, b->n_reply, &c, err);
+    enum kv_status status = kv_compare_heads(b->e, b->sets, b->kept, b->n_kept, b->n_reply, &c, err);
     if (status) return status;
     out->after = c.verdict[1];
     out->verified = restored(b, &c.verdict[1]);
@@ -321,6 +324,9 @@ enum kv_status kv_blame(struct kv_engine *e, const int32_t *reply, int n_reply, 
         status = kv_fail(err, KV_UNSUPPORTED,
             "blame looks for evictions of one compression, and this run compresses again: set policy.every 0, then "
             "recompress.");
+    if (!status && e->run.shift)
+        status = kv_fail(err, KV_UNSUPPORTED,
+            "blame gives evicted keys back at their true positions: set policy.positions keep, then recompress.");
     if (!status && how->most < 2)
         status = kv_fail(err, KV_BAD_ARG, "blame scores at least 2 kept sets, not %d.", how->most);
     if (!status) status = list_suspects(&b, err);

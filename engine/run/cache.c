@@ -2,6 +2,9 @@
 #include "engine/run/cache.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "kernels/blocks.h"
 
 static size_t align64(size_t n) { return (n + 63) & ~(size_t)63; }
 
@@ -124,11 +127,11 @@ enum kv_status cache_truncate(struct cache *c, int l, int len, struct kv_error *
     const struct cache_format *f = c->format;
     int first = l < 0 ? 0 : l, last = l < 0 ? f->n_layer - 1 : l;
     int32_t value = len;
-    for (int i = first; i <= last; i++) {
-        if (!c->span[i].cap) continue;
-        enum kv_status status = f->be->write(f->ctx, c->span[i].len, &value, sizeof value, err);
-        if (status) return status;
-    }
+    for (int i = first; i <= last; i++)
+        for (int g = 0; g < (c->span[i].start ? f->n_kv_head : 1) && c->span[i].cap; g++) {
+            enum kv_status status = f->be->write(f->ctx, c->span[i].len + g, &value, sizeof value, err);
+            if (status) return status;
+        }
     return KV_OK;
 }
 
@@ -137,6 +140,14 @@ size_t cache_bytes(const struct cache *c)
     size_t sum = 0;
     for (int l = 0; c->span && l < c->format->n_layer; l++) sum += c->bytes[l];
     return sum;
+}
+
+void cache_to_f32(int type, const void *from, size_t n, float *out)
+{
+    const uint16_t *half = from;
+    if (type == KV_TYPE_F32) memcpy(out, from, n * sizeof *out);
+    for (size_t i = 0; i < n && type == KV_TYPE_F16; i++) out[i] = kv_f16_to_f32(half[i]);
+    for (size_t i = 0; i < n && type == KV_TYPE_BF16; i++) out[i] = kv_bf16_to_f32(half[i]);
 }
 
 enum kv_status cache_head(const struct cache_format *f, const struct kv_span *span, int kv_head,

@@ -37,10 +37,12 @@ enum kv_status cache_alloc_heads(struct cache *c, int l, const int32_t *n, struc
 void cache_drop_layer(struct cache *c, int l);
 void cache_borrow_layer(struct cache *c, int l, const struct cache *from);
 void cache_move_layer(struct cache *c, int l, struct cache *from); /* ownership goes along */
-/* Makes owned layer l (or all, l = -1) len tokens long: undo of an append is a truncation. */
+/* Makes owned layer l (or all, l = -1) len tokens long, of every KV head: undo of an append is a truncation. */
 enum kv_status cache_truncate(struct cache *c, int l, int len, struct kv_error *err);
 
 size_t cache_bytes(const struct cache *c);
+/* n numbers of a cache's type (enum kv_type), on the host. */
+void cache_to_f32(int type, const void *from, size_t n, float *out);
 
 /* One KV head of a span: its length (0 where there is no span), and where its slots lie on the device. */
 struct cache_head {

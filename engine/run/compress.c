@@ -4,6 +4,7 @@
 #include "engine/policy/allocate.h"
 #include "engine/policy/score.h"
 #include "engine/policy/select.h"
+#include "engine/run/rerotate.h"
 #include "engine/run/tally.h"
 #include "engine/run/tuned.h"
 
@@ -226,6 +227,10 @@ static enum kv_status fresh_run(const struct compression *c, const struct kv_pol
     if (!status) status = cache_alloc(&r->tail, cap, err);
     if (!status) status = machine_reserve(&e->machine, 0, e->n + cap + 1, err);
     r->base = e->n;
+    if (!status && p->positions == POLICY_POSITIONS_REROTATE) {
+        r->shift = kv_alloc((size_t)e->model->shape.n_layer, sizeof *r->shift);
+        if (!r->shift) status = kv_fail(err, KV_NO_MEMORY, "No memory for the places of a cache.");
+    }
     if (status || !p->every) return status;
     r->tally = kv_alloc(1, sizeof *r->tally);
     if (!r->tally) return kv_fail(err, KV_NO_MEMORY, "No memory for the statistics of a reply.");
@@ -459,6 +464,11 @@ static enum kv_status take_layer(
     }
     const struct kv_seq seq = { .prefix = e->resident.span[layer] };
     enum kv_status status = gather_layer(c, layer, &r->prefix, &seq, slot, stride, err);
+    if (!status && r->shift) {
+        int n = c->sel->n_kept[selection_row(c->sel, layer, 0)];
+        r->shift[layer] = e->n - n;
+        status = rerotate_layer(&e->machine, &r->prefix, layer, n, err);
+    }
     if (!status && own) cache_drop_layer(&e->resident, layer);
     return status;
 }

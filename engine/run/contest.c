@@ -60,7 +60,8 @@ static enum kv_status feed_batch(struct contest *c, int first, int n, int rows, 
     size_t at = (size_t)first * (size_t)rows;
     struct pass p = { .m = m, .ids = c->id + at, .pos = c->pos + at, .n = n * rows, .n_seq = n };
     for (int i = 0; i < n; i++)
-        p.seq[i] = (struct pass_seq){ c->prefix[first + i], c->tail[first + i].span, 1, 1, rows };
+        p.seq[i] =
+            (struct pass_seq){ c->prefix[first + i], c->tail[first + i].span, 1, 1, rows, c->shift[first + i] };
     enum kv_status status = pass_stage(&p, KV_STAGE_embed, -1, err);
     if (!status) status = pass_layers(&p, 0, c->e->model->shape.n_layer, err);
     if (status || !logits) return status;

@@ -11,6 +11,7 @@ struct contest {
     struct kv_engine *e;
     const struct kv_span *prefix[KV_RUNS_COMPARED]; /* [n_layer] of each sequence; 0 is the one compared with */
     struct line_like again[KV_RUNS_COMPARED]; /* of those that compress again, which start over from the prefill */
+    const int32_t *shift[KV_RUNS_COMPARED];   /* of rows behind the prefix, as in pass_seq */
     int n_seq, lead;                          /* whose tokens all are fed */
     bool own[KV_RUNS_COMPARED];               /* this one is fed its own tokens */
     const char *what;                         /* for progress */

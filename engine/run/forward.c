@@ -78,6 +78,7 @@ void machine_close(struct machine *m)
         m->be->free(m->ctx);
     }
     free(m->layer);
+    free(m->turned);
     *m = (struct machine){ 0 };
 }
 
@@ -131,6 +132,9 @@ enum kv_status machine_reserve(struct machine *m, int rows, int keys, struct kv_
     if (rows <= m->rows && keys <= m->keys) return KV_OK;
     rows = rows > m->rows ? rows : m->rows;
     keys = keys > m->keys ? keys : m->keys;
+    int32_t *turned = rows > m->rows ? realloc(m->turned, (size_t)rows * sizeof *turned) : m->turned;
+    if (!turned) return kv_fail(err, KV_NO_MEMORY, "No memory for %d rows.", rows);
+    m->turned = turned;
     enum kv_status status = reserve_backend(m, rows, keys, err);
     if (!status && rows > m->rows) status = alloc_block(m, rows, err);
     if (status) {
@@ -192,12 +196,24 @@ static enum kv_status add_moments(struct pass *p, int layer, struct kv_error *er
         p->n - to->skip, s->n_head, s->head_dim, to->fresh, to->at + (size_t)layer * to->step, err);
 }
 
+/* Positions that RoPE turns the rows by. */
+static const int32_t *turned_by(const struct pass *p, int layer)
+{
+    bool shifts = false;
+    for (int i = 0; i < p->n_seq; i++) shifts = shifts || p->seq[i].shift;
+    for (int i = 0, row = 0; shifts && i < p->n_seq; i++)
+        for (int end = row + p->seq[i].n; row < end; row++)
+            p->m->turned[row] = p->pos[row] - (p->seq[i].shift ? p->seq[i].shift[layer] : 0);
+    return shifts ? p->m->turned : p->pos;
+}
+
 /* Where the model norms its heads (qwen3), that comes right before the rotation. */
 static enum kv_status stage_rope(struct pass *p, int layer, struct kv_error *err)
 {
     struct machine *m = p->m;
     const struct machine_layer *l = &m->layer[layer];
     const struct kv_shape *s = m->shape;
+    const int32_t *by = turned_by(p, layer);
     const struct {
         float *x;
         const float *norm;
@@ -209,8 +225,7 @@ static enum kv_status stage_rope(struct pass *p, int layer, struct kv_error *err
             status = m->be->norm(
                 m->ctx, side[i].x, side[i].norm, s->norm_eps, p->n * side[i].heads, s->head_dim, side[i].x, err);
         if (!status && !i) status = add_moments(p, layer, err);
-        if (!status)
-            status = m->be->rope(m->ctx, &m->rope, p->pos, side[i].x, p->n, side[i].heads, s->head_dim, err);
+        if (!status) status = m->be->rope(m->ctx, &m->rope, by, side[i].x, p->n, side[i].heads, s->head_dim, err);
     }
     return status;
 }

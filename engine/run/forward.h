@@ -31,6 +31,7 @@ struct machine {
     int rows;     /* of a pass, at most */
     int keys;     /* of a sequence, at most */
     struct kv_rope rope;
+    int32_t *turned;                /* host [rows], where a sequence shifts its rows */
     float frequency[KV_ROPE_PAIRS]; /* rope's */
     /* activations on the device, [rows][...] */
     float *x, *h, *q, *k, *v, *att, *gate, *up, *lse, *entropy;
@@ -61,6 +62,7 @@ struct pass_seq {
     struct kv_span *tail;         /* of layer l: tail[l * tail_step]; NULL = nothing is appended */
     int prefix_step, tail_step;   /* 1 = one span a layer, 0 = the same for all */
     int n;                        /* rows */
+    const int32_t *shift; /* [n_layer] how far before their positions rows are turned by RoPE; NULL = not at all */
 };
 
 /* Where rope adds up the queries before it turns them (kernels/cpu/moments.c). */

@@ -59,7 +59,7 @@ enum kv_status line_feed(struct line *x, const int32_t *ids, const int32_t *pos,
 {
     struct run *r = &x->run;
     *p = (struct pass){ .m = &x->e->machine, .ids = ids, .pos = pos, .n = n, .n_seq = 1 };
-    p->seq[0] = (struct pass_seq){ r->prefix.span, r->tail.span, 1, 1, n };
+    p->seq[0] = (struct pass_seq){ r->prefix.span, r->tail.span, 1, 1, n, r->shift };
     if (r->tally) record_begin_pass(r->tally, p, run_seen(r));
     enum kv_status status = pass_stage(p, KV_STAGE_embed, -1, err);
     for (int l = 0; l < x->e->model->shape.n_layer && !status; l++) status = feed_layer(x, p, l, err);

@@ -7,7 +7,6 @@
 
 #include "engine/core_parts.h"
 #include "engine/state.h"
-#include "kernels/blocks.h"
 
 /* --- keys and values ------------------------------------------------------------------------------------------------ */
 
@@ -61,12 +60,13 @@ int kv_cache_slots(const struct kv_engine *e, int layer, int kv_head, int32_t *p
     return n;
 }
 
-static void to_f32(int type, const void *from, size_t n, float *out)
+int kv_cache_places(const struct kv_engine *e, int layer, int kv_head, int32_t *place, int room)
 {
-    const uint16_t *half = from;
-    if (type == KV_TYPE_F32) memcpy(out, from, n * sizeof *out);
-    for (size_t i = 0; i < n && type == KV_TYPE_F16; i++) out[i] = kv_f16_to_f32(half[i]);
-    for (size_t i = 0; i < n && type == KV_TYPE_BF16; i++) out[i] = kv_bf16_to_f32(half[i]);
+    int n = kv_cache_slots(e, layer, kv_head, place, room);
+    bool turned = e->started && e->sel.allocated && layer >= 0 && layer < e->model->shape.n_layer &&
+                  selected(&e->sel, layer) && e->sel.policy.positions == POLICY_POSITIONS_REROTATE;
+    for (int i = 0; turned && i < n && i < room; i++) place[i] = i;
+    return n;
 }
 
 /* n slots from `slot` on of one span. */
@@ -81,7 +81,7 @@ static enum kv_status read_slots(const struct kv_engine *e, const struct kv_span
     enum kv_status status = cache_head(f, span, kv_head, &head, err);
     const char *from = (values ? head.v : head.k) + (size_t)slot * row;
     if (!status) status = f->be->read(f->ctx, host, from, bytes, err);
-    if (!status) to_f32(f->type, host, (size_t)n * (size_t)f->head_dim, out);
+    if (!status) cache_to_f32(f->type, host, (size_t)n * (size_t)f->head_dim, out);
     free(host);
     return status;
 }

@@ -90,7 +90,8 @@ static enum kv_status read_reply(struct reader *r, struct kv_error *err)
     struct kv_engine *e = r->e;
     int n_layer = e->model->shape.n_layer;
     struct pass p = { .m = &e->machine, .ids = r->id, .pos = r->pos, .n = r->rows, .n_seq = 1 };
-    p.seq[0] = (struct pass_seq){ e->resident.span, r->tail.span, 1, 0, r->rows };
+    p.seq[0] =
+        (struct pass_seq){ .prefix = e->resident.span, .tail = r->tail.span, .prefix_step = 1, .n = r->rows };
     enum kv_status status = pass_stage(&p, KV_STAGE_embed, -1, err);
     for (int l = 0; l < n_layer && !status; l++) {
         if (engine_stopped(e)) return kv_fail(err, KV_STOPPED, "Stopped on request.");

@@ -83,6 +83,9 @@ static enum kv_status check(const struct kv_engine *e, bool full, int first, int
     if (full && e->run.base > e->n)
         return kv_fail(err, KV_NOT_NOW,
             "What the full cache would give cannot be read behind compress:1, for tokens of the reply are gone.");
+    if (full && e->run.shift)
+        return kv_fail(err, KV_NOT_NOW,
+            "What the full cache would give cannot be read by queries that policy.positions rerotate has turned.");
     if (full && e->in_place)
         return kv_fail(err, KV_NOT_NOW,
             "The evicted keys are gone, for they were compacted in place: set engine.snapshot on, then run again.");

@@ -249,10 +249,11 @@ enum kv_status kv_run_drop(struct kv_engine *e, int number, struct kv_error *err
 /* --- looking ----------------------------------------------------------------------------------------------------- */
 
 enum kv_status runs_prefix(const struct kv_engine *e, int number, const struct kv_span **out,
-    struct line_like *again, struct kv_error *err)
+    struct line_like *again, const int32_t **shift, struct kv_error *err)
 {
     const struct other_run *o = number == kv_run_selected(e) ? NULL : find(e, number);
     *again = (struct line_like){ 0 };
+    *shift = NULL;
     if (number == KV_RUN_FULL) {
         *out = e->resident.span;
         return KV_OK;
@@ -260,6 +261,7 @@ enum kv_status runs_prefix(const struct kv_engine *e, int number, const struct k
     if (!o && number != kv_run_selected(e)) return no_such_run(number, err);
     const struct kv_where *at = o ? &o->at : &e->at;
     *out = o ? o->run.prefix.span : e->run.prefix.span;
+    *shift = o ? o->run.shift : e->run.shift;
     if ((o ? &o->run : &e->run)->tally)
         *again =
             o ? (struct line_like){ &o->past, &o->set, o->pins } : (struct line_like){ &e->past, &e->set, e->pins };

@@ -1,5 +1,6 @@
 /* One given reply under many kept sets: sequences of one batch, each beginning at the first layer that its set
  * changes, with the inputs that the full cache's own reading left there. */
+#include "engine/runs.h"
 #include "engine/state.h"
 
 #include "engine/judge/kl.h"
@@ -16,8 +17,10 @@ struct member {
 
 struct scorer {
     struct kv_engine *e;
-    const int32_t *const *kept;
+    const int32_t *const *kept; /* [n_set][n_layer][heads] */
     const int *n_kept;
+    int heads;                  /* 1, or one kept set a KV head */
+    int32_t *index;             /* [heads][n] a layer's sets one behind the other */
     struct member *member;      /* [n_set], by first layer */
     int batch;                  /* sequences of one pass */
     int rows;                   /* of one sequence */
@@ -47,6 +50,29 @@ static int by_first(const void *a, const void *b)
     return x->first != y->first ? x->first - y->first : x->set - y->set;
 }
 
+/* Whether a layer's sets hold the whole prompt. */
+static bool whole(const struct scorer *s, size_t cell)
+{
+    for (int g = 0; g < s->heads; g++)
+        if (s->kept[cell * (size_t)s->heads + (size_t)g]) return false;
+    return true;
+}
+
+/* Room for the whole prompt in every sequence. */
+static enum kv_status open_prefix(struct scorer *s, struct kv_error *err)
+{
+    const struct kv_engine *e = s->e;
+    if (s->heads == 1) return cache_alloc(&s->prefix, e->n, err);
+    int32_t *n = kv_alloc((size_t)s->heads, sizeof *n);
+    s->index = kv_alloc((size_t)s->heads * (size_t)e->n, sizeof *s->index);
+    enum kv_status status =
+        n && s->index ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for the sets of %d KV heads.", s->heads);
+    for (int g = 0; g < s->heads && n; g++) n[g] = e->n;
+    for (int i = 0; i < s->batch && !status; i++) status = cache_alloc_heads(&s->prefix, i, n, err);
+    free(n);
+    return status;
+}
+
 static enum kv_status open_scorer(
     struct scorer *s, const int32_t *reply, int n_reply, int n_set, struct kv_error *err)
 {
@@ -69,9 +95,8 @@ static enum kv_status open_scorer(
     if (!s->member || !s->id || !s->pos || !s->logits || !s->step)
         return kv_fail(err, KV_NO_MEMORY, "No memory to score %d kept sets.", n_set);
     for (int i = 0; i < n_set; i++) {
-        const int32_t *const *kept = s->kept + (size_t)i * (size_t)n_layer;
         int l = 0;
-        while (l < n_layer && !kept[l]) l++;
+        while (l < n_layer && whole(s, (size_t)i * (size_t)n_layer + (size_t)l)) l++;
         s->member[i] = (struct member){ i, l };
     }
     qsort(s->member, (size_t)n_set, sizeof *s->member, by_first);
@@ -83,7 +108,7 @@ static enum kv_status open_scorer(
     s->format = e->format;
     s->format.n_layer = s->batch;
     status = cache_init(&s->prefix, &s->format, err);
-    if (!status) status = cache_alloc(&s->prefix, e->n, err);
+    if (!status) status = open_prefix(s, err);
     if (!status) status = cache_init(&s->tail, &s->format, err);
     if (!status) status = cache_alloc(&s->tail, s->rows, err);
     return status;
@@ -98,6 +123,7 @@ static void close_scorer(struct scorer *s)
     free(s->pos);
     free(s->logits);
     free(s->step);
+    free(s->index);
 }
 
 static struct pass begin_batch(struct scorer *s)
@@ -169,7 +195,26 @@ static enum kv_status make_base(struct scorer *s, const int32_t *reply, int n_re
     return KV_OK;
 }
 
-/* What sequence i reads in layer l: the resident cache, or its set's tokens gathered from it. */
+/* Every head's own tokens of a layer. */
+static enum kv_status gather_heads(
+    struct scorer *s, const struct kv_seq *from, size_t cell, int i, struct kv_error *err)
+{
+    const struct cache_format *f = &s->e->format;
+    size_t n = (size_t)s->e->n;
+    int32_t *count = kv_alloc((size_t)s->heads, sizeof *count);
+    if (!count) return kv_fail(err, KV_NO_MEMORY, "No memory for the sets of %d KV heads.", s->heads);
+    for (size_t g = 0; g < (size_t)s->heads; g++) {
+        const int32_t *kept = s->kept[cell * (size_t)s->heads + g];
+        count[g] = kept ? s->n_kept[cell * (size_t)s->heads + g] : s->e->n;
+        for (int k = 0; k < count[g]; k++) s->index[g * n + (size_t)k] = kept ? kept[k] : k;
+    }
+    enum kv_status status = f->be->gather_heads(
+        f->ctx, from, f->type, f->n_kv_head, f->head_dim, s->index, n, count, &s->prefix.span[i], err);
+    free(count);
+    return status;
+}
+
+/* What sequence i reads in layer l: the resident cache, or its sets' tokens gathered from it. */
 static enum kv_status bind_layer(struct scorer *s, struct pass *p, int i, int set, int l, struct kv_error *err)
 {
     struct kv_engine *e = s->e;
@@ -177,14 +222,13 @@ static enum kv_status bind_layer(struct scorer *s, struct pass *p, int i, int se
     size_t cell = (size_t)set * (size_t)f->n_layer + (size_t)l;
     enum kv_status status = cache_truncate(&s->tail, i, 0, err);
     p->seq[i].prefix = &e->resident.span[l];
-    if (status || !s->kept[cell]) return status;
+    if (status || whole(s, cell)) return status;
     p->seq[i].prefix = &s->prefix.span[i];
     const struct kv_seq from = { .prefix = e->resident.span[l] };
     status = cache_truncate(&s->prefix, i, 0, err);
-    if (!status)
-        status = f->be->gather(f->ctx, &from, f->type, f->n_kv_head, f->head_dim, s->kept[cell], s->n_kept[cell],
-            &s->prefix.span[i], err);
-    return status;
+    if (status || s->heads > 1) return status ? status : gather_heads(s, &from, cell, i, err);
+    return f->be->gather(
+        f->ctx, &from, f->type, f->n_kv_head, f->head_dim, s->kept[cell], s->n_kept[cell], &s->prefix.span[i], err);
 }
 
 /* Members [0, n) in one batch; they are sorted by first layer, so those under way are always the first of it. */
@@ -207,8 +251,8 @@ static enum kv_status run_batch(
     return status;
 }
 
-static enum kv_status check_score(const struct kv_engine *e, int n_reply, int n_set, const int32_t *const *kept,
-    const int *n_kept, struct kv_error *err)
+static enum kv_status check_score(const struct kv_engine *e, int n_reply, int n_set, int heads,
+    const int32_t *const *kept, const int *n_kept, struct kv_error *err)
 {
     enum kv_status status = engine_need_prefill(e, err);
     if (status) return status;
@@ -221,11 +265,15 @@ static enum kv_status check_score(const struct kv_engine *e, int n_reply, int n_
             "A reply of %d tokens cannot be scored; the context leaves room for %d to %d.", n_reply, least,
             e->model->shape.n_context - e->n_all);
     if (n_set < 1) return kv_fail(err, KV_BAD_ARG, "There is no kept set to score.");
+    if (heads != 1 && heads != e->model->shape.n_kv_head)
+        return kv_fail(err, KV_BAD_ARG, "Kept sets are of all heads or of %d KV heads, not of %d.",
+            e->model->shape.n_kv_head, heads);
+    n_layer *= heads;
     for (size_t i = 0; i < (size_t)n_set * (size_t)n_layer; i++)
         for (int j = 0; kept[i] && j < n_kept[i]; j++)
             if (n_kept[i] > e->n || kept[i][j] < (j ? kept[i][j - 1] + 1 : 0) || kept[i][j] >= e->n)
                 return kv_fail(err, KV_BAD_ARG, "Kept set %zu of layer %zu is not ascending positions below %d.",
-                    i / (size_t)n_layer, i % (size_t)n_layer, e->n);
+                    i / (size_t)n_layer, i % (size_t)n_layer / (size_t)heads, e->n);
     return KV_OK;
 }
 
@@ -259,10 +307,16 @@ static enum kv_status score_sets(
 enum kv_status kv_score(struct kv_engine *e, const int32_t *reply, int n_reply, int n_set,
     const int32_t *const *kept, const int *n_kept, float *kl, struct kv_verdict *verdict, struct kv_error *err)
 {
+    return kv_score_heads(e, reply, n_reply, n_set, 1, kept, n_kept, kl, verdict, err);
+}
+
+enum kv_status kv_score_heads(struct kv_engine *e, const int32_t *reply, int n_reply, int n_set, int heads,
+    const int32_t *const *kept, const int *n_kept, float *kl, struct kv_verdict *verdict, struct kv_error *err)
+{
     if (engine_need_live(e, err)) return err->code;
-    enum kv_status status = check_score(e, n_reply, n_set, kept, n_kept, err);
+    enum kv_status status = check_score(e, n_reply, n_set, heads, kept, n_kept, err);
     if (status) return status;
-    struct scorer s = { .e = e, .kept = kept, .n_kept = n_kept };
+    struct scorer s = { .e = e, .kept = kept, .n_kept = n_kept, .heads = heads };
     struct parked parked = { 0 };
     status = engine_park(e, &parked, err);
     if (!status) status = open_scorer(&s, reply, n_reply, n_set, err);

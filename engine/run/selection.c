@@ -124,6 +124,8 @@ void run_drop_caches(struct run *r)
     if (r->next) selection_free(r->next);
     free(r->tally);
     free(r->next);
+    free(r->shift);
+    r->shift = NULL;
     r->tally = NULL;
     r->next = NULL;
     r->base = r->tail_len = r->compressed = r->since = 0;

@@ -1,4 +1,5 @@
 /* Kept sets made for judging alone, and judged by score.c. */
+#include "engine/runs.h"
 #include "engine/tune.h"
 
 #include "engine/policy/allocate.h"
@@ -13,59 +14,88 @@
 /* The sets of one call to kv_score: NULL = all. */
 struct sets {
     struct kv_engine *e;
-    int n_set, n_layer;
-    const int32_t **kept; /* [n_set][n_layer], each owned */
+    int n_set, n_layer, heads; /* heads: 1, or rows of a layer, one a KV head */
+    const int32_t **kept;      /* [n_set][n_layer][heads], each owned */
     int *n_kept;
     uint8_t *forced; /* [n] scratch */
     int8_t *pin;     /* [n] scratch */
-    float *score;    /* [n] scratch */
+    float *score;    /* [heads][n] scratch */
+    int32_t *room;   /* [heads][n] scratch */
 };
 
-static enum kv_status sets_open(struct kv_engine *e, int n_set, struct sets *s, struct kv_error *err)
+static enum kv_status sets_open(struct kv_engine *e, int n_set, int heads, struct sets *s, struct kv_error *err)
 {
-    size_t n = (size_t)e->n, cells = (size_t)n_set * (size_t)e->model->shape.n_layer;
-    *s = (struct sets){ e, n_set, e->model->shape.n_layer, kv_alloc(cells, sizeof *s->kept),
-        kv_alloc(cells, sizeof *s->n_kept), kv_alloc(n, 1), kv_alloc(n, 1), kv_alloc(n, sizeof *s->score) };
-    if (s->kept && s->n_kept && s->forced && s->pin && s->score) return KV_OK;
+    size_t n = (size_t)e->n, rows = (size_t)heads, cells = (size_t)n_set * (size_t)e->model->shape.n_layer * rows;
+    *s = (struct sets){ e, n_set, e->model->shape.n_layer, heads, kv_alloc(cells, sizeof *s->kept),
+        kv_alloc(cells, sizeof *s->n_kept), kv_alloc(n, 1), kv_alloc(n, 1), kv_alloc(rows * n, sizeof *s->score),
+        kv_alloc(rows * n, sizeof *s->room) };
+    if (s->kept && s->n_kept && s->forced && s->pin && s->score && s->room) return KV_OK;
     return kv_fail(err, KV_NO_MEMORY, "No memory for %d kept sets.", n_set);
 }
 
 static void sets_close(struct sets *s)
 {
-    for (size_t i = 0; s->kept && i < (size_t)s->n_set * (size_t)s->n_layer; i++) free((void *)s->kept[i]);
+    size_t cells = (size_t)s->n_set * (size_t)s->n_layer * (size_t)s->heads;
+    for (size_t i = 0; s->kept && i < cells; i++) free((void *)s->kept[i]);
     free(s->kept);
     free(s->n_kept);
     free(s->forced);
     free(s->pin);
     free(s->score);
+    free(s->room);
 }
 
-/* What a layer would keep of a budget, into one cell. */
+/* Scores the rows of a layer, and takes what each keeps into room; count [heads]. Heads compete only where policy.alpha
+ * lets them, as in compress. */
+static enum kv_status select_rows(struct sets *s, const struct kv_policy *p, const struct kv_stats *stats, int rows,
+    int budget, int32_t *count, struct kv_error *err)
+{
+    struct kv_engine *e = s->e;
+    size_t n = (size_t)e->n;
+    bool adaptive = rows > 1 && p->alpha < 1;
+    enum kv_status status = KV_OK;
+    for (int g = 0; g < rows && !status; g++) {
+        const struct policy_scored scored = { p, stats, g, s->forced, (uint64_t)e->set.seed };
+        float *score = s->score + (size_t)g * n;
+        status = policy_score(&scored, score, err);
+        if (!status && !adaptive)
+            status = e->machine.be->select(
+                e->machine.ctx, score, s->forced, e->n, budget, s->room + (size_t)g * n, &count[g], err);
+    }
+    if (!status && adaptive)
+        status = policy_select_heads(s->score, s->forced, e->n, rows, budget, p->alpha, s->room, count, err);
+    return status;
+}
+
+/* What a layer would keep of a budget, into one cell; a shared set stands in every head's row. */
 static enum kv_status keep(struct sets *s, const struct kv_policy *p, const struct pins *pins, int set, int layer,
     int budget, struct kv_error *err)
 {
     struct kv_engine *e = s->e;
-    size_t cell = (size_t)set * (size_t)s->n_layer + (size_t)layer;
+    int rows = policy_sets(p, e->model->shape.n_kv_head);
+    size_t n = (size_t)e->n, cell = ((size_t)set * (size_t)s->n_layer + (size_t)layer) * (size_t)s->heads;
     struct kv_stats stats;
     bool any = pins_row(pins, layer, e->n, s->pin);
-    if (policy_sets(p, e->model->shape.n_kv_head) > 1)
-        return kv_fail(err, KV_UNSUPPORTED,
-            "Only kept sets that all heads of a layer share are scored in one pass: set policy.group shared, or "
-            "run, "
-            "then diff.");
     if (budget >= e->n && !any) return KV_OK;
     const struct policy_forcing forcing = { p->sinks, p->recent, any ? s->pin : NULL };
-    const struct policy_scored scored = { p, &stats, 0, s->forced, (uint64_t)e->set.seed };
-    int32_t *kept = kv_alloc((size_t)e->n, sizeof *kept);
-    if (!kept) return kv_fail(err, KV_NO_MEMORY, "No memory for a kept set of %d tokens.", e->n);
-    s->kept[cell] = kept;
+    int32_t *count = kv_alloc((size_t)rows, sizeof *count);
+    enum kv_status status =
+        count ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for a kept set of %d tokens.", e->n);
     policy_forced(&forcing, e->n, budget, s->forced);
-    enum kv_status status = record_stats(&e->record, policy_selector_needs(p, policy_selector_at(p->selector)),
-        layer, p, &e->resident.span[layer], &stats, err);
-    if (!status) status = policy_score(&scored, s->score, err);
     if (!status)
-        status =
-            e->machine.be->select(e->machine.ctx, s->score, s->forced, e->n, budget, kept, &s->n_kept[cell], err);
+        status = record_stats(&e->record, policy_selector_needs(p, policy_selector_at(p->selector)), layer, p,
+            &e->resident.span[layer], &stats, err);
+    if (!status) status = select_rows(s, p, &stats, rows, budget, count, err);
+    for (size_t g = 0; g < (size_t)s->heads && !status; g++) {
+        size_t row = rows > 1 ? g : 0;
+        int32_t *kept = kv_alloc(n, sizeof *kept);
+        if (!kept) status = kv_fail(err, KV_NO_MEMORY, "No memory for a kept set of %d tokens.", e->n);
+        if (status) break;
+        memcpy(kept, s->room + row * n, (size_t)count[row] * sizeof *kept);
+        s->kept[cell + g] = kept;
+        s->n_kept[cell + g] = count[row];
+    }
+    free(count);
     return status;
 }
 
@@ -109,7 +139,7 @@ enum kv_status kv_sensitivity(
     if (!status) status = check_layer(e, what, &p.selector, err);
     struct kv_verdict *verdict = kv_alloc(kv_max(1, (size_t)what->n_share), sizeof *verdict);
     if (!status && !verdict) status = kv_fail(err, KV_NO_MEMORY, "No memory for %d verdicts.", what->n_share);
-    if (!status) status = sets_open(e, what->n_share, &s, err);
+    if (!status) status = sets_open(e, what->n_share, policy_sets(&p, e->model->shape.n_kv_head), &s, err);
     if (!status) status = policy_bounds(&p, what->layer, e->n, NULL, &least, &most, err);
     for (int b = 0; b < what->n_share && !status; b++) {
         int budget = (int)(what->share[b] * e->n + 0.5);
@@ -117,7 +147,8 @@ enum kv_status kv_sensitivity(
     }
     status = engine_unpark(e, &parked, status, err);
     if (!status)
-        status = kv_score(e, what->reply, what->n_reply, what->n_share, s.kept, s.n_kept, NULL, verdict, err);
+        status = kv_score_heads(
+            e, what->reply, what->n_reply, what->n_share, s.heads, s.kept, s.n_kept, NULL, verdict, err);
     for (int b = 0; b < what->n_share && !status; b++) kl[b] = verdict[b].kl_mean;
     sets_close(&s);
     free(verdict);
@@ -149,6 +180,11 @@ static enum kv_status keep_policy(
 /* Kept sets that are given stay as they are. */
 static enum kv_status check_once(const struct kv_policy *p, struct kv_error *err)
 {
+    if (p->positions == POLICY_POSITIONS_REROTATE)
+        return kv_fail(err, KV_UNSUPPORTED,
+            "A reply is scored over keys at their true positions: set policy.positions keep, or compare runs "
+            "(whatif, "
+            "diff).");
     if (!p->every) return KV_OK;
     return kv_fail(err, KV_UNSUPPORTED,
         "A reply is scored over sets that are kept to its end, and policy.every is %d: set policy.every 0, or "
@@ -162,13 +198,16 @@ enum kv_status kv_score_policies(struct kv_engine *e, const int32_t *reply, int 
     struct sets s = { 0 };
     struct parked parked = { 0 };
     enum kv_status status = begin(e, &parked, err);
-    if (!status) status = sets_open(e, n_policy, &s, err);
+    int heads = 1;
+    for (int i = 0; i < n_policy; i++)
+        if (policy_sets(&policy[i]->policy, e->model->shape.n_kv_head) > heads) heads = e->model->shape.n_kv_head;
+    if (!status) status = sets_open(e, n_policy, heads, &s, err);
     for (int i = 0; i < n_policy && !status; i++) {
         status = check_once(&policy[i]->policy, err);
         if (!status) status = keep_policy(&s, i, policy[i], budget, err);
     }
     status = engine_unpark(e, &parked, status, err);
-    if (!status) status = kv_score(e, reply, n_reply, n_policy, s.kept, s.n_kept, NULL, verdict, err);
+    if (!status) status = kv_score_heads(e, reply, n_reply, n_policy, heads, s.kept, s.n_kept, NULL, verdict, err);
     sets_close(&s);
     return status;
 }

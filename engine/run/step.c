@@ -178,7 +178,7 @@ static enum kv_status begin_pass(struct kv_engine *e, struct kv_error *err)
     for (int i = 0; i < rows; i++) e->row_pos[i] = start + i;
     e->pass = (struct pass){ .m = &e->machine, .ids = e->row_id, .pos = e->row_pos, .n = rows, .n_seq = 1 };
     e->pass.seq[0] = prefill ? (struct pass_seq){ .tail = e->resident.span, .tail_step = 1, .n = rows }
-                             : (struct pass_seq){ r->prefix.span, r->tail.span, 1, 1, rows };
+                             : (struct pass_seq){ r->prefix.span, r->tail.span, 1, 1, rows, r->shift };
     if (prefill || r->tally) record_begin_pass(prefill ? &e->record : r->tally, &e->pass, start);
     return KV_OK;
 }

@@ -52,7 +52,7 @@ enum kv_status kv_twin(struct kv_engine *e, int n, struct kv_verdict *verdict, s
     struct contest c = {
         .e = e, .prefix = { e->resident.span }, .n_seq = 2, .lead = e->set.leader_full ? 0 : 1, .what = "twin"
     };
-    status = runs_prefix(e, kv_run_selected(e), &c.prefix[1], &c.again[1], err);
+    status = runs_prefix(e, kv_run_selected(e), &c.prefix[1], &c.again[1], &c.shift[1], err);
     if (!status) status = contest_run(&c, n, &result, err);
     if (!status) status = keep_result(&e->twin, &result, err);
     if (!status) *verdict = result.verdict[1];
@@ -73,7 +73,7 @@ enum kv_status kv_compare(struct kv_engine *e, const int *run, int n_run, int le
     for (int i = 0; i < n_run && !status; i++) {
         c.own[i] = run[i] < 0;
         if (abs(run[i]) == KV_RUN_FULL) status = need_full(e, err);
-        if (!status) status = runs_prefix(e, abs(run[i]), &c.prefix[i], &c.again[i], err);
+        if (!status) status = runs_prefix(e, abs(run[i]), &c.prefix[i], &c.again[i], &c.shift[i], err);
     }
     return status ? status : contest_run(&c, n, out, err);
 }
@@ -95,6 +95,35 @@ enum kv_status kv_full_reply(struct kv_engine *e, int n, const int32_t **token, 
 
 /* --- given kept sets ------------------------------------------------------------------------------------------- */
 
+/* Every head's own tokens of a layer; all of them are borrowed. */
+static enum kv_status gather_heads(struct kv_engine *e, struct cache *to, int l, const int32_t *const *kept,
+    const int *n_kept, struct kv_error *err)
+{
+    const struct cache_format *f = &e->format;
+    size_t heads = (size_t)f->n_kv_head, n = (size_t)e->n;
+    bool all = true;
+    for (size_t g = 0; g < heads; g++) all = all && !kept[g];
+    if (all) {
+        cache_borrow_layer(to, l, &e->resident);
+        return KV_OK;
+    }
+    int32_t *index = kv_alloc(heads * n, sizeof *index), *count = kv_alloc(heads, sizeof *count);
+    enum kv_status status =
+        index && count ? KV_OK : kv_fail(err, KV_NO_MEMORY, "No memory for the sets of %zu KV heads.", heads);
+    for (size_t g = 0; g < heads && !status; g++) {
+        count[g] = kept[g] ? n_kept[g] : e->n;
+        for (int k = 0; k < count[g]; k++) index[g * n + (size_t)k] = kept[g] ? kept[g][k] : k;
+    }
+    const struct kv_seq from = { .prefix = e->resident.span[l] };
+    if (!status) status = cache_alloc_heads(to, l, count, err);
+    if (!status)
+        status = f->be->gather_heads(
+            f->ctx, &from, f->type, f->n_kv_head, f->head_dim, index, n, count, &to->span[l], err);
+    free(index);
+    free(count);
+    return status;
+}
+
 /* The layer's tokens gathered from the resident prefill; all of them are borrowed. */
 static enum kv_status gather_layer(
     struct kv_engine *e, struct cache *to, int l, const int32_t *kept, int n_kept, struct kv_error *err)
@@ -115,14 +144,24 @@ static enum kv_status gather_layer(
 enum kv_status kv_compare_kept(struct kv_engine *e, const int32_t *const *kept, const int *n_kept, int n,
     struct kv_comparison *out, struct kv_error *err)
 {
+    return kv_compare_heads(e, 1, kept, n_kept, n, out, err);
+}
+
+enum kv_status kv_compare_heads(struct kv_engine *e, int heads, const int32_t *const *kept, const int *n_kept,
+    int n, struct kv_comparison *out, struct kv_error *err)
+{
     struct cache given = { 0 };
     *out = (struct kv_comparison){ 0 };
     enum kv_status status = engine_need_live(e, err);
     if (!status) status = engine_need_prefill(e, err);
     if (!status) status = need_full(e, err);
     if (!status) status = cache_init(&given, &e->format, err);
+    if (!status && heads != 1 && heads != e->model->shape.n_kv_head)
+        status = kv_fail(err, KV_BAD_ARG, "Kept sets are of all heads or of %d KV heads, not of %d.",
+            e->model->shape.n_kv_head, heads);
     for (int l = 0; l < e->model->shape.n_layer && !status; l++)
-        status = gather_layer(e, &given, l, kept[l], n_kept[l], err);
+        status = heads > 1 ? gather_heads(e, &given, l, kept + l * heads, n_kept + l * heads, err)
+                           : gather_layer(e, &given, l, kept[l], n_kept[l], err);
     struct contest c = { .e = e, .prefix = { e->resident.span, given.span }, .n_seq = 2, .what = "compare" };
     if (!status) status = contest_run(&c, n, out, err);
     cache_free(&given);

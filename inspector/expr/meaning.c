@@ -43,6 +43,8 @@ static const struct {
         "keys as attention reads them, rotated at their positions; from the cache, evicted ones from the prefill" },
     { "v", "values as attention reads them; from the cache, evicted ones from the prefill" },
     { "pos", "position of each slot that a layer's attention reads, -1 beyond its last" },
+    { "place", "the same slots' places, by which their keys are turned: policy.positions" },
+    { "kept.later", "whether a compression in decode (policy.every) kept a token of question and reply" },
     { "hidden", "row that enters a layer, worked out again from the layers below" },
 };
 

@@ -30,7 +30,7 @@ static const char *const time_names[] = {
     KV_PHASES(X)
 #undef X
 };
-static const char *const own_names[] = { "attn", "prob", "k", "v", "pos", "hidden" };
+static const char *const own_names[] = { "attn", "prob", "k", "v", "pos", "place", "hidden" };
 
 double array_number(const struct kv_array *a, size_t i)
 {
@@ -172,17 +172,30 @@ static enum kv_status hidden_rows(
 }
 
 /* A row is a KV head. */
-static enum kv_status slot_rows(
-    struct session *s, const size_t *lead, size_t first, size_t n, size_t width, float *out, struct kv_error *err)
+static enum kv_status rows_of_slots(struct session *s,
+    int (*look)(const struct kv_engine *e, int layer, int kv_head, int32_t *pos, int room), const size_t *lead,
+    size_t first, size_t n, size_t width, float *out, struct kv_error *err)
 {
     int32_t *pos = kv_alloc(width, sizeof *pos);
     if (!pos) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu positions.", width);
     for (size_t r = 0; r < n; r++) {
-        size_t used = (size_t)kv_cache_slots(s->engine, (int)lead[0], (int)(first + r), pos, (int)width);
+        size_t used = (size_t)look(s->engine, (int)lead[0], (int)(first + r), pos, (int)width);
         for (size_t i = 0; i < width; i++) out[r * width + i] = i < used ? (float)pos[i] : -1;
     }
     free(pos);
     return KV_OK;
+}
+
+static enum kv_status slot_rows(
+    struct session *s, const size_t *lead, size_t first, size_t n, size_t width, float *out, struct kv_error *err)
+{
+    return rows_of_slots(s, kv_cache_slots, lead, first, n, width, out, err);
+}
+
+static enum kv_status place_rows(
+    struct session *s, const size_t *lead, size_t first, size_t n, size_t width, float *out, struct kv_error *err)
+{
+    return rows_of_slots(s, kv_cache_places, lead, first, n, width, out, err);
 }
 
 /* Most tokens that a layer has read, or slots that it holds. */
@@ -201,8 +214,8 @@ static size_t most_of(struct session *s, bool slots)
 static enum kv_status on_demand(struct session *s, const char *name, struct named *out, struct kv_error *err)
 {
     const struct kv_model_facts *f = &s->facts;
-    bool cache = !strcmp(name, "k") || !strcmp(name, "v"), slots = !strcmp(name, "pos"),
-         hidden = !strcmp(name, "hidden");
+    bool cache = !strcmp(name, "k") || !strcmp(name, "v"), places = !strcmp(name, "place"),
+         slots = places || !strcmp(name, "pos"), hidden = !strcmp(name, "hidden");
     struct kv_array tok;
     enum kv_status st = kv_value(s->engine, "tok", &tok, err);
     if (st) return st;
@@ -227,6 +240,7 @@ static enum kv_status on_demand(struct session *s, const char *name, struct name
         out->array = (struct kv_array){ KV_F32, 4, { (size_t)f->n_layer, (size_t)f->n_head, rows, rows }, NULL, "",
             { "layer", "head", "row", "position" } };
     out->rows = cache    ? (name[0] == 'k' ? key_rows : value_rows)
+                : places ? place_rows
                 : slots  ? slot_rows
                 : hidden ? hidden_rows
                          : attention_rows;
@@ -325,7 +339,7 @@ enum kv_status names_find(struct session *s, const char *name, struct named *out
 {
     *out = (struct named){ .kind = NAMED_ARRAY };
     if (!strncmp(name, "run(", 4)) return of_run(s, name, out, err);
-    static const char *const made[] = { "attn", "k", "v", "pos", "hidden" };
+    static const char *const made[] = { "attn", "k", "v", "pos", "place", "hidden" };
     for (size_t i = 0; i < KV_COUNT(made); i++)
         if (!strcmp(name, made[i])) return on_demand(s, name, out, err);
     if (!strcmp(name, "prob")) return probabilities(s, out, err);

@@ -43,37 +43,50 @@ static enum kv_status read_args(struct session *s, const char *args, struct blam
     return st;
 }
 
-/* How suspect each token is in each layer: its regret, all heads together. [n_layer][n], the caller's. */
-static float *suspicion(struct session *s)
+/* How suspect each token is in each layer, or KV head where these keep their own: its regret, their query heads
+ * together. [n_layer][sets][n], the caller's. */
+static float *suspicion(struct session *s, int *sets)
 {
-    struct kv_array regret;
+    struct kv_array regret, kept;
+    if (session_value(s, "kept", &kept)) return NULL;
+    *sets = kept.n_dim == 3 ? (int)kept.dim[1] : 1;
     if (session_value(s, "regret", &regret)) return NULL;
-    size_t heads = regret.dim[1], n = regret.dim[2];
-    float *sum = kv_alloc(regret.dim[0] * n, sizeof *sum);
+    size_t group = regret.dim[1] / (size_t)*sets, n = regret.dim[2];
+    float *sum = kv_alloc(regret.dim[0] * (size_t)*sets * n, sizeof *sum);
     if (!sum) kv_fail(&s->err, KV_NO_MEMORY, "No memory for the regret of %zu tokens.", n);
-    for (size_t i = 0; sum && i < regret.dim[0] * heads * n; i++)
-        sum[i / (heads * n) * n + i % n] += ((const float *)regret.data)[i];
+    for (size_t i = 0; sum && i < regret.dim[0] * regret.dim[1] * n; i++)
+        sum[i / (group * n) * n + i % n] += ((const float *)regret.data)[i];
     return sum;
 }
 
-static void show_evictions(struct session *s, const struct kv_blame *b, const float *order, int n)
+struct suspects {
+    float *order; /* as suspicion has it */
+    int sets, n;
+};
+
+static void show_evictions(struct session *s, const struct kv_blame *b, const struct suspects *by)
 {
+    bool own = by->sets > 1;
     int count;
     const int32_t *ids = tokens_prompt(s, &count);
     char text[48];
     if (!ids || !b->count) return;
-    fprintf(s->out, "%5s %8s  %-22s %10s\n", "layer", "position", "text", "regret");
+    fprintf(s->out, "%5s%s %8s  %-22s %10s\n", "layer", own ? " KV head" : "", "position", "text", "regret");
     for (int i = 0; i < b->count; i++) {
         const struct kv_eviction *x = &b->eviction[i];
-        double regret = (double)order[(size_t)x->layer * (size_t)n + (size_t)x->token];
+        size_t row = (size_t)x->layer * (size_t)by->sets + (size_t)x->head;
+        double regret = (double)by->order[row * (size_t)by->n + (size_t)x->token];
         rows_new(s);
         rows_number(s, "layer", x->layer);
+        if (own) rows_number(s, "KV head", x->head);
         rows_number(s, "position", x->token);
         rows_token(s, "text", ids[x->token]);
         rows_number(s, "regret", regret);
-        if (i < ROWS)
-            fprintf(s->out, "%5d %8d  %-22s %10.3e\n", x->layer, x->token,
-                tokens_quote(s, ids[x->token], text, sizeof text), regret);
+        if (i >= ROWS) continue;
+        fprintf(s->out, "%5d", x->layer);
+        if (own) fprintf(s->out, " %7d", x->head);
+        fprintf(
+            s->out, " %8d  %-22s %10.3e\n", x->token, tokens_quote(s, ids[x->token], text, sizeof text), regret);
     }
     if (b->count > ROWS) fprintf(s->out, "... %d more\n", b->count - ROWS);
 }
@@ -93,12 +106,10 @@ static void facts(struct session *s, const struct kv_blame *b)
     rows_unit(s, "kl_after", "nats");
 }
 
-static void show(
-    struct session *s, const struct blame_options *o, const struct kv_blame *b, const float *order, int steps)
+static void show(struct session *s, const struct blame_options *o, const struct kv_blame *b,
+    const struct suspects *by, int steps)
 {
     char evicted[32], goal[80];
-    struct kv_array tok;
-    int n = session_value(s, "tok", &tok) ? 0 : (int)tok.dim[0];
     facts(s, b);
     if (isnan(o->bound))
         snprintf(goal, sizeof goal, "the full cache's token at all %d steps", steps);
@@ -114,7 +125,7 @@ static void show(
     if (b->count > 1) snprintf(these, sizeof these, "these %d are", b->count);
     fprintf(s->out, "Of %s evictions, %s to blame: with %s back, this run has %s (%s)\n", evicted, these,
         b->count > 1 ? "them" : "it", goal, session_mode(s));
-    show_evictions(s, b, order, n);
+    show_evictions(s, b, by);
     fprintf(s->out, "KL mean %.3g -> %.3g, top-1 %.1f %% -> %.1f %%; %s.\n", b->before.kl_mean, b->after.kl_mean,
         100 * b->before.top1, 100 * b->after.top1,
         b->verified ? "decoding over that cache confirms it" : "decoding over that cache does not confirm it");
@@ -135,18 +146,20 @@ struct reaction cmd_blame(struct session *s, const char *args)
     int used = 0;
     run_end_line(s);
     if (read_args(s, args, &o) || regret_read(s, o.steps, &used)) return failed(s);
-    float *order = suspicion(s);
-    if (!order) return failed(s);
-    const struct kv_blame_how how = { o.bound, o.most, order };
+    struct kv_array tok;
+    struct suspects by = { .n = session_value(s, "tok", &tok) ? 0 : (int)tok.dim[0] };
+    by.order = suspicion(s, &by.sets);
+    if (!by.order) return failed(s);
+    const struct kv_blame_how how = { o.bound, o.most, by.order };
     enum kv_status st = kv_full_reply(s->engine, used, &reply, &used, &s->err);
     if (!st) st = kv_blame(s->engine, reply, used, &how, &b, &s->err);
-    if (!st) show(s, &o, &b, order, used);
+    if (!st) show(s, &o, &b, &by, used);
     if (!st && b.interrupted) st = s->err.code = KV_STOPPED;
     if (b.interrupted)
         st = lab_stopped(s, st, " after %d kept set%s: that is the best so far", b.runs, b.runs == 1 ? "" : "s");
     else
         st = lab_stopped(s, st, " before anything was found");
     kv_blame_free(&b);
-    free(order);
+    free(by.order);
     return st ? failed(s) : DONE;
 }

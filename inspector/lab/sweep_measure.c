@@ -22,9 +22,10 @@ struct measurer {
     const struct task *task; /* NULL: the session's request */
     const int32_t *reply;    /* the full cache's, lent */
     int n_reply, n_layer, n;
+    int heads; /* 1, or rows of a layer, where a combination keeps other tokens in each KV head */
     char *full_text;
-    int32_t *room;        /* [n_config][n_layer][n] kept positions */
-    const int32_t **kept; /* [n_config][n_layer] as kv_score takes them */
+    int32_t *room;        /* [n_config][n_layer][heads][n] kept positions */
+    const int32_t **kept; /* [n_config][n_layer][heads] as kv_score_heads takes them */
     int *n_kept;
     double *value; /* [n_config][METRIC_COUNT] */
     int measured;  /* combinations, from the first on */
@@ -51,8 +52,12 @@ static enum kv_status step_to(struct measurer *m, enum kv_phase phase, int token
 static enum kv_status take_kept(struct measurer *m, int config)
 {
     struct kv_array kept;
-    char every[32] = "0";
+    char every[32] = "0", positions[32] = "";
     enum kv_status st = kv_get(m->e, "policy.every", every, sizeof every, &m->s->err);
+    if (!st) st = kv_get(m->e, "policy.positions", positions, sizeof positions, &m->s->err);
+    if (!st && strcmp(positions, "keep"))
+        st = kv_fail(&m->s->err, KV_UNSUPPORTED,
+            "sweep scores keys at their true positions: set policy.positions keep, or use whatif.");
     if (!st && strcmp(every, "0"))
         st = kv_fail(&m->s->err, KV_UNSUPPORTED,
             "sweep scores sets that are kept to the reply's end, and policy.every is %s: set it to 0, or use "
@@ -60,21 +65,20 @@ static enum kv_status take_kept(struct measurer *m, int config)
             every);
     if (!st) st = kv_value(m->e, "kept", &kept, &m->s->err);
     if (st) return st;
-    if (kept.n_dim != 2)
-        return kv_fail(&m->s->err, KV_UNSUPPORTED, "sweep scores sets that all heads of a layer share.");
     const uint8_t *in = kept.data;
+    size_t n = (size_t)m->n, rows = (size_t)m->n_layer * (size_t)m->heads;
     double sum = 0;
-    for (int l = 0; l < m->n_layer; l++) {
-        size_t cell = (size_t)config * (size_t)m->n_layer + (size_t)l;
-        int32_t *to = m->room + cell * (size_t)m->n;
+    for (size_t row = 0; row < rows; row++) {
+        size_t cell = (size_t)config * rows + row, from = kept.n_dim == 3 ? row : row / (size_t)m->heads;
+        int32_t *to = m->room + cell * n;
         int count = 0;
-        for (int j = 0; j < m->n; j++)
-            if (in[(size_t)l * (size_t)m->n + (size_t)j]) to[count++] = j;
+        for (size_t j = 0; j < n; j++)
+            if (in[from * n + j]) to[count++] = (int32_t)j;
         m->kept[cell] = count == m->n ? NULL : to;
         m->n_kept[cell] = count;
         sum += count;
     }
-    figures(m, config)[METRIC_share] = sum / ((double)m->n_layer * m->n);
+    figures(m, config)[METRIC_share] = sum / ((double)rows * m->n);
     return KV_OK;
 }
 
@@ -150,7 +154,8 @@ static enum kv_status score(struct measurer *m, int n)
 {
     struct kv_verdict *verdict = kv_alloc((size_t)n, sizeof *verdict);
     if (!verdict) return kv_fail(&m->s->err, KV_NO_MEMORY, "No memory for %d verdicts.", n);
-    enum kv_status st = kv_score(m->e, m->reply, m->n_reply, n, m->kept, m->n_kept, NULL, verdict, &m->s->err);
+    enum kv_status st =
+        kv_score_heads(m->e, m->reply, m->n_reply, n, m->heads, m->kept, m->n_kept, NULL, verdict, &m->s->err);
     for (int c = 0; c < n && !st; c++) {
         figures(m, c)[METRIC_kl] = verdict[c].kl_mean;
         figures(m, c)[METRIC_top1] = verdict[c].top1;
@@ -159,16 +164,29 @@ static enum kv_status score(struct measurer *m, int n)
     return st;
 }
 
+/* Rows of a layer: as many as there are KV heads, where one of the combinations lets them keep their own. */
+static enum kv_status find_heads(struct measurer *m)
+{
+    char group[32] = "";
+    enum kv_status st = kv_get(m->e, "policy.group", group, sizeof group, &m->s->err);
+    bool own = !strcmp(group, "kv-head");
+    for (int a = 0; a < m->w->n_axis; a++)
+        own = own || !strcmp(m->w->axis[a].name, "policy.group") || !strcmp(m->w->axis[a].name, "policy.preset");
+    m->heads = own ? m->s->facts.n_kv_head : 1;
+    return st;
+}
+
 static enum kv_status open_prompt(struct measurer *m)
 {
     struct kv_array tok;
     enum kv_status st = kv_full_reply(m->e, m->w->tokens, &m->reply, &m->n_reply, &m->s->err);
     if (!st) st = kv_value(m->e, "tok", &tok, &m->s->err);
+    if (!st) st = find_heads(m);
     if (!st && m->w->want[METRIC_mass]) st = kv_mass(m->e, m->reply, m->n_reply, &m->s->err);
     if (st) return st;
     m->n = (int)tok.dim[0];
     m->n_layer = m->s->facts.n_layer;
-    size_t cells = (size_t)m->w->n_config * (size_t)m->n_layer;
+    size_t cells = (size_t)m->w->n_config * (size_t)m->n_layer * (size_t)m->heads;
     m->room = kv_alloc(cells * (size_t)m->n, sizeof *m->room);
     m->kept = kv_alloc(cells, sizeof *m->kept);
     m->n_kept = kv_alloc(cells, sizeof *m->n_kept);

@@ -1,4 +1,5 @@
 /* Tables over layers, heads and tokens. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,25 @@ static void print_unseen(struct session *s)
     rows_fact(s, "unseen", unseen);
     if (unseen)
         fprintf(s->out, "  unseen    %d of those: the sliding window has left them behind for good\n", unseen);
+}
+
+/* Where keys were turned to their places in the cache, the next token's differs from its position. */
+static void tell_places(struct session *s)
+{
+    int least = INT_MAX, most = 0, next = kv_cache_tokens(s->engine, 0);
+    for (int l = 0; l < s->facts.n_layer; l++) {
+        int32_t last = -1;
+        int n = kv_cache_slots(s->engine, l, 0, NULL, 0);
+        int32_t *place = kv_alloc((size_t)n + 1, sizeof *place);
+        if (place && kv_cache_places(s->engine, l, 0, place, n) > 0) last = place[n - 1];
+        free(place);
+        least = last + 1 < least ? last + 1 : least;
+        most = last + 1 > most ? last + 1 : most;
+    }
+    rows_fact(s, "next_place_least", least);
+    rows_fact(s, "next_place_most", most);
+    if (least < next)
+        fprintf(s->out, "  places    keys are turned to them: position %d stands at %d to %d\n", next, least, most);
 }
 
 /* How far the KV heads' own sets differ in size. */
@@ -123,6 +143,7 @@ struct reaction cmd_info_kv(struct session *s, const char *args)
         fprintf(
             s->out, "  used      %.0f entries with question and reply, %.0f to %.0f a layer\n", held, least, most);
         print_unseen(s);
+        tell_places(s);
         if (own) tell_heads(s);
     } else {
         fprintf(s->out, "  active    not there before compress\n");

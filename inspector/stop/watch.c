@@ -36,6 +36,7 @@ static const struct {
     { "k", WHEN_COMPRESS | WHEN_GROWS },
     { "v", WHEN_COMPRESS | WHEN_GROWS },
     { "pos", WHEN_COMPRESS | WHEN_GROWS },
+    { "place", WHEN_COMPRESS | WHEN_GROWS },
     { "hidden", WHEN_PASS | WHEN_GROWS },
     { "weight", WHEN_COMPRESS },
     { "budget.", WHEN_COMPRESS },

@@ -112,7 +112,7 @@ static bool plant(struct kv_engine *e, struct kv_eviction *planted)
 {
     for (int i = 0; i < PLANTED; i++) {
         bool again = false;
-        planted[i] = (struct kv_eviction){ below(LAYERS), below(PROMPT - 4) };
+        planted[i] = (struct kv_eviction){ .layer = below(LAYERS), .token = below(PROMPT - 4) };
         for (int k = 0; k < i; k++)
             again = again || (planted[k].layer == planted[i].layer && planted[k].token == planted[i].token);
         if (again) {
