@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NEAR 0.02 /* of a total: refined shares serve it */
+
 _Static_assert(KV_PROFILE_SHARES == CURVES_SHARES, "a profile's curve is a curve");
 
 static size_t cells(const struct kv_profile *p)
@@ -17,8 +19,17 @@ static size_t cells(const struct kv_profile *p)
 
 /* --- prompts ------------------------------------------------------------------------------------------------------ */
 
+void kv_profile_unrefine(struct kv_profile *p)
+{
+    for (int i = 0; i < p->n_refined; i++) free(p->refined[i].share);
+    free(p->refined);
+    p->refined = NULL;
+    p->n_refined = 0;
+}
+
 void kv_profile_free(struct kv_profile *p)
 {
+    if (p) kv_profile_unrefine(p);
     for (int i = 0; p && i < p->n_prompt; i++) free(p->prompt[i].kl);
     if (p) free(p->prompt);
     free(p);
@@ -48,13 +59,44 @@ bool kv_profile_measured(const struct kv_profile *p, int prompt)
     return true;
 }
 
+/* The refined shares for such a total; NULL = none. */
+static struct kv_profile_refined *refined_for(const struct kv_profile *p, double total)
+{
+    for (int i = 0; i < p->n_refined; i++)
+        if (fabs(p->refined[i].total - total) <= NEAR * total) return &p->refined[i];
+    return NULL;
+}
+
+enum kv_status kv_profile_refine(struct kv_profile *p, double total, const double *share, struct kv_error *err)
+{
+    struct kv_profile_refined *to = refined_for(p, total);
+    size_t n = (size_t)p->n_layer;
+    if (!to) {
+        struct kv_profile_refined *grown = realloc(p->refined, ((size_t)p->n_refined + 1) * sizeof *grown);
+        if (grown) p->refined = grown, to = &grown[p->n_refined];
+        if (to && !(to->share = kv_alloc(n, sizeof *to->share))) to = NULL;
+        if (!to) return kv_fail(err, KV_NO_MEMORY, "No memory for the shares of %zu layers.", n);
+        p->n_refined++;
+    }
+    to->total = total;
+    memcpy(to->share, share, n * sizeof *share);
+    return KV_OK;
+}
+
 struct kv_profile *kv_profile_copy(const struct kv_profile *p)
 {
+    struct kv_error ignored;
     struct kv_profile *copy = kv_alloc(1, sizeof *copy);
     if (!copy) return NULL;
     *copy = *p;
     copy->prompt = NULL;
-    copy->n_prompt = 0;
+    copy->refined = NULL;
+    copy->n_prompt = copy->n_refined = 0;
+    for (int i = 0; i < p->n_refined; i++)
+        if (kv_profile_refine(copy, p->refined[i].total, p->refined[i].share, &ignored)) {
+            kv_profile_free(copy);
+            return NULL;
+        }
     for (int i = 0; i < p->n_prompt; i++) {
         int at = kv_profile_add(copy, &p->prompt[i]);
         if (at < 0) {
@@ -177,7 +219,8 @@ enum kv_status kv_profile_merge(
     if (status) return status;
     *c = *a;
     c->prompt = NULL;
-    c->n_prompt = c->n_selector = 0;
+    c->refined = NULL;
+    c->n_prompt = c->n_selector = c->n_refined = 0;
     for (int s = 0; s < a->n_selector; s++)
         if (selector_index(b, a->selector[s]) >= 0)
             memcpy(c->selector[c->n_selector++], a->selector[s], KV_PROFILE_WORD);
@@ -207,6 +250,19 @@ enum kv_status kv_profile_fits(const struct kv_profile *p, const struct kv_model
         p->model, p->arch, p->n_layer, s->name, s->arch, s->n_layer);
 }
 
+/* In place of what was spent; the curves say what they would do. */
+static void take_refined(const struct kv_profile_refined *r, const struct curves *kind, int n_kind, bool by_layer,
+    const struct kv_profile_plan *plan)
+{
+    int n = kind->n_layer;
+    for (int l = 0; l < n; l++) plan->share[l] = fmin(1, fmax(plan->least, r->share[l] * plan->total / r->total));
+    for (int k = 0; k < n_kind && plan->damage && (!by_layer || plan->selector); k++) {
+        plan->damage[k] = 0;
+        for (int l = 0; l < n; l++)
+            plan->damage[k] += curves_at(&kind[k], by_layer ? plan->selector[l] : 0, l, plan->share[l]);
+    }
+}
+
 enum kv_status kv_profile_spend(const struct kv_profile *p, struct kv_profile_plan *plan, struct kv_error *err)
 {
     int kinds = kv_profile_kind(p, NULL), one = selector_index(p, plan->with ? plan->with : kv_profile_choice(p));
@@ -228,6 +284,8 @@ enum kv_status kv_profile_spend(const struct kv_profile *p, struct kv_profile_pl
     struct curves_plan spend = { plan->total * p->n_layer, fmin(plan->least, plan->total), 1, plan->share,
         plan->selector, plan->damage, plan->uniform };
     if (!status) status = curves_spend(kind, kinds, &spend, err);
+    const struct kv_profile_refined *refined = plan->with ? NULL : refined_for(p, plan->total);
+    if (!status && refined) take_refined(refined, kind, kinds, all, plan);
     for (size_t l = 0; l < layers && plan->selector && !status; l++) plan->selector[l] += first;
     free(kl);
     free(kind);

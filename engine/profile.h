@@ -24,6 +24,13 @@ struct kv_profile_prompt {
     double *kl;        /* [n_selector][n_layer][n_share] nats a token; NaN = not measured yet */
 };
 
+/* Shares of the layers that were measured all at once to be better than the curves' (tune -refine), for one total and the
+ * profile's choice of selectors. */
+struct kv_profile_refined {
+    double total;  /* mean share */
+    double *share; /* [n_layer] */
+};
+
 struct kv_profile {
     char program[32];                         /* "kvdbg 0.1" */
     char model[128], arch[32], model_sha[65]; /* as kv_model_facts; the file's SHA-256, or what stands for it */
@@ -38,6 +45,8 @@ struct kv_profile {
     char choice[KV_PROFILE_WORD];     /* the selector that `tuned` means, measured here or not, "" = the first; or
                                      KV_PROFILE_BY_LAYER: the best of those measured, layer by layer */
     struct kv_profile_prompt *prompt; /* [n_prompt] */
+    int n_refined;
+    struct kv_profile_refined *refined; /* [n_refined] */
 };
 
 /* KV_IO, KV_BAD_FILE, KV_NO_MEMORY; KV_UNSUPPORTED for a later format, or where the program was built without cJSON. */
@@ -52,6 +61,10 @@ double kv_profile_rounded(double kl);
 
 /* Adds a prompt, nothing of it measured; its index, or -1 = no memory. */
 int kv_profile_add(struct kv_profile *p, const struct kv_profile_prompt *prompt);
+/* Shares [n_layer] for a total, in place of those that it has for that. KV_NO_MEMORY. */
+enum kv_status kv_profile_refine(struct kv_profile *p, double total, const double *share, struct kv_error *err);
+/* Forgets them: what they were measured with has changed. */
+void kv_profile_unrefine(struct kv_profile *p);
 /* Curve [n_share] of a prompt. */
 double *kv_profile_curve(const struct kv_profile *p, int prompt, int selector, int layer);
 bool kv_profile_measured(const struct kv_profile *p, int prompt);
@@ -63,7 +76,7 @@ enum kv_status kv_profile_mean(
     const struct kv_profile *p, int kind, int selector, int layer, double *kl, struct kv_error *err);
 
 /* All that two profiles of one model, grid and policy measured; a prompt that both have counts once, as the mean. Of the
- * selectors, those that both have. KV_BAD_ARG where they do not fit together. */
+ * selectors, those that both have; nothing refined. KV_BAD_ARG where they do not fit together. */
 enum kv_status kv_profile_merge(
     const struct kv_profile *a, const struct kv_profile *b, struct kv_profile **out, struct kv_error *err);
 
@@ -84,7 +97,8 @@ struct kv_profile_plan {
     int *selector; /* [n_layer] out, index into p->selector; or NULL */
     double *damage, *uniform; /* [kinds] out, nats: of this plan, and of equal shares; or NULL */
 };
-/* Shares of the layers that do least damage (engine/judge/curves.h). */
+/* Shares of the layers that do least damage (engine/judge/curves.h); or the refined ones, where there are some for such a
+ * total (to 2 %). */
 enum kv_status kv_profile_spend(const struct kv_profile *p, struct kv_profile_plan *plan, struct kv_error *err);
 
 #endif

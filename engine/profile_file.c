@@ -112,6 +112,18 @@ static enum kv_status put_prompts(FILE *f, const struct kv_profile *p, struct kv
     return KV_OK;
 }
 
+static void put_refined(FILE *f, const struct kv_profile *p)
+{
+    if (!p->n_refined) return;
+    fputs("  \"refined\": [", f);
+    for (int i = 0; i < p->n_refined; i++) {
+        fprintf(f, "%s\n    {\"total\": %.10g, \"shares\": ", i ? "," : "", p->refined[i].total);
+        put_curve(f, p->refined[i].share, p->n_layer);
+        fputc('}', f);
+    }
+    fputs("\n  ],\n", f);
+}
+
 static enum kv_status put_profile(FILE *f, const struct kv_profile *p, struct kv_error *err)
 {
     fprintf(f, "{\n  \"format\": \"%s\",\n  \"version\": %d,\n", FORMAT, VERSION);
@@ -138,6 +150,7 @@ static enum kv_status put_profile(FILE *f, const struct kv_profile *p, struct kv
     }
     fputs("],\n", f);
     put_member(f, "  ", "choice", kv_profile_choice(p));
+    put_refined(f, p);
     enum kv_status status = put_kinds(f, p, err);
     return status ? status : put_prompts(f, p, err);
 }
@@ -291,6 +304,35 @@ static enum kv_status read_prompts(const struct reader *r, const cJSON *root)
     return status;
 }
 
+static enum kv_status read_shares(const struct reader *r, const cJSON *item, double *share)
+{
+    const cJSON *total = member(item, "total"), *shares = member(item, "shares"), *x;
+    int l = 0;
+    bool good = cJSON_IsNumber(total) && total->valuedouble > 0 && total->valuedouble <= 1 &&
+                cJSON_IsArray(shares) && cJSON_GetArraySize(shares) == r->p->n_layer;
+    if (!good) return bad(r, "refined shares need a total in (0, 1] and a share a layer");
+    cJSON_ArrayForEach(x, shares)
+    {
+        share[l] = cJSON_IsNumber(x) ? x->valuedouble : NAN;
+        if (!(share[l] >= 0 && share[l] <= 1)) return bad(r, "a refined share is not in [0, 1]");
+        l++;
+    }
+    return kv_profile_refine(r->p, total->valuedouble, share, r->err);
+}
+
+/* May be missing. */
+static enum kv_status read_refined(const struct reader *r, const cJSON *root)
+{
+    const cJSON *list = member(root, "refined"), *item;
+    enum kv_status status = !list || cJSON_IsArray(list) ? KV_OK : bad(r, "\"refined\" must be a list");
+    double *share = kv_alloc((size_t)r->p->n_layer, sizeof *share);
+    if (!status && !share) status = kv_fail(r->err, KV_NO_MEMORY, "No memory for %.300s.", r->path);
+    for (item = status || !list ? NULL : list->child; item && !status; item = item->next)
+        status = read_shares(r, item, share);
+    free(share);
+    return status;
+}
+
 static enum kv_status read_profile(const struct reader *r, const cJSON *root)
 {
     struct kv_profile *p = r->p;
@@ -314,6 +356,7 @@ static enum kv_status read_profile(const struct reader *r, const cJSON *root)
     if (!status) status = read_policy(r, root);
     if (!status) status = count_of(r, root, "reply", 1, &p->reply);
     if (!status) status = read_grid(r, root);
+    if (!status) status = read_refined(r, root);
     return status ? status : read_prompts(r, root);
 }
 

@@ -26,4 +26,9 @@ enum kv_status kv_sensitivity(
 enum kv_status kv_score_policies(struct kv_engine *e, const int32_t *reply, int n_reply, int n_policy,
     const struct kv_policy_copy *const *policy, struct kv_verdict *verdict, int32_t *budget, struct kv_error *err);
 
+/* The same of shares given layer by layer: share [n_plan][n_layer] in [0, 1] of the prompt's tokens, at least the forced
+ * ones, by selector[n_layer] (names) and the other settings in force. */
+enum kv_status kv_score_shares(struct kv_engine *e, const int32_t *reply, int n_reply, int n_plan,
+    const double *share, const char *const *selector, struct kv_verdict *verdict, struct kv_error *err);
+
 #endif

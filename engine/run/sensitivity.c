@@ -112,6 +112,29 @@ static enum kv_status begin(const struct kv_engine *e, struct parked *parked, st
 
 /* --- one layer ---------------------------------------------------------------------------------------------------- */
 
+/* One that can be measured: `tuned` stands for others. */
+static enum kv_status find_selector(const char *name, int *selector, struct kv_error *err)
+{
+    for (*selector = 0; policy_selector_at(*selector); ++*selector)
+        if (!strcmp(policy_selector_name(*selector), name) && strcmp(name, POLICY_TUNED)) return KV_OK;
+    return kv_fail(err, KV_BAD_ARG, "There is no selector \"%.40s\" to measure.", name);
+}
+
+/* A share of a layer's tokens into one cell, within what the policy allows. */
+static enum kv_status keep_share(
+    struct sets *s, const struct kv_policy *p, int set, int layer, double share, struct kv_error *err)
+{
+    int32_t least = 0, most = 0;
+    enum kv_status status = policy_bounds(p, layer, s->e->n, NULL, &least, &most, err);
+    int budget = (int)(share * s->e->n + 0.5);
+    return status ? status
+                  : keep(s, p, NULL, set, layer,
+                        budget < least  ? least
+                        : budget > most ? most
+                                        : budget,
+                        err);
+}
+
 static enum kv_status check_layer(
     const struct kv_engine *e, const struct kv_sensitivity *what, int *selector, struct kv_error *err)
 {
@@ -122,10 +145,7 @@ static enum kv_status check_layer(
     for (int b = 0; b < what->n_share; b++)
         if (!(what->share[b] > 0 && what->share[b] <= 1))
             return kv_fail(err, KV_BAD_ARG, "A share that is kept must be in (0, 1], not %g.", what->share[b]);
-    for (*selector = 0; policy_selector_at(*selector); ++*selector)
-        if (!strcmp(policy_selector_name(*selector), what->selector) && strcmp(what->selector, POLICY_TUNED))
-            return KV_OK;
-    return kv_fail(err, KV_BAD_ARG, "There is no selector \"%.40s\" to measure.", what->selector);
+    return find_selector(what->selector, selector, err);
 }
 
 enum kv_status kv_sensitivity(
@@ -133,18 +153,14 @@ enum kv_status kv_sensitivity(
 {
     struct kv_policy p = e->set.policy;
     struct sets s = { 0 };
-    int32_t least = 0, most;
     struct parked parked = { 0 };
     enum kv_status status = begin(e, &parked, err);
     if (!status) status = check_layer(e, what, &p.selector, err);
     struct kv_verdict *verdict = kv_alloc(kv_max(1, (size_t)what->n_share), sizeof *verdict);
     if (!status && !verdict) status = kv_fail(err, KV_NO_MEMORY, "No memory for %d verdicts.", what->n_share);
     if (!status) status = sets_open(e, what->n_share, policy_sets(&p, e->model->shape.n_kv_head), &s, err);
-    if (!status) status = policy_bounds(&p, what->layer, e->n, NULL, &least, &most, err);
-    for (int b = 0; b < what->n_share && !status; b++) {
-        int budget = (int)(what->share[b] * e->n + 0.5);
-        status = keep(&s, &p, NULL, b, what->layer, budget < least ? least : budget > most ? most : budget, err);
-    }
+    for (int b = 0; b < what->n_share && !status; b++)
+        status = keep_share(&s, &p, b, what->layer, what->share[b], err);
     status = engine_unpark(e, &parked, status, err);
     if (!status)
         status = kv_score_heads(
@@ -208,6 +224,28 @@ enum kv_status kv_score_policies(struct kv_engine *e, const int32_t *reply, int 
     }
     status = engine_unpark(e, &parked, status, err);
     if (!status) status = kv_score_heads(e, reply, n_reply, n_policy, heads, s.kept, s.n_kept, NULL, verdict, err);
+    sets_close(&s);
+    return status;
+}
+
+enum kv_status kv_score_shares(struct kv_engine *e, const int32_t *reply, int n_reply, int n_plan,
+    const double *share, const char *const *selector, struct kv_verdict *verdict, struct kv_error *err)
+{
+    struct sets s = { 0 };
+    struct parked parked = { 0 };
+    struct kv_policy p = e->set.policy;
+    int n_layer = e->model->shape.n_layer;
+    enum kv_status status = begin(e, &parked, err);
+    if (!status) status = sets_open(e, n_plan, policy_sets(&p, e->model->shape.n_kv_head), &s, err);
+    for (int l = 0; l < n_layer && !status; l++) {
+        int row = 0;
+        status = find_selector(selector[l], &row, err);
+        p.selector = row;
+        for (int i = 0; i < n_plan && !status; i++)
+            status = keep_share(&s, &p, i, l, share[(size_t)i * (size_t)n_layer + (size_t)l], err);
+    }
+    status = engine_unpark(e, &parked, status, err);
+    if (!status) status = kv_score_heads(e, reply, n_reply, n_plan, s.heads, s.kept, s.n_kept, NULL, verdict, err);
     sets_close(&s);
     return status;
 }

@@ -70,6 +70,10 @@ static enum kv_status take(const char *option, const char *value, struct lab_wor
     if (!strcmp(option, "-kl")) st = bound(option, value, 1e6, &w->kl, err);
     if (!strcmp(option, "-top1")) st = bound(option, value, 1, &w->top1, err);
     if (!strcmp(option, "-rouge")) st = bound(option, value, 1, &w->rouge, err);
+    if (!strcmp(option, "-refine")) {
+        st = line_integer(value, 1, 1000, "a number of rounds", &n, err);
+        if (!st) w->refine = (int)n;
+    }
     if (!strcmp(option, "-tokens")) {
         st = line_integer(value, 2, 4096, "a number of tokens", &n, err);
         if (!st) w->tokens = (int)n;

@@ -21,6 +21,7 @@ struct lab_words {
     double ratio[LAB_LIST]; /* -ratio */
     int n_ratio;
     double kl, top1, rouge; /* -kl, -top1, -rouge: bounds; NaN = none */
+    int refine;             /* -refine: rounds; 0 = none */
     const char *png;        /* -png: a picture */
     bool force;             /* -f: overwrite */
     struct task_how how;    /* -question, -apart */

@@ -41,6 +41,9 @@ static void tell_origin(struct session *s, const char *path, const struct kv_pro
     fprintf(s->out, "%d prompts, %d of them measured, replies of up to %d tokens; tuned selects by %s\n",
         p->n_prompt, measured, p->reply,
         kv_profile_by_layer(p) ? "what is best for each layer" : kv_profile_choice(p));
+    for (int i = 0; i < p->n_refined; i++)
+        fprintf(s->out, "%s%.4g %%%s", i ? ", " : "refined for ", 100 * p->refined[i].total,
+            i + 1 == p->n_refined ? " of all tokens\n" : "");
     for (int i = 0; i < p->n_policy; i++)
         fprintf(s->out, "%s%s %s", i ? ", " : "", p->policy[i][0], p->policy[i][1]);
     fputc('\n', s->out);

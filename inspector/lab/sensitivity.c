@@ -104,6 +104,7 @@ static enum kv_status add_prompts(struct measuring *m)
         struct kv_profile_prompt x = { .tokens = 1 };
         st = prompt_hash(m, &m->tasks.task[i], x.sha);
         if (st || find_prompt(p, x.sha) >= 0) continue;
+        kv_profile_unrefine(p);
         snprintf(x.kind, sizeof x.kind, "%s", m->tasks.task[i].kind);
         snprintf(x.name, sizeof x.name, "%s", m->tasks.task[i].id);
         if (kv_profile_add(p, &x) < 0)

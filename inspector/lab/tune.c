@@ -11,6 +11,7 @@
 #include "engine/tune.h"
 #include "inspector/lab/judged.h"
 #include "inspector/lab/options.h"
+#include "inspector/lab/refine.h"
 #include "inspector/lab/stopped.h"
 #include "inspector/progress.h"
 #include "inspector/json/rows.h"
@@ -275,6 +276,7 @@ static enum kv_status choose(struct tuning *t)
     char best[KV_PROFILE_WORD] = "";
     double least = INFINITY;
     enum kv_status st = KV_OK;
+    kv_profile_unrefine(t->profile); /* they go with the choice that there was */
     for (int i = 0; !st && lab_name(t->w->list, i, name); i++) {
         snprintf(t->profile->choice, sizeof t->profile->choice, "%s", name);
         st = kv_profile_write(t->profile, t->path, &t->s->err);
@@ -376,8 +378,11 @@ static enum kv_status check(struct tuning *t)
     if (w->n_ratio > 1 && w->list) return kv_fail(&s->err, KV_BAD_ARG, "Selectors are chosen for one -ratio.");
     if ((bound || w->list) && w->n_file < 2)
         return kv_fail(&s->err, KV_BAD_ARG, "Bounds and selectors are measured: name prompts behind the profile.");
-    if (w->list && !w->out)
-        return kv_fail(&s->err, KV_BAD_ARG, "-selectors needs -o, for the profile with the choice.");
+    if ((w->list || w->refine) && !w->out)
+        return kv_fail(&s->err, KV_BAD_ARG, "%s needs -o, for the profile that comes of it.",
+            w->list ? "-selectors" : "-refine");
+    if (w->refine && (bound || w->n_file < 2))
+        return kv_fail(&s->err, KV_BAD_ARG, "-refine takes totals by -ratio, and prompts to measure with.");
     return check_choices(t);
 }
 
@@ -412,10 +417,77 @@ static enum kv_status prepare(struct tuning *t, struct target *out)
     memcpy(t->ratio, w->ratio, sizeof t->ratio);
     if (!st && !w->n_ratio) st = session_ratio(s, &t->ratio[0]);
     if (!st && w->out) st = target_open(s, w->out, w->force, out);
-    if (!st && w->list) st = open_work(t, out);
+    if (!st && (w->list || w->refine)) st = open_work(t, out);
     w->n_file--;
     memmove(w->file, w->file + 1, (size_t)w->n_file * sizeof *w->file);
     return !st && w->n_file ? read_prompts(t) : st;
+}
+
+/* Forced tokens as a share of the shortest prompt. */
+static double least_share(struct tuning *t)
+{
+    char sinks[32], recent[32];
+    double least = 0;
+    struct kv_error ignored;
+    if (kv_get(t->s->engine, "policy.sinks", sinks, sizeof sinks, &ignored) ||
+        kv_get(t->s->engine, "policy.recent", recent, sizeof recent, &ignored))
+        return 0;
+    for (size_t i = 0; i < t->tasks.count; i++)
+        least = fmax(least, (strtod(sinks, NULL) + strtod(recent, NULL)) / t->judged[i].tokens);
+    return fmin(least, 1);
+}
+
+/* Shares for one total, from those of the curves, into the profile. */
+static enum kv_status refine_total(
+    struct tuning *t, struct refining *r, int *selector, const char **name, double total)
+{
+    struct session *s = t->s;
+    const struct kv_profile *p = t->profile;
+    struct kv_profile_plan plan = { .total = total, .least = r->least, .share = r->share, .selector = selector };
+    enum kv_status st = kv_profile_spend(p, &plan, &s->err);
+    for (int l = 0; l < p->n_layer && !st; l++) name[l] = p->selector[selector[l]];
+    if (!st) st = refine_shares(r);
+    if (st == KV_STOPPED && r->after < 1 && !kv_profile_refine(t->profile, total, r->share, &s->err))
+        return lab_stopped(s, st, ": at %.4g %% of all tokens KL came to %.3g of where it began, and %s has that",
+            100 * total, r->after, t->w->out);
+    st = lab_stopped(s, st, " before %.4g %% of all tokens were refined", 100 * total);
+    if (st) return st;
+    fprintf(s->out,
+        "%.4g %% of all tokens, refined: KL is %.3g of where it began, the mean over kinds (%d kept sets)\n",
+        100 * total, r->after, r->sets);
+    rows_new(s);
+    rows_number(s, "ratio", total);
+    rows_number(s, "refined", r->after);
+    rows_number(s, "sets", r->sets);
+    return kv_profile_refine(t->profile, total, r->share, &s->err);
+}
+
+static enum kv_status refine(struct tuning *t)
+{
+    struct session *s = t->s;
+    size_t n = (size_t)t->profile->n_layer;
+    double *share = kv_alloc(n, sizeof *share);
+    int *selector = kv_alloc(n, sizeof *selector), *kind = kv_alloc(t->tasks.count + 1, sizeof *kind);
+    const char **name = kv_alloc(n, sizeof *name);
+    enum kv_status st = share && selector && kind && name
+                            ? KV_OK
+                            : kv_fail(&s->err, KV_NO_MEMORY, "No memory to refine %zu layers.", n);
+    for (size_t i = 0; i < t->tasks.count && !st; i++) {
+        st = open_prompt(t, i);
+        if (!st) st = judged_settings(s, t->judged[i].engine);
+        if (!st) kv_on_progress(t->judged[i].engine, NULL, NULL);
+        kind[i] = (int)(kind_of(t, t->tasks.task[i].kind) - t->kind);
+    }
+    for (int i = 0; i < t->n_ratio && !st; i++) {
+        struct refining r = { s, t->judged, kind, (int)t->tasks.count, t->n_kind, t->profile->n_layer, t->w->refine,
+            least_share(t), name, share, 0, 0, 0 };
+        st = refine_total(t, &r, selector, name, t->ratio[i]);
+    }
+    free(share);
+    free(selector);
+    free(kind);
+    free(name);
+    return st ? st : kv_profile_write(t->profile, t->path, &s->err);
 }
 
 /* The budgets, and a run over them; of one that was interrupted, the prompts before. */
@@ -437,22 +509,28 @@ static enum kv_status conclude(struct tuning *t)
 static enum kv_status tune(struct tuning *t)
 {
     struct session *s = t->s;
-    struct target out;
+    struct target out = { 0 };
     bool bound = bounded(t->w);
-    t->hold = bound || t->w->list;
+    t->hold = bound || t->w->list || t->w->refine;
     enum kv_status st = prepare(t, &out);
     if (!st && t->w->list) st = choose(t);
     if (!st && bound) st = bisect(t);
+    if (!st && t->w->refine) st = refine(t);
     if (!st) st = conclude(t);
-    if (!st && t->w->out) st = kv_profile_write(t->profile, out.fresh, &s->err);
-    return !st && t->w->out ? target_close(s, &out) : st;
+    struct kv_error why = s->err;
+    bool part = st == KV_STOPPED && t->profile && t->profile->n_refined && t->w->refine;
+    if (!t->w->out || (st && !part)) return st;
+    enum kv_status bad = kv_profile_write(t->profile, out.fresh, &s->err);
+    if (!bad) bad = target_close(s, &out);
+    if (!bad) s->err = why;
+    return bad ? bad : st;
 }
 
 struct reaction cmd_tune(struct session *s, const char *args)
 {
     struct lab_words w;
-    if (lab_words(
-            args, "-ratio -kl -top1 -rouge -with -selectors -tokens -rows -question -apart -o -f", &w, &s->err))
+    if (lab_words(args, "-ratio -kl -top1 -rouge -refine -with -selectors -tokens -rows -question -apart -o -f", &w,
+            &s->err))
         return failed(s);
     if (!w.n_file) return refuse(s, KV_BAD_ARG, "Argument required (a profile, which \"sensitivity\" makes).");
     struct tuning t = { .s = s, .w = &w };

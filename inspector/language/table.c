@@ -299,9 +299,9 @@ const struct command command_table[] = {
         "\"set policy tuned PROFILE\" goes by it.  -apart compresses before the question is read.",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_sensitivity, NULL },
     { "tune", NULL, GROUP_LOOKING,
-        "PROFILE [FILE...] [-ratio LIST | -kl X | -top1 X | -rouge X] [-with LIST | -selectors LIST] [-f] [-o "
-        "PROFILE] "
-        "[-rows A:B] [-question TEXT] [-apart]",
+        "PROFILE [FILE...] [-ratio LIST | -kl X | -top1 X | -rouge X] [-with LIST | -selectors LIST] [-refine "
+        "ROUNDS] "
+        "[-f] [-o PROFILE] [-rows A:B] [-question TEXT] [-apart]",
         "Turn measured curves into budgets, and measure what they do",
         "For a total, or the smallest one at which every kind of prompts in FILE... has a mean KL of at most X "
         "nats a\n"
@@ -309,7 +309,7 @@ const struct command command_table[] = {
         "sum,window,by-layer\n"
         "tries each, and writes the profile with the one that serves the worst kind best; \"set policy tuned "
         "PROFILE\" goes\n"
-        "by it.",
+        "by it.  -refine moves tokens between layers as long as that helps, all layers compressed at once.",
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_FILE, cmd_tune, NULL },
     { "profile", NULL, GROUP_LOOKING,
         "FILE [-f] [-png FILE] | diff A B [-ratio LIST] | average [-f] A B... -o FILE",

@@ -115,6 +115,60 @@ set policy.sinks 2
 set policy.recent 4
 set policy.profile $T/q.json
 
+## budgets refined with all layers compressed at once serve their own total; more prompts, and averages, forget them
+$ p="set policy.sinks 2 policy.recent 4"; k() { kvdbg -q -nx -batch --precision f32 --threads 1 synthetic:tiny -ex "$p" "$@"; }
+> k -ex "sensitivity tests/dialogue/fox.jsonl -o $T/p.json -shares 0.1,0.3,0.6 -selectors sum,window -tokens 8" >"$T/out"; k -ex "tune $T/p.json tests/dialogue/fox.jsonl -ratio 0.4,0.6 -refine 8 -o $T/q.json"; grep -A3 refined $T/q.json; k -ex "profile $T/q.json" | sed -n 3p; k -ex "profile diff $T/p.json $T/q.json -ratio 0.4,0.402,0.5"; k -ex "maint interrupt 10" -ex "tune $T/p.json tests/dialogue/fox.jsonl -ratio 0.4 -refine 8 -o $T/r.json"; ls $T; k -ex "maint interrupt 16" -ex "tune $T/p.json tests/dialogue/fox.jsonl -ratio 0.4 -refine 8 -o $T/r.json"; grep -A1 refined $T/r.json
+> k -ex "profile average $T/q.json $T/q.json -o $T/a.json" >$T/out; k -ex "sensitivity tests/dialogue/fox.txt -o $T/q.json -shares 0.1,0.3,0.6 -selectors sum,window -tokens 8" >$T/out; grep -c refined $T/a.json $T/q.json
+40 % of all tokens, refined: KL is 0.753 of where it began, the mean over kinds (96 kept sets)
+60 % of all tokens, refined: KL is 0.947 of where it began, the mean over kinds (68 kept sets)
+40 % of all tokens: L0 99.1% L1 12.5% L2 8.4%
+x: the curves add up to 0.8275 nats a token, with equal budgets to 1.767
+y: the curves add up to 0.4737 nats a token, with equal budgets to 1.423
+40 %, measured over 2 prompts (f32, synthetic weights: timing only)
+kind           prompts      seed KL  top-1   inverse KL  top-1   uniform KL  top-1     tuned KL  top-1
+x                    1        1.506   0.0%        1.065  14.3%        1.401   0.0%       0.5469  71.4%
+y                    1        1.155  14.3%        1.243   0.0%        1.191  14.3%       0.3965  42.9%
+60 % of all tokens: L0 100.0% L1 55.3% L2 24.7%
+x: the curves add up to 0.2081 nats a token, with equal budgets to 1.013
+y: the curves add up to 0.1496 nats a token, with equal budgets to 0.7702
+60 %, measured over 2 prompts (f32, synthetic weights: timing only)
+kind           prompts      seed KL  top-1   inverse KL  top-1   uniform KL  top-1     tuned KL  top-1
+x                    1        1.071  14.3%        1.326  28.6%        1.039  28.6%       0.1618  85.7%
+y                    1        0.689  42.9%       0.8216  14.3%       0.7339  28.6%       0.1517  85.7%
+  "refined": [
+    {"total": 0.4, "shares": [0.9907, 0.12513, 0.084175]},
+    {"total": 0.6, "shares": [1, 0.55275, 0.24725]}
+  ],
+refined for 40 %, 60 % of all tokens
+Kept shares of the layers at 40 % of all tokens
+ layer     first    second    change
+     0    100.0%     99.1%     -0.9%
+     1     10.0%     12.5%     +2.5%
+     2     10.0%      8.4%     -1.6%
+2.1 % of the budget is in other layers.
+Kept shares of the layers at 40.2 % of all tokens
+ layer     first    second    change
+     0    100.0%     99.6%     -0.4%
+     1     10.6%     12.6%     +2.0%
+     2     10.0%      8.5%     -1.5%
+1.6 % of the budget is in other layers.
+Kept shares of the layers at 50 % of all tokens
+ layer     first    second    change
+     0    100.0%    100.0%     +0.0%
+     1     40.0%     40.0%     +0.0%
+     2     10.0%     10.0%     +0.0%
+0.0 % of the budget is in other layers.
+Stopped on request.
+out
+p.json
+q.json
+Interrupted: at 40 % of all tokens KL came to 0.766 of where it began, and $T/r.json has that.
+  "refined": [
+    {"total": 0.4, "shares": [0.979, 0.13, 0.091]}
+$T/a.json:0
+$T/q.json:0
+[1]
+
 ## two profiles: what differs, and both in one
 $ k() { kvdbg -q -nx -batch --precision f32 --threads 1 synthetic:tiny "$@"; }
 > for i in 0 1; do k -ex "sensitivity tests/dialogue/fox.jsonl -rows $i:$((i + 1)) -o $T/$i.json -shares 0.1,0.3,0.6 -tokens 8" >"$T/out"; done; k -ex "profile diff $T/0.json $T/1.json -ratio 0.3" -ex "profile average $T/0.json $T/1.json -o $T/all.json" -ex "profile average $T/0.json $T/all.json -o $T/same.json"; grep -c sha256 "$T/all.json" "$T/same.json"
@@ -136,7 +190,7 @@ $T/same.json:3
 ## a profile of another model, and other refusals
 $ k() { kvdbg -q -nx -batch --precision f32 --threads 1 "$@"; }
 > k synthetic:tiny -ex "sensitivity tests/dialogue/fox.txt -o $T/p.json -shares 0.1,0.3,0.6 -tokens 8" >"$T/out"; sed 's/"sha256": "synthetic:tiny"/"sha256": "0123456789abcdef"/' "$T/p.json" >"$T/sha.json"; sed 's/"layers": 3/"layers": 2/' "$T/p.json" >"$T/layers.json"
-> for a in "set policy tuned $T/sha.json" "set policy.profile $T/sha.json" "set policy.profile $T/layers.json" "set policy.profile $T/nothing.json" "set policy tuned $T/p.json policy.ratio" "tune" "tune $T/sha.json" "tune $T/p.json -kl 1" "tune $T/p.json tests/dialogue/fox.txt -kl 0" "tune $T/p.json tests/dialogue/fox.txt -rouge 1.5" "tune $T/p.json tests/dialogue/fox.txt -ratio 0.5 -rouge 0.5" "tune $T/p.json -ratio 2" "tune $T/p.json tests/dialogue/fox.txt -selectors best -o $T/q.json" "tune $T/p.json tests/dialogue/fox.txt -selectors sum" "profile" "profile diff $T/p.json" "profile diff $T/p.json $T/out" "profile average $T/p.json $T/sha.json -o $T/q.json" "profile average $T/p.json $T/p.json -o $T/out" "profile best"; do k synthetic:tiny -ex "$a"; echo "[$?]"; done
+> for a in "set policy tuned $T/sha.json" "set policy.profile $T/sha.json" "set policy.profile $T/layers.json" "set policy.profile $T/nothing.json" "set policy tuned $T/p.json policy.ratio" "tune" "tune $T/sha.json" "tune $T/p.json -kl 1" "tune $T/p.json tests/dialogue/fox.txt -kl 0" "tune $T/p.json tests/dialogue/fox.txt -rouge 1.5" "tune $T/p.json tests/dialogue/fox.txt -ratio 0.5 -rouge 0.5" "tune $T/p.json -ratio 0.5 -refine 3 -o $T/q.json" "tune $T/p.json tests/dialogue/fox.txt -refine 3" "tune $T/p.json tests/dialogue/fox.txt -kl 1 -refine 3 -o $T/q.json" "tune $T/p.json tests/dialogue/fox.txt -refine 0" "tune $T/p.json -ratio 2" "tune $T/p.json tests/dialogue/fox.txt -selectors best -o $T/q.json" "tune $T/p.json tests/dialogue/fox.txt -selectors sum" "profile" "profile diff $T/p.json" "profile diff $T/p.json $T/out" "profile average $T/p.json $T/sha.json -o $T/q.json" "profile average $T/p.json $T/p.json -o $T/out" "profile best"; do k synthetic:tiny -ex "$a"; echo "[$?]"; done
 > k -p tests/dialogue/fox.txt synthetic:tiny -ex "set policy tuned" -ex run; echo "[$?]"; k synthetic:tiny-gemma -ex "set policy tuned $T/p.json"; echo "[$?]"
 The profile $T/sha.json was measured on a model with sha256 0123456789ab..., and this one has synthetic:ti...
 [1]
@@ -160,11 +214,19 @@ Bounds and selectors are measured: name prompts behind the profile.
 [1]
 tune takes totals by -ratio, or bounds -kl, -top1 and -rouge for which it finds one.
 [1]
+-refine takes totals by -ratio, and prompts to measure with.
+[1]
+-refine needs -o, for the profile that comes of it.
+[1]
+-refine takes totals by -ratio, and prompts to measure with.
+[1]
+0 is out of range for a number of rounds (1 to 1000).
+[1]
 -ratio takes shares in (0, 1], not "2".
 [1]
 -selectors takes selectors and by-layer, and "best" is neither.
 [1]
--selectors needs -o, for the profile with the choice.
+-selectors needs -o, for the profile that comes of it.
 [1]
 Argument required (FILE of a profile, diff or average).
 [1]

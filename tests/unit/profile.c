@@ -65,6 +65,45 @@ static void comes_back(void)
     kv_profile_free(q);
 }
 
+/* Shares that were measured together serve their own total and its neighborhood, and nothing else. */
+static void refined_shares(void)
+{
+    struct kv_profile *p = made(2, "ab"), *q = NULL, *r = NULL;
+    const double fine[] = { .1, .9, .5 }, other[] = { .2, .2, .2 };
+    double share[3], plain[3], damage[2];
+    struct kv_profile_plan plan = { .total = .5, .share = plain };
+    REQUIRE(!kv_profile_spend(p, &plan, &err), "%s", err.text);
+    REQUIRE(!kv_profile_refine(p, .5, other, &err) && !kv_profile_refine(p, .2, other, &err), "%s", err.text);
+    REQUIRE(!kv_profile_refine(p, .5, fine, &err), "%s", err.text);
+    CHECK(p->n_refined == 2, "%d totals", p->n_refined);
+    REQUIRE(!kv_profile_write(p, path, &err) && !kv_profile_read(path, &q, &err), "%s", err.text);
+    plan.share = share;
+    plan.damage = damage;
+    REQUIRE(!kv_profile_spend(q, &plan, &err), "%s", err.text);
+    for (int l = 0; l < 3; l++) CHECK(fabs(share[l] - fine[l]) < 1e-4, "layer %d: %g", l, share[l]);
+    CHECK(damage[0] > 0 && damage[1] > 1.9 * damage[0], "damage %g, %g", damage[0], damage[1]);
+    plan.total = .502;
+    REQUIRE(!kv_profile_spend(q, &plan, &err), "%s", err.text);
+    CHECK(fabs(share[0] + share[1] + share[2] - 1.506) < 1e-3 && fabs(share[1] - .9036) < 1e-3, "near by: %g",
+        share[1]);
+    plan.total = .55;
+    REQUIRE(!kv_profile_spend(q, &plan, &err), "%s", err.text);
+    CHECK(fabs(share[1] - fine[1]) > .01 && fabs(share[1] - .99) > .01, "far off: %g", share[1]);
+    plan.total = .5;
+    plan.with = "window";
+    REQUIRE(!kv_profile_spend(q, &plan, &err), "%s", err.text);
+    CHECK(fabs(share[1] - fine[1]) > .01, "another selector: %g", share[1]);
+    REQUIRE((r = kv_profile_copy(q)) != NULL, "no memory");
+    CHECK(r->n_refined == 2 && r->refined[0].share[1] == q->refined[0].share[1], "the copy");
+    kv_profile_unrefine(q);
+    plan.with = NULL;
+    REQUIRE(!kv_profile_spend(q, &plan, &err), "%s", err.text);
+    for (int l = 0; l < 3; l++) CHECK(fabs(share[l] - plain[l]) < 1e-12, "layer %d: %g", l, share[l]);
+    kv_profile_free(p);
+    kv_profile_free(q);
+    kv_profile_free(r);
+}
+
 static void means_by_kind(void)
 {
     struct kv_profile *p = made(3, "aba");
@@ -99,6 +138,8 @@ static void broken_files(void)
 {
     struct kv_profile *p = made(1, "a"), *q;
     char text[8192];
+    const double share[] = { .1, .2, .3 };
+    REQUIRE(!kv_profile_refine(p, .2, share, &err), "%s", err.text);
     REQUIRE(!kv_profile_write(p, path, &err), "%s", err.text);
     kv_profile_free(p);
     FILE *f = fopen(path, "rb");
@@ -212,6 +253,10 @@ static void sensitivity_is_a_score(void)
         REQUIRE(!kv_score_policies(e, reply, 6, 2, both, verdict, budget, &err), "%s", err.text);
         CHECK(verdict[0].kl_mean == kl[1] && verdict[1].kl_mean == kl[1], "%g, not %g", verdict[0].kl_mean, kl[1]);
         CHECK(budget[l] == 100 && budget[3 + l] == 100, "budget %d", budget[l]);
+        const double shares[] = { 1, 1, 1, l == 0 ? .5 : 1, l == 1 ? .5 : 1, l == 2 ? .5 : 1 };
+        const char *const by[] = { "sum", "sum", "sum" };
+        REQUIRE(!kv_score_shares(e, reply, 6, 2, shares, by, verdict, &err), "%s", err.text);
+        CHECK(verdict[0].kl_mean == 0 && verdict[1].kl_mean == kl[1], "%g, not %g", verdict[1].kl_mean, kl[1]);
         kv_policy_free(copy);
         all += kl[0];
     }
@@ -221,12 +266,16 @@ static void sensitivity_is_a_score(void)
         all = i < 4 ? all : 1.5;
         CHECK(kv_sensitivity(e, &bad[i], kl, &err) == KV_BAD_ARG, "bad request %zu", i);
     }
+    const double shares[] = { 1, 1, 1 };
+    const char *const by[] = { "sum", "sum", "tuned" };
+    CHECK(kv_score_shares(e, reply, 6, 1, shares, by, verdict, &err) == KV_BAD_ARG, "by no selector");
     kv_engine_close(e);
     kv_model_close(model);
 }
 
 static const struct tap_case cases[] = {
     { "a profile comes back from its file", comes_back },
+    { "refined shares serve their total", refined_shares },
     { "curves are means of a kind's prompts", means_by_kind },
     { "profiles of one model merge", merges },
     { "broken files get a sentence", broken_files },
