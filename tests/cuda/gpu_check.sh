@@ -85,10 +85,12 @@ fi
 
 take "op parity" 300 "$here/parity" --json "$stem-parity.jsonl" "$here/kvdbg-cuda.so"
 take "architectures against Hugging Face" 60 "$here/models" --backend cuda
+take "requests, number by number" 60 "$here/requests"
 rm -f "$stem-end-to-end.jsonl"
 take "requests on made-up models" 120 "$here/end_to_end" --json "$stem-end-to-end.jsonl" synthetic:tiny synthetic:tiny-sliding
 if [ -e "$model" ]; then
     take "SmolLM2 against Hugging Face" 120 "$here/model_parity" --backend cuda
+    take "SmolLM2, number by number" 60 "$here/requests" SmolLM2
     take "requests on SmolLM2" 120 "$here/end_to_end" --json "$stem-end-to-end.jsonl" "$model"
 else
     skip "SmolLM2" "$model is not here"

@@ -36,11 +36,13 @@ $(BUILD)/tests/cuda/bench: $(BENCH) $(BUILD)/tests/cuda/plugin/bench_rates.o $(E
 	$(Q)echo "  LINK $@"; $(CXX) $(OPT) -fopenmp -o $@ $^ $(ENGLIBS)
 
 # Programs for a machine with a GPU, which may have nothing but gcc, nvcc and cuBLAS.
-GPUTESTS := $(addprefix $(BUILD)/gpu/,parity end_to_end models model_parity kvdbg-cuda.so bench)
+GPUTESTS := $(addprefix $(BUILD)/gpu/,parity requests end_to_end models model_parity kvdbg-cuda.so bench)
 GPULINK   = $(Q)mkdir -p $(@D); echo "  LINK $@"; $(CC) $(CFLAGS) -o $@ $(filter %.o,$^) $(BUILD)/libengine.a $(ENGLIBS)
 $(BUILD)/gpu/kvdbg-cuda.so: $(BUILD)/kvdbg-cuda.so
 	$(Q)mkdir -p $(@D) && ln -f $< $@
 $(BUILD)/gpu/parity: $(PARITY) $(BUILD)/libengine.a
+	$(GPULINK)
+$(BUILD)/gpu/requests: $(call obj,tests/cuda/requests.c) $(BUILD)/libengine.a
 	$(GPULINK)
 $(BUILD)/gpu/end_to_end: $(call obj,tests/cuda/end_to_end.c) $(TESTLIB) $(BUILD)/libengine.a
 	$(GPULINK)
