@@ -1,6 +1,8 @@
 /* The session that fuzz targets share. */
 #include "tests/fuzz/tiny.h"
 
+#include "inspector/session_load.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
