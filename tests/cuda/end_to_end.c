@@ -20,8 +20,9 @@
 #define REPLY_MOST 32
 
 struct run {
-    float *entropy, *margin, *logits; /* [L][H], [L][n], [reply][n_vocab] */
-    uint8_t *kept;                    /* [L][n] */
+    double *entropy;        /* [L][H] */
+    float *margin, *logits; /* [L][n], [reply][n_vocab] */
+    uint8_t *kept;          /* [L][n] */
     int32_t reply[REPLY_MOST];
     size_t n_entropy, n_kept, n_vocab;
     int n_reply;
@@ -64,6 +65,19 @@ static void *copy_value(struct kv_engine *e, const char *name, size_t *count)
     return copy;
 }
 
+/* As f64, whichever it is. */
+static double *copy_doubles(struct kv_engine *e, const char *name, size_t *count)
+{
+    struct kv_array a;
+    if (kv_value(e, name, &a, &err)) return NULL;
+    *count = 1;
+    for (int i = 0; i < a.n_dim; i++) *count *= a.dim[i];
+    double *copy = malloc(*count * sizeof *copy + 1);
+    for (size_t i = 0; copy && i < *count; i++)
+        copy[i] = a.type == KV_F64 ? ((const double *)a.data)[i] : (double)((const float *)a.data)[i];
+    return copy;
+}
+
 static enum kv_status take_logits(struct kv_engine *e, struct run *r)
 {
     struct kv_array a, reply;
@@ -78,20 +92,24 @@ static enum kv_status take_logits(struct kv_engine *e, struct run *r)
     return KV_OK;
 }
 
-/* The whole request; what was computed is copied on the way. */
-static enum kv_status drive(struct kv_engine *e, struct run *r)
+/* One request under a policy; what was computed is copied on the way: logits with the full cache, since those with a
+ * compressed one depend on which tokens were kept; the kept set and the entropies with a quarter of it. */
+static enum kv_status drive(struct kv_engine *e, bool compressed, struct run *r)
 {
+    static const char *const name[] = { "policy.preset", "policy.ratio" };
+    const char *const value[] = { compressed ? "seed" : "full", compressed ? "0.25" : "1" };
     struct kv_where at;
     size_t n;
-    enum kv_status status = kv_start(e, &err);
+    enum kv_status status = kv_set(e, name, value, KV_COUNT(name), &err);
+    if (!status) status = kv_start(e, &err);
     while (!status && (kv_where(e, &at), at.phase != KV_PHASE_done)) {
-        if (at.phase == KV_PHASE_decode && !r->kept) {
-            r->entropy = copy_value(e, "entropy", &r->n_entropy);
+        bool decode = at.phase == KV_PHASE_decode;
+        if (decode && compressed) {
+            r->entropy = copy_doubles(e, "entropy", &r->n_entropy);
             r->kept = copy_value(e, "kept", &r->n_kept);
             r->margin = copy_value(e, "margin", &n);
-            if (!r->entropy || !r->kept || !r->margin) return err.code ? err.code : KV_NO_MEMORY;
+            return r->entropy && r->kept && r->margin ? KV_OK : err.code ? err.code : KV_NO_MEMORY;
         }
-        bool decode = at.phase == KV_PHASE_decode;
         status = kv_step(e, decode ? KV_UNIT_PASS : KV_UNIT_PHASE, &err);
         if (!status && decode) status = take_logits(e, r);
     }
@@ -101,16 +119,16 @@ static enum kv_status drive(struct kv_engine *e, struct run *r)
 static enum kv_status run_on(const struct kv_model *model, const char *backend, const char *precision,
     const int32_t *ids, int n, const char *tokens, struct run *r)
 {
-    static const char *const name[] = { "engine.backend", "engine.precision", "decode.tokens", "policy.preset",
-        "policy.ratio", "decode.temperature" };
-    const char *const value[] = { backend, precision, tokens, "seed", "0.25", "0" };
+    static const char *const name[] = { "engine.backend", "engine.precision", "decode.tokens",
+        "decode.temperature" };
+    const char *const value[] = { backend, precision, tokens, "0" };
     struct kv_engine *e = NULL;
     double from = kv_now_us();
     memset(r, 0, sizeof *r);
     enum kv_status status = kv_engine_open(model, &e, &err);
     if (!status) status = kv_set(e, name, value, KV_COUNT(name), &err);
     if (!status) status = kv_prompt_ids(e, ids, n, NULL, 0, &err);
-    if (!status) status = drive(e, r);
+    for (int compressed = 0; compressed < 2 && !status; compressed++) status = drive(e, compressed, r);
     kv_engine_close(e);
     r->seconds = (kv_now_us() - from) / 1e6;
     return status;
@@ -141,8 +159,7 @@ static struct distance distance(const struct run *a, const struct run *b)
         size_t at = (size_t)t * a->n_vocab;
         d.logits = worse(logits_distance(a->logits + at, b->logits + at, a->n_vocab), d.logits);
     }
-    for (size_t i = 0; i < a->n_entropy; i++)
-        d.entropy = worse(fabs((double)a->entropy[i] - (double)b->entropy[i]), d.entropy);
+    for (size_t i = 0; i < a->n_entropy; i++) d.entropy = worse(fabs(a->entropy[i] - b->entropy[i]), d.entropy);
     for (size_t j = 0; j < a->n_kept; j++) {
         kept += b->kept[j];
         if (a->kept[j] == b->kept[j]) continue;

@@ -26,6 +26,8 @@ take "the emulator" "$here/emu_test"
 EMU_LAZY=1 take parity "$here/parity" --small "$here/kvdbg-cuda.so"
 take "the same requests on both" "$here/requests"
 take "SmolLM2 on both" env EMU_GUARD=0 "$here/requests" SmolLM2
+take "Hugging Face's numbers" "$here/models" --backend cuda mistral
+take "bf16 on both" env EMU_GUARD=0 "$here/end_to_end" --tokens 4 synthetic:tiny-sliding
 take "the benchmark, in small" env EMU_GUARD=0 "$here/bench" --smoke
 take "the compiler's report" tests/cuda/spills.sh "$(dirname "$KVDBG")"
 take loader tests/cuda/loader.sh "$(dirname "$KVDBG")"
