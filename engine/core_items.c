@@ -291,7 +291,7 @@ static enum kv_status add_caches(struct core_plan *p, struct kv_error *err)
 enum kv_status core_items(struct core_plan *p, const struct kv_core_want *want, struct kv_error *err)
 {
     struct kv_engine *e = p->e;
-    enum kv_status status = KV_OK;
+    enum kv_status status = engine_logits(e, err);
     for (int i = 0; i < CORE_VALUES && !status; i++)
         if (core_values[i].part == KV_CORE_BASE || want->part[core_values[i].part])
             status = add_value(p, &core_values[i], err);

@@ -64,6 +64,10 @@ static void end_request(struct kv_engine *e)
     free(e->run.reply);
     free(e->row_id);
     free(e->row_pos);
+    if (e->sampled)
+        e->machine.be->release(e->machine.ctx, e->sampled, (size_t)e->model->shape.n_vocab * sizeof *e->sampled);
+    e->sampled = NULL;
+    e->logits_owed = false;
     free(e->logits);
     free(e->prefill_logits);
     free(e->stage_us);
@@ -294,6 +298,10 @@ static enum kv_status alloc_request(struct kv_engine *e, int rows, struct kv_err
     e->prefill_logits = kv_alloc((size_t)s->n_vocab, sizeof *e->prefill_logits);
     if (!e->row_id || !e->row_pos || !e->logits || !e->prefill_logits)
         return kv_fail(err, KV_NO_MEMORY, "No memory for the rows and logits of a request.");
+    if (!e->machine.be->on_host) {
+        e->sampled = e->machine.be->alloc(e->machine.ctx, (size_t)s->n_vocab * sizeof *e->sampled);
+        if (!e->sampled) return kv_fail(err, KV_NO_MEMORY, "No memory for %d logits.", s->n_vocab);
+    }
     enum kv_status status = KV_OK;
     for (int i = 0; i < PLAN_KINDS && !status; i++)
         status = plan_build((enum plan_kind)i, s->n_layer, &e->plan[i], err);

@@ -159,7 +159,9 @@ struct kv_engine {
     struct record record;
     struct selection sel;
     struct run run;
-    float *logits;         /* [n_vocab] of the run's last sampled row, host */
+    float *logits;         /* [n_vocab] of the run's last sampled row, host: by engine_logits() */
+    float *sampled;        /* device: they stay there till somebody looks; NULL where memory is the host's own */
+    bool logits_owed;      /* logits are to be read from sampled */
     float *prefill_logits; /* [n_vocab] of the prompt's last row, host; set once the prefill is done without
                               question */
     struct kv_time time[KV_PHASE_COUNT];
@@ -289,6 +291,8 @@ bool engine_is_end(const struct kv_engine *e, int32_t id);
 /* True once for every kv_stop(). */
 bool engine_stopped(struct kv_engine *e);
 void engine_progress(struct kv_engine *e, const char *what, double done, double total);
+/* Brings the logits of the last sampled row to e->logits. */
+enum kv_status engine_logits(struct kv_engine *e, struct kv_error *err);
 /* KV_NO_MEMORY, with the numbers, where the prompt's request cannot fit. */
 enum kv_status engine_check_memory(const struct kv_engine *e, struct kv_error *err);
 /* Puts a pass under way aside, for what comes next uses the machine; nothing where none is. Then unpark, whatever came

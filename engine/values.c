@@ -85,10 +85,10 @@ static enum kv_status get_layer_entropy(struct kv_engine *e, struct kv_array *ou
 
 static enum kv_status get_entropy_q(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    (void)err;
+    enum kv_status status = record_settle(&e->record, err);
     *out = (struct kv_array){ KV_F32, 3, { n_layer(e), n_head(e), (size_t)e->n }, e->record.entropy, "nats",
         { "layer", "head", "row" } };
-    return KV_OK;
+    return status;
 }
 
 static enum kv_status get_columns(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
@@ -358,9 +358,9 @@ static enum kv_status get_reply(struct kv_engine *e, struct kv_array *out, struc
 
 static enum kv_status get_logit(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    (void)err;
+    enum kv_status status = engine_logits(e, err);
     *out = by_token(KV_F32, e->logits, e->model->shape.n_vocab, "nats", "token");
-    return KV_OK;
+    return status;
 }
 
 static enum kv_status get_kl(struct kv_engine *e, struct kv_array *out, struct kv_error *err)

@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-#define KV_BACKEND_ABI    3
+#define KV_BACKEND_ABI    4
 #define KV_INTERLEAVE_MAX 1024 /* channels of a head */
 
 enum kv_precision {
@@ -112,6 +112,7 @@ struct kv_backend {
     uint32_t abi; /* KV_BACKEND_ABI */
     size_t size;  /* sizeof(struct kv_backend) */
     const char *name;
+    bool on_host; /* memory from alloc() is the host's own: a read costs no more than a copy */
 
     enum kv_status (*init)(const struct kv_backend_options *options, void **ctx, struct kv_error *err);
     void (*free)(void *ctx);
@@ -185,6 +186,8 @@ struct kv_backend {
     /* The budget best of n scores (see kernels/select.h); kept[budget] ascending, all on the host. */
     enum kv_status (*select)(void *ctx, const float *score, const uint8_t *forced, int n, int budget, int32_t *kept,
         int *n_kept, struct kv_error *err);
+    /* Index of the first of the largest of x[n], given on the host; -1 when one is NaN or none is finite. */
+    enum kv_status (*argmax)(void *ctx, const float *x, size_t n, int *index, struct kv_error *err);
 };
 
 /* The reference backend, always linked. */

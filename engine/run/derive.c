@@ -331,7 +331,8 @@ enum kv_status record_stats_of(struct record *r, unsigned needs, int layer, cons
     r->host_layer = layer;
     r->host_window = g.rows;
     r->host_future = policy->future;
-    enum kv_status status = derive(&g, needs & ~(r->have | KV_NEED_ENTROPY | KV_NEED_COSINE), err);
+    enum kv_status status = record_settle(r, err);
+    if (!status) status = derive(&g, needs & ~(r->have | KV_NEED_ENTROPY | KV_NEED_COSINE), err);
     if (status) return status;
     *out = (struct kv_stats){ .layer = layer,
         .n = keys->n,

@@ -132,6 +132,7 @@ enum kv_status past_sums(struct kv_engine *e, struct kv_error *err)
     struct past *p = &e->past;
     size_t bytes = e->record.sums_bytes;
     int pass = e->at.pass;
+    if (!e->machine.be->on_host) return KV_OK; /* reading them would take longer than going back from the start */
     if (!e->record.sums || !pass || p->n_sums != pass - 1 || p->bytes + bytes > p->limit) return KV_OK;
     float **list = realloc(p->sums, (size_t)pass * sizeof *list);
     if (!list) return KV_OK;
@@ -310,7 +311,9 @@ static enum kv_status back_to_prefill(struct kv_engine *e, struct kv_where *to, 
 
 static void recall_prefill_logits(struct kv_engine *e)
 {
-    if (!e->n_question) memcpy(e->logits, e->prefill_logits, (size_t)e->model->shape.n_vocab * sizeof(float));
+    if (e->n_question) return;
+    memcpy(e->logits, e->prefill_logits, (size_t)e->model->shape.n_vocab * sizeof(float));
+    e->logits_owed = false;
 }
 
 /* To compress:0, with which everything behind the prefill begins. */
@@ -435,8 +438,9 @@ static void mix_cache(struct hash *h, const struct cache *c, struct kv_error *er
     }
 }
 
-static void mix_record(struct hash *h, const struct record *r, struct kv_error *err)
+static void mix_record(struct hash *h, struct record *r, struct kv_error *err)
 {
+    if (!h->status) h->status = record_settle(r, err);
     const struct kv_engine *e = h->e;
     size_t heads = (size_t)e->model->shape.n_head;
     for (size_t l = 0; l < (size_t)e->model->shape.n_layer; l++) {
@@ -522,6 +526,7 @@ enum kv_status kv_state_hash(struct kv_engine *e, uint64_t *hash, struct kv_erro
     mix_cache(&h, &e->run.fresh, err);
     mix_bytes(&h, e->run.reply, (size_t)e->run.n_reply * sizeof *e->run.reply);
     mix_bytes(&h, &e->run.sampler, sizeof e->run.sampler);
+    if (!h.status) h.status = engine_logits(e, err);
     if (e->run.n_reply) mix_bytes(&h, e->logits, (size_t)e->model->shape.n_vocab * sizeof(float));
     if (e->item > 0 && w->phase != KV_PHASE_compress) mix_activations(&h, err);
     free(h.room);

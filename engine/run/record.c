@@ -66,8 +66,11 @@ enum kv_status record_init(
     r->bytes = record_bytes(m->shape, needs, n, rows);
     if (r->rows && r->entropy && r->stage && r->host && r->mean.head && r->mean.rows &&
         (r->sums || !r->sums_bytes) && (r->last_q || !z.last) && (r->cosine || !z.cosine) &&
-        (r->before || !z.before))
-        return KV_OK;
+        (r->before || !z.before)) {
+        enum kv_status status = owed_open(&r->owed, r, rows, err);
+        if (status) record_free(r);
+        return status;
+    }
     record_free(r);
     return kv_fail(
         err, KV_NO_MEMORY, "No memory for the statistics of %d tokens (%zu bytes a kind).", n, z.entropy);
@@ -87,6 +90,7 @@ void record_free(struct record *r)
     free(r->compact);
     if (r->sums) r->m->be->release(r->m->ctx, r->sums, r->sums_bytes);
     if (r->before) r->m->be->release(r->m->ctx, r->before, r->before_bytes);
+    owed_close(&r->owed, r);
     *r = (struct record){ .host_layer = -1 };
 }
 
@@ -94,6 +98,7 @@ static enum kv_status observe_entropy(struct record *r, int n, int layer, int fi
 {
     const struct machine *m = r->m;
     size_t count = (size_t)n * heads(r);
+    if (r->owed.device) return owed_entropy(r, layer, first, n, err);
     enum kv_status status = m->be->read(m->ctx, r->stage, m->entropy, count * sizeof(float), err);
     if (status) return status;
     float *to = r->entropy + (size_t)layer * heads(r) * (size_t)r->n + (size_t)first;
@@ -108,9 +113,11 @@ static enum kv_status observe_last_rows(struct record *r, int n, int layer, int 
     int end = r->seen ? first + n : r->n, from = end - KV_LAST_ROWS > first ? end - KV_LAST_ROWS : first;
     if (from >= first + n) return KV_OK;
     const struct machine *m = r->m;
+    const float *q = m->q + (size_t)(from - first) * width(r);
+    if (r->owed.device) return owed_queries(r, layer, from, first + n - from, q, err);
     float *to = r->last_q + (size_t)layer * KV_LAST_ROWS * width(r);
-    enum kv_status status = m->be->read(m->ctx, r->stage, m->q + (size_t)(from - first) * width(r),
-        (size_t)(first + n - from) * width(r) * sizeof(float), err);
+    enum kv_status status =
+        m->be->read(m->ctx, r->stage, q, (size_t)(first + n - from) * width(r) * sizeof(float), err);
     for (int i = from; i < first + n && !status; i++)
         memcpy(to + (size_t)(i % KV_LAST_ROWS) * width(r), r->stage + (size_t)(i - from) * width(r),
             width(r) * sizeof(float));
@@ -153,6 +160,7 @@ enum kv_status record_residual(struct record *r, const struct pass *p, int layer
     /* the entropies of the rows are taken: their place holds a number a row */
     enum kv_status status = m->be->cosine(m->ctx, r->before, m->x, p->n, m->shape->hidden, m->entropy, err);
     if (status) return status;
+    if (r->owed.device) return owed_cosine(r, layer, first, p->n, err);
     return m->be->read(m->ctx, r->cosine + (size_t)layer * (size_t)r->n + (size_t)first, m->entropy,
         (size_t)p->n * sizeof(float), err);
 }
@@ -185,6 +193,7 @@ static void add_rows(struct record *r, size_t l)
 void record_means(struct record *r, bool complete, const struct kv_policy *policy)
 {
     struct means *m = &r->mean;
+    record_settle(r, NULL);
     bool same =
         m->whole && m->policy_rows == policy->rows && m->window == policy->window && m->unit == policy->entropy;
     if (complete && same) return;

@@ -4,6 +4,7 @@
 
 #include "engine/policy/stats.h"
 #include "engine/run/forward.h"
+#include "engine/run/owed.h"
 
 /* Mean entropies as last asked for: conditions read them at every stage, so only rows that are new are added. */
 struct means {
@@ -39,6 +40,7 @@ struct record {
     float *compact; /* the same: [n_head][n] of one layer, host */
     double spread[2];
     struct means mean;
+    struct owed owed; /* record_settle() before entropy, cosine or last_q are looked at in the middle of a pass */
 };
 
 /* Floats of one head's block of moments, and of the room for one layer's statistics on the host. */

@@ -105,7 +105,8 @@ static void exchange(struct kv_engine *e, struct other_run *o)
 static enum kv_status take_up(struct kv_engine *e, struct other_run *o, struct kv_error *err)
 {
     struct parked mine = { NULL }, theirs = o->parked;
-    enum kv_status status = engine_park(e, &mine, err);
+    enum kv_status status = engine_logits(e, err);
+    if (!status) status = engine_park(e, &mine, err);
     if (status) return status;
     exchange(e, o);
     o->parked = mine;

@@ -212,18 +212,52 @@ static enum kv_status draw_token(
     return sample_token(logits, e->model->shape.n_vocab, &how, sampler, token, err);
 }
 
-static enum kv_status stage_sample(struct kv_engine *e, struct kv_error *err)
+enum kv_status engine_logits(struct kv_engine *e, struct kv_error *err)
 {
     const struct machine *m = &e->machine;
     size_t bytes = (size_t)e->model->shape.n_vocab * sizeof(float);
+    if (!e->logits_owed) return KV_OK;
+    enum kv_status status = m->be->read(m->ctx, e->logits, e->sampled, bytes, err);
+    if (!status) e->logits_owed = false;
+    return status;
+}
+
+/* The logits just made become the last ones; from a device they come when somebody looks. */
+static enum kv_status keep_logits(struct kv_engine *e, struct kv_error *err)
+{
+    const struct machine *m = &e->machine;
+    size_t bytes = (size_t)e->model->shape.n_vocab * sizeof(float);
+    if (!e->sampled) return m->be->read(m->ctx, e->logits, m->logits, bytes, err);
+    enum kv_status status = m->be->copy(m->ctx, e->sampled, m->logits, bytes, err);
+    if (!status) e->logits_owed = true;
+    return status || e->at.phase != KV_PHASE_prefill ? status : engine_logits(e, err);
+}
+
+/* Greedy decoding takes the largest logit where it lies; what is no number is looked at on the host. */
+static enum kv_status next_token(struct kv_engine *e, struct sampler *sampler, int32_t *token, struct kv_error *err)
+{
+    const struct machine *m = &e->machine;
+    int best = -1;
+    enum kv_status status = KV_OK;
+    if (e->logits_owed && e->set.temperature <= 0 && m->be->argmax)
+        status = m->be->argmax(m->ctx, e->sampled, (size_t)e->model->shape.n_vocab, &best, err);
+    *token = best;
+    if (status || best >= 0) return status;
+    status = engine_logits(e, err);
+    return status ? status : draw_token(e, e->logits, sampler, token, err);
+}
+
+static enum kv_status stage_sample(struct kv_engine *e, struct kv_error *err)
+{
+    size_t bytes = (size_t)e->model->shape.n_vocab * sizeof(float);
     int32_t token;
-    enum kv_status status = m->be->read(m->ctx, e->logits, m->logits, bytes, err);
+    enum kv_status status = keep_logits(e, err);
     if (!status && past_again(e)) {
         token = e->past.token[e->run.n_reply];
         e->run.sampler = e->past.drawn[e->run.n_reply];
     } else if (!status) {
         struct sampler next = e->run.sampler;
-        status = draw_token(e, e->logits, &next, &token, err);
+        status = next_token(e, &next, &token, err);
         if (!status) status = past_token(&e->past, e->run.n_reply, token, &next, err);
         if (!status) e->run.sampler = next;
     }
@@ -340,6 +374,9 @@ enum kv_status step_stage(struct kv_engine *e, struct kv_error *err)
         keep_past(e);
         return KV_OK;
     }
+    status = record_settle(&e->record, err);
+    if (!status && e->run.tally) status = record_settle(e->run.tally, err);
+    if (status) return status;
     if (e->at.phase != KV_PHASE_compress && !again) time->tokens += e->pass.n;
     if (e->at.phase == KV_PHASE_ask || e->at.phase == KV_PHASE_decode) e->run.tail_len += e->pass.n;
     if (e->at.phase == KV_PHASE_decode) e->run.since++;
@@ -414,5 +451,6 @@ enum kv_status kv_recompress(struct kv_engine *e, struct kv_error *err)
     e->past.cut = false;
     if (e->n_question) return KV_OK;
     memcpy(e->logits, e->prefill_logits, (size_t)e->model->shape.n_vocab * sizeof(float));
+    e->logits_owed = false;
     return add_reply(&e->run, first, err);
 }

@@ -29,8 +29,10 @@ static void copy_rows(void *to, size_t to_long, const void *from, size_t from_lo
 }
 
 /* All that has a number a row, and what belongs to the last rows. */
-static enum kv_status copy_past(struct record *t, const struct record *from, struct kv_error *err)
+static enum kv_status copy_past(struct record *t, struct record *from, struct kv_error *err)
 {
+    enum kv_status status = record_settle(from, err);
+    if (status) return status;
     const struct kv_shape *s = t->m->shape;
     size_t to_long = (size_t)t->n, from_long = (size_t)from->n, width = heads(t) * (size_t)s->head_dim;
     memcpy(t->rows, from->rows, layers(t) * sizeof *t->rows);
@@ -47,7 +49,7 @@ static enum kv_status copy_past(struct record *t, const struct record *from, str
         t->m->ctx, t->moments, from->moments, layers(t) * heads(t) * record_block(s) * sizeof(float), err);
 }
 
-enum kv_status tally_open(struct record *t, const struct record *prefill, int cap, int rows, struct kv_error *err)
+enum kv_status tally_open(struct record *t, struct record *prefill, int cap, int rows, struct kv_error *err)
 {
     enum kv_status status = init(t, prefill, cap, rows, err);
     if (!status) status = copy_past(t, prefill, err);

@@ -8,7 +8,7 @@
 
 /* A record with room for `cap` rows, in passes of at most `rows`, that begins with all that the prefill's has, but for
  * the columns, which tally_keep brings. */
-enum kv_status tally_open(struct record *t, const struct record *prefill, int cap, int rows, struct kv_error *err);
+enum kv_status tally_open(struct record *t, struct record *prefill, int cap, int rows, struct kv_error *err);
 /* Gives it room for more rows and slots. */
 enum kv_status tally_grow(struct record *t, int cap, int rows, struct kv_error *err);
 

@@ -151,6 +151,7 @@ const struct kv_backend kv_backend_cpu = {
     .abi = KV_BACKEND_ABI,
     .size = sizeof(struct kv_backend),
     .name = "cpu",
+    .on_host = true,
     .init = cpu_init,
     .free = cpu_free,
     .describe = cpu_describe,
@@ -180,4 +181,5 @@ const struct kv_backend kv_backend_cpu = {
     .gather = kv_cpu_gather,
     .gather_heads = kv_cpu_gather_heads,
     .select = cpu_select,
+    .argmax = kv_cpu_argmax,
 };

@@ -94,5 +94,6 @@ enum kv_status kv_cpu_gather(void *ctx, const struct kv_seq *from, int type, int
     const int32_t *index, int n, struct kv_span *to, struct kv_error *err);
 enum kv_status kv_cpu_gather_heads(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,
     const int32_t *index, size_t index_stride, const int32_t *n, struct kv_span *to, struct kv_error *err);
+enum kv_status kv_cpu_argmax(void *ctx, const float *x, size_t n, int *index, struct kv_error *err);
 
 #endif

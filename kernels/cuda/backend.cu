@@ -165,6 +165,7 @@ static size_t (*const scratch_of[])(const struct kv_cuda *cu, const struct kv_li
     kv_cuda_select_scratch,
     kv_cuda_linear_scratch,
     kv_cuda_attend_few_scratch,
+    kv_cuda_argmax_scratch,
 };
 
 /* Bytes that one op may bring from the host: scores and flags of a select, or an index for each KV head. */
@@ -341,6 +342,7 @@ static const struct kv_backend backend = {
     .gather = kv_cuda_gather,
     .gather_heads = kv_cuda_gather_heads,
     .select = kv_cuda_select,
+    .argmax = kv_cuda_argmax,
 };
 
 /* The one symbol by which the engine knows a plugin. */

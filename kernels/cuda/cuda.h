@@ -51,6 +51,7 @@ enum kv_cuda_fault_code { KV_CUDA_FINE, KV_CUDA_FULL, KV_CUDA_NOT_EMPTY, KV_CUDA
 struct kv_cuda_fault {
     int code, cap, len, more; /* NO_SLOT: slots there are, the one asked for, its place among those to keep */
     int head;
+    int answer; /* of argmax: no fault, but it comes home the same way */
 };
 
 /* Cosines and sines that rope made last, and the rows they are for; see rope.cu. */
@@ -186,6 +187,7 @@ static inline unsigned kv_cuda_blocks(size_t count, size_t per_block)
 
 /* Scratch bytes that ops want for these limits; reserve() takes the largest. One function a file that uses scratch. */
 size_t kv_cuda_linear_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
+size_t kv_cuda_argmax_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
 size_t kv_cuda_attend_few_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
 size_t kv_cuda_attend_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
 size_t kv_cuda_select_scratch(const struct kv_cuda *cu, const struct kv_limits *limits);
@@ -230,6 +232,7 @@ enum kv_status kv_cuda_gather(void *ctx, const struct kv_seq *from, int type, in
     const int32_t *index, int n, struct kv_span *to, struct kv_error *err);
 enum kv_status kv_cuda_gather_heads(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,
     const int32_t *index, size_t index_stride, const int32_t *n, struct kv_span *to, struct kv_error *err);
+enum kv_status kv_cuda_argmax(void *ctx, const float *x, size_t n, int *index, struct kv_error *err);
 enum kv_status kv_cuda_select(void *ctx, const float *score, const uint8_t *forced, int n, int budget,
     int32_t *kept, int *n_kept, struct kv_error *err);
 
