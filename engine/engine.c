@@ -97,7 +97,7 @@ void kv_engine_close(struct kv_engine *e)
 void kv_describe(const struct kv_engine *e, char *text, size_t size)
 {
     static const char *const precision[] = { "fast", "f32", "int8" };
-    char device[200] = "not opened yet";
+    char device[320] = "not opened yet";
     if (e->core) {
         snprintf(text, size, "%s", e->core->described);
         return;

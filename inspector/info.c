@@ -1,11 +1,13 @@
 /* What is there: model, engine, memory, place, reply. */
 #include "inspector/info.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/bytes.h"
+#include "engine/device.h"
 #include "engine/edit.h"
 #include "inspector/language/line.h"
 #include "inspector/json/rows.h"
@@ -60,14 +62,9 @@ struct reaction cmd_info_model(struct session *s, const char *args)
     return DONE;
 }
 
-struct reaction cmd_info_engine(struct session *s, const char *args)
+static void print_phases(struct session *s)
 {
-    char text[400];
-    (void)args;
-    kv_describe(s->engine, text, sizeof text);
-    rows_fact_text(s, "engine", text);
-    fprintf(s->out, "%s\n", text);
-    if (!kv_started(s->engine)) return DONE;
+    if (!kv_started(s->engine)) return;
     fprintf(s->out, "%-10s %12s %8s %12s   (wall clock, measured)\n", "phase", "ms", "tokens", "tokens/s");
     for (int p = KV_PHASE_prefill; p < KV_PHASE_done; p++) {
         struct kv_time time;
@@ -82,6 +79,69 @@ struct reaction cmd_info_engine(struct session *s, const char *args)
         rows_number(s, "tokens/s", time.tokens ? 1e6 * time.tokens / time.us : NAN);
         fputc('\n', s->out);
     }
+}
+
+struct reaction cmd_info_engine(struct session *s, const char *args)
+{
+    char text[400];
+    (void)args;
+    kv_describe(s->engine, text, sizeof text);
+    rows_fact_text(s, "engine", text);
+    fprintf(s->out, "%s\n", text);
+    print_phases(s);
+    return DONE;
+}
+
+static void print_memory(struct session *s, const struct kv_device *d)
+{
+    const struct {
+        const char *name;
+        size_t bytes;
+    } line[] = { { "Live", d->live }, { "Peak", d->peak }, { "Scratch", d->scratch }, { "Weights", d->uploaded } };
+    char bytes[32], exact[32];
+    for (size_t i = 0; i < KV_COUNT(line); i++) {
+        rows_number(s, line[i].name, (double)line[i].bytes);
+        rows_unit(s, line[i].name, "bytes");
+        bool theirs = i == 3 && !line[i].bytes;
+        fprintf(s->out, "%-9s %14s bytes (%s)%s\n", line[i].name, line_thousands(line[i].bytes, exact),
+            line_bytes((double)line[i].bytes, bytes), theirs ? ": read where the file is mapped" : "");
+    }
+}
+
+static void print_calls(struct session *s, const struct kv_device *d)
+{
+    const struct {
+        const char *name, *what;
+        uint64_t n;
+    } line[] = { { "Ops", "called", d->calls }, { "Kernels", "started", d->kernels },
+        { "Graphs", "started", d->graphs } };
+    for (size_t i = 0; i < KV_COUNT(line) && line[i].n; i++) {
+        rows_number(s, line[i].name, (double)line[i].n);
+        fprintf(s->out, "%-9s %14" PRIu64 " %s\n", line[i].name, line[i].n, line[i].what);
+    }
+    fprintf(s->out, "%-18s %14s\n", "op", "calls");
+}
+
+struct reaction cmd_info_backend(struct session *s, const char *args)
+{
+    struct kv_device d;
+    (void)args;
+    if (kv_device(s->engine, &d, &s->err)) return failed(s);
+    rows_new(s);
+    rows_text(s, "Backend", d.backend);
+    rows_text(s, "Device", d.device);
+    fprintf(s->out, "Backend   %s\n", d.backend);
+    if (!d.opened) return DONE;
+    fprintf(s->out, "Device    %s\n", d.device);
+    print_memory(s, &d);
+    print_calls(s, &d);
+    for (int i = 0; i < d.n_op; i++) {
+        rows_new(s);
+        rows_text(s, "op", d.op[i].name);
+        rows_number(s, "calls", (double)d.op[i].calls);
+        fprintf(s->out, "%-18s %14" PRIu64 "\n", d.op[i].name, d.op[i].calls);
+    }
+    print_phases(s);
     return DONE;
 }
 

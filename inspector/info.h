@@ -5,6 +5,7 @@
 #include "inspector/session.h"
 
 struct reaction cmd_info_model(struct session *s, const char *args);
+struct reaction cmd_info_backend(struct session *s, const char *args);
 struct reaction cmd_info_engine(struct session *s, const char *args);
 struct reaction cmd_info_mem(struct session *s, const char *args);
 struct reaction cmd_info_kv(struct session *s, const char *args);

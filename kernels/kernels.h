@@ -45,10 +45,19 @@ struct kv_limits {
     int widest; /* largest cols or rows of a matrix that linear() gets, the head excepted */
 };
 
+#define KV_OPS_COUNTED 48
+
 struct kv_backend_stats {
     size_t bytes_live, bytes_peak; /* from alloc() */
     size_t scratch_bytes;          /* from reserve() */
+    size_t upload_bytes;           /* from upload(); 0 where weights stay the host's */
     uint64_t launches;             /* ops called */
+    uint64_t kernels, graphs;      /* started on a device */
+    int n_op;
+    struct {
+        const char *name;
+        uint64_t calls;
+    } op[KV_OPS_COUNTED]; /* launches by kind, those that were called */
 };
 
 /* y[n][w.rows] (+)= x[n][w.cols] W^T + bias */

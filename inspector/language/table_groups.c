@@ -39,6 +39,11 @@ const struct command info_table[] = {
         COMPLETE_NONE, cmd_info_model, NULL },
     { "engine", NULL, GROUP_LOOKING, "", "Backend, SIMD path, threads, precision, and the time of each phase", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_engine, NULL },
+    { "backend", NULL, GROUP_LOOKING, "", "What computes: device, memory, how often each op was called",
+        "Bytes of caches and activations (live, peak), of scratch, of weights copied to a device; ops called, and "
+        "the "
+        "kernels\nand graphs that they took on a GPU, where neighbours share a kernel; the time of each phase.",
+        REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_backend, NULL },
     { "program", "prog", GROUP_LOOKING, "", "Where the request stands and why it stopped", NULL, REPEAT_SAME,
         NEEDS_RUN, COMPLETE_NONE, cmd_info_program, NULL },
     { "kv", NULL, GROUP_LOOKING, "[sharing [layer R] | regret [OPTION...]]",

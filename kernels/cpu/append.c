@@ -55,7 +55,7 @@ enum kv_status kv_cpu_append(void *ctx, struct kv_span *to, int type, int n_kv_h
 {
     struct kv_cpu *cpu = ctx;
     const struct kv_attn_ops *ops = kv_attn_ops(cpu);
-    cpu->launches++;
+    cpu->calls[KV_CPU_append]++;
     if (type != KV_TYPE_F32 && type != KV_TYPE_F16 && type != KV_TYPE_BF16)
         return kv_fail(err, KV_UNSUPPORTED, "A cache holds F32, F16 or BF16, not type %d.", type);
     for (int g = 0; g < n_kv_head; g++) {

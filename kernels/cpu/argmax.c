@@ -10,7 +10,7 @@ enum kv_status kv_cpu_argmax(void *ctx, const float *x, size_t n, int *index, st
     struct kv_cpu *cpu = ctx;
     size_t best = 0;
     bool nan = false;
-    cpu->launches++;
+    cpu->calls[KV_CPU_argmax]++;
     if (n < 1 || n > INT32_MAX) return kv_fail(err, KV_BAD_ARG, "The largest of %zu numbers.", n);
     for (size_t i = 0; i < n; i++) {
         nan |= isnan(x[i]);

@@ -245,7 +245,7 @@ static struct kv_limits limits_of(const struct kv_attend *a, int64_t *work)
 enum kv_status kv_cpu_attend(void *ctx, const struct kv_attend *a, struct kv_error *err)
 {
     struct kv_cpu *cpu = ctx;
-    cpu->launches++;
+    cpu->calls[KV_CPU_attend]++;
     enum kv_status status = kv_attn_check(cpu, a, "Attention", err);
     if (status) return status;
     const struct kv_attn_ops *ops = kv_attn_ops(cpu);

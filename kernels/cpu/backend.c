@@ -54,11 +54,20 @@ static void cpu_describe(void *ctx, char *text, size_t size)
 
 static void cpu_stats(void *ctx, struct kv_backend_stats *stats)
 {
-    const struct kv_cpu *cpu = ctx;
-    *stats = (struct kv_backend_stats){
-        .bytes_live = cpu->bytes_live, .bytes_peak = cpu->bytes_peak, .launches = cpu->launches
+    static const char *const name[] = {
+#define X(name) #name,
+        KV_CPU_OP_LIST(X)
+#undef X
     };
+    const struct kv_cpu *cpu = ctx;
+    *stats = (struct kv_backend_stats){ .bytes_live = cpu->bytes_live, .bytes_peak = cpu->bytes_peak };
     for (int i = 0; i < KV_SCRATCH_COUNT; i++) stats->scratch_bytes += cpu->scratch[i].bytes;
+    for (int i = 0; i < KV_CPU_OPS; i++) {
+        stats->launches += cpu->calls[i];
+        if (!cpu->calls[i]) continue;
+        stats->op[stats->n_op].name = name[i];
+        stats->op[stats->n_op++].calls = cpu->calls[i];
+    }
 }
 
 void *kv_cpu_scratch(struct kv_cpu *cpu, enum kv_scratch_slot slot, size_t bytes)
@@ -141,7 +150,7 @@ static enum kv_status cpu_upload(void *ctx, const void *host, size_t bytes, cons
 static enum kv_status cpu_select(void *ctx, const float *score, const uint8_t *forced, int n, int budget,
     int32_t *kept, int *n_kept, struct kv_error *err)
 {
-    ((struct kv_cpu *)ctx)->launches++;
+    ((struct kv_cpu *)ctx)->calls[KV_CPU_select]++;
     enum kv_status status = kv_select_cpu(score, forced, n, budget, kept, n_kept);
     return status ? kv_fail(err, status, "Cannot select %d of %d tokens: %s.", budget, n, kv_status_text(status))
                   : KV_OK;

@@ -90,7 +90,7 @@ enum kv_status kv_cpu_columns(
     void *ctx, const struct kv_attend *a, float *sums, size_t stride, struct kv_error *err)
 {
     struct kv_cpu *cpu = ctx;
-    cpu->launches++;
+    cpu->calls[KV_CPU_columns]++;
     enum kv_status status = kv_attn_check_one(cpu, a, "A column sum", err);
     if (status) return status;
     struct kv_attn_job job = { .a = a, .seq = a->seq, .head = -1, .sums = sums, .stride = stride };

@@ -25,7 +25,7 @@ enum kv_status kv_cpu_cosine(
 {
     struct kv_cpu *cpu = ctx;
     (void)err;
-    cpu->launches++;
+    cpu->calls[KV_CPU_cosine]++;
 #pragma omp parallel for num_threads(n *cols < 2 * KV_PARALLEL_GRAIN ? 1 : cpu->threads) schedule(static)
     for (int i = 0; i < n; i++)
         out[i] = cosine_of(a + (size_t)i * (size_t)cols, b + (size_t)i * (size_t)cols, cols);

@@ -2,7 +2,7 @@
  * once per instruction set.
  *
  * Every op is a file of its own name; its public entry takes the context as void * (the slot's type) and counts
- * itself in launches. The plain C code in kernels/cpu/ is the reference; kernels/cpu/simd/ is compiled once per
+ * itself in calls. The plain C code in kernels/cpu/ is the reference; kernels/cpu/simd/ is compiled once per
  * instruction set and reached only through tables that are chosen by isa at init. */
 #ifndef KV_CPU_H
 #define KV_CPU_H
@@ -23,6 +23,32 @@ enum kv_scratch_slot {
     KV_SCRATCH_COUNT
 };
 
+#define KV_CPU_OP_LIST(X)                                                                                          \
+    X(embed)                                                                                                       \
+    X(norm)                                                                                                        \
+    X(linear)                                                                                                      \
+    X(rope)                                                                                                        \
+    X(interleave)                                                                                                  \
+    X(append)                                                                                                      \
+    X(attend)                                                                                                      \
+    X(columns)                                                                                                     \
+    X(probabilities)                                                                                               \
+    X(norms)                                                                                                       \
+    X(cosine)                                                                                                      \
+    X(moments)                                                                                                     \
+    X(expect)                                                                                                      \
+    X(swiglu)                                                                                                      \
+    X(gather)                                                                                                      \
+    X(select)                                                                                                      \
+    X(argmax)
+
+enum kv_cpu_op {
+#define X(name) KV_CPU_##name,
+    KV_CPU_OP_LIST(X)
+#undef X
+        KV_CPU_OPS
+};
+
 struct kv_cpu_ops; /* what mathematics exists once per instruction set */
 
 struct kv_cpu {
@@ -41,7 +67,7 @@ struct kv_cpu {
         int dim, n; /* 0 = no table yet */
     } rope_table;
     size_t bytes_live, bytes_peak;
-    uint64_t launches;
+    uint64_t calls[KV_CPU_OPS];
 };
 
 /* Scratch of one slot, 64-byte aligned, contents kept from call to call; NULL when reserve() was for less. */

@@ -10,7 +10,7 @@ enum kv_status kv_cpu_embed(
     struct kv_cpu *cpu = ctx;
     const struct kv_type_info *info = kv_type_info(w->type);
     size_t cols = (size_t)w->cols;
-    cpu->launches++;
+    cpu->calls[KV_CPU_embed]++;
     if (!info) return kv_fail(err, KV_UNSUPPORTED, "The embedding matrix has type number %d.", w->type);
     if (w->cols < 1 || w->cols % info->elements)
         return kv_fail(err, KV_BAD_ARG, "The embedding matrix has %d columns; %s needs a multiple of %d.", w->cols,

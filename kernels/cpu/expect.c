@@ -28,7 +28,7 @@ enum kv_status kv_cpu_expect(void *ctx, const struct kv_span *span, int type, in
 {
     struct kv_cpu *cpu = ctx;
     size_t d = (size_t)head_dim, row_bytes = kv_attn_row_bytes(type, head_dim);
-    cpu->launches++;
+    cpu->calls[KV_CPU_expect]++;
     if (type != KV_TYPE_F32 && type != KV_TYPE_F16 && type != KV_TYPE_BF16)
         return kv_fail(err, KV_UNSUPPORTED, "A cache holds F32, F16 or BF16, not type %d.", type);
     if (head_dim < 1 || head_dim > KV_ATTN_MAX_DIM || n_head % n_kv_head)

@@ -63,7 +63,7 @@ static enum kv_status gather(struct kv_cpu *cpu, const struct kv_seq *from, int 
     const struct kept *kept, struct kv_span *to, struct kv_error *err)
 {
     size_t most = 0;
-    cpu->launches++;
+    cpu->calls[KV_CPU_gather]++;
     enum kv_status status = check(from, type, n_kv_head, kept, to, err);
     for (int g = 0; g < n_kv_head && !status; g++) most = kv_max(most, (size_t)count_of(kept, g));
     if (status || !most) return status;

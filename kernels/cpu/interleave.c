@@ -23,7 +23,7 @@ enum kv_status kv_cpu_interleave(void *ctx, float *x, int n, int heads, int head
 {
     struct kv_cpu *cpu = ctx;
     size_t row = (size_t)heads * (size_t)head_dim;
-    cpu->launches++;
+    cpu->calls[KV_CPU_interleave]++;
     if (n < 0 || heads < 1 || head_dim < 2 || head_dim % 2 || head_dim > KV_INTERLEAVE_MAX)
         return kv_fail(err, KV_BAD_ARG, "Interleaving %d rows of %d heads of %d channels; even widths go up to %d.",
             n, heads, head_dim, KV_INTERLEAVE_MAX);

@@ -258,7 +258,7 @@ enum kv_status kv_cpu_linear(
     void *ctx, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err)
 {
     struct kv_cpu *cpu = ctx;
-    cpu->launches++;
+    cpu->calls[KV_CPU_linear]++;
     if (n_linear < 1) return KV_OK;
     enum kv_status status = check(cpu, l, n_linear, n, err);
     if (status) return status;

@@ -47,7 +47,7 @@ enum kv_status kv_cpu_moments(
 {
     struct kv_cpu *cpu = ctx;
     size_t d = (size_t)head_dim, stride = (size_t)n_head * d, block = 2 * d + d * (d + 1) / 2;
-    cpu->launches++;
+    cpu->calls[KV_CPU_moments]++;
     if (head_dim < 1 || head_dim > KV_ATTN_MAX_DIM)
         return kv_fail(err, KV_BAD_ARG, "Moments of head_dim %d; at most %d.", head_dim, KV_ATTN_MAX_DIM);
 #pragma omp parallel for num_threads(n < ROWS ? 1 : cpu->threads) schedule(dynamic)

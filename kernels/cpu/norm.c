@@ -19,7 +19,7 @@ enum kv_status kv_cpu_norm(
     void *ctx, const float *x, const float *weight, float eps, int n, int cols, float *y, struct kv_error *err)
 {
     struct kv_cpu *cpu = ctx;
-    cpu->launches++;
+    cpu->calls[KV_CPU_norm]++;
     if (n < 0 || cols < 1) return kv_fail(err, KV_BAD_ARG, "A norm of %d rows of %d columns.", n, cols);
     size_t step = (size_t)cols;
 #pragma omp parallel for num_threads(cpu->threads) schedule(static) if ((size_t)n * step >= 2 * KV_PARALLEL_GRAIN)

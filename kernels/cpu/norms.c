@@ -18,7 +18,7 @@ enum kv_status kv_cpu_norms(void *ctx, const struct kv_span *span, bool values, 
     int head_dim, float *out, size_t stride, struct kv_error *err)
 {
     struct kv_cpu *cpu = ctx;
-    cpu->launches++;
+    cpu->calls[KV_CPU_norms]++;
     if (type != KV_TYPE_F32 && type != KV_TYPE_F16 && type != KV_TYPE_BF16)
         return kv_fail(err, KV_UNSUPPORTED, "A cache holds F32, F16 or BF16, not type %d.", type);
     if (head_dim < 1 || head_dim > KV_ATTN_MAX_DIM || (power != 1 && power != 2))

@@ -10,7 +10,7 @@ enum kv_status kv_cpu_probabilities(
     void *ctx, const struct kv_attend *a, int head, float *out, size_t stride, struct kv_error *err)
 {
     struct kv_cpu *cpu = ctx;
-    cpu->launches++;
+    cpu->calls[KV_CPU_probabilities]++;
     enum kv_status status = kv_attn_check_one(cpu, a, "An attention row", err);
     if (status) return status;
     if (head < 0 || head >= a->n_head)

@@ -51,7 +51,7 @@ enum kv_status kv_cpu_rope(void *ctx, const struct kv_rope *rope, const int32_t 
 {
     struct kv_cpu *cpu = ctx;
     size_t dim = (size_t)rope->dim, row = (size_t)heads * (size_t)head_dim;
-    cpu->launches++;
+    cpu->calls[KV_CPU_rope]++;
     if (!cpu->reserved || n < 0 || n > cpu->limits.rows || head_dim > cpu->limits.head_dim)
         return kv_fail(err, KV_BAD_ARG, "RoPE of %d rows, head_dim %d, where %d rows, head_dim %d were reserved.",
             n, head_dim, cpu->limits.rows, cpu->limits.head_dim);

@@ -16,7 +16,7 @@ enum kv_status kv_cpu_swiglu(
 {
     struct kv_cpu *cpu = ctx;
     (void)err;
-    cpu->launches++;
+    cpu->calls[KV_CPU_swiglu]++;
     const size_t span = KV_PARALLEL_GRAIN / 4;
 #pragma omp parallel for num_threads(cpu->threads) schedule(static) if (count >= KV_PARALLEL_GRAIN)
     for (size_t i = 0; i < count; i += span) cpu->ops->swiglu(gate + i, up + i, kv_min(span, count - i), y + i);

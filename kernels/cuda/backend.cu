@@ -131,8 +131,19 @@ static void backend_describe(void *ctx, char *text, size_t size)
 static void backend_stats(void *ctx, struct kv_backend_stats *stats)
 {
     const struct kv_cuda *cu = (const struct kv_cuda *)ctx;
-    *stats = (struct kv_backend_stats){ cu->bytes_live, cu->bytes_peak, cu->scratch_size + cu->stage_size,
-        cu->launches + cu->n_op };
+    *stats = (struct kv_backend_stats){};
+    stats->bytes_live = cu->bytes_live;
+    stats->bytes_peak = cu->bytes_peak;
+    stats->scratch_bytes = cu->scratch_size + cu->stage_size;
+    stats->upload_bytes = cu->bytes_uploaded;
+    stats->launches = cu->launches + cu->n_op;
+    stats->kernels = cu->kernels;
+    stats->graphs = cu->graphs_run;
+    for (int i = 0; i < KV_CUDA_KINDS && stats->n_op < KV_OPS_COUNTED; i++) {
+        if (!cu->count[i].kind) continue;
+        stats->op[stats->n_op].name = cu->count[i].kind->name;
+        stats->op[stats->n_op++].calls = cu->count[i].calls;
+    }
 }
 
 /* ---- memory ---- */
@@ -302,6 +313,7 @@ static enum kv_status backend_upload(
     void *device = NULL;
     if (cudaMalloc(&device, bytes ? bytes : 1) != cudaSuccess) return short_of("weights", bytes, err);
     cu->upload[cu->n_upload++] = (struct kv_cuda_upload){ host, device, bytes };
+    cu->bytes_uploaded += bytes;
     kv_cuda_ok(cu, "the weights", cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice));
     *out = device;
     return kv_cuda_report(cu, err);

@@ -26,6 +26,7 @@
 #define KV_CUDA_ARGS_MOST  512 /* of one op */
 #define KV_CUDA_GRAPH_OPS  8   /* fewer are not worth a graph */
 #define KV_CUDA_GRAPHS     16  /* captured passes kept; the one not used longest goes */
+#define KV_CUDA_KINDS      64  /* more than there are */
 #define KV_CUDA_MAX_DIM    256
 #define KV_CUDA_MAX_GROUP  16
 #define KV_CUDA_FEW        8                 /* rows up to which linear() reads blocks by GEMV */
@@ -111,7 +112,12 @@ struct kv_cuda {
     const char *failed_at;
 
     size_t bytes_live, bytes_peak;
+    size_t bytes_uploaded;
     uint64_t launches; /* ops */
+    struct {
+        const struct kv_cuda_kind *kind;
+        uint64_t calls;
+    } count[KV_CUDA_KINDS]; /* by the kind's address */
     uint64_t kernels, graphs_run;
 };
 

@@ -125,9 +125,22 @@ static void run(struct kv_cuda *cu)
     if (cu->stage_used) kv_cuda_ok(cu, "staging", cudaEventRecord(cu->staged, cu->stream));
 }
 
-enum kv_status kv_cuda_flush(struct kv_cuda *cu, struct kv_error *err)
+/* What `info backend` shows: ops as they were called, however they are joined. */
+static void count_ops(struct kv_cuda *cu)
 {
     cu->launches += cu->n_op;
+    for (size_t i = 0; i < cu->n_op; i++) {
+        const struct kv_cuda_kind *kind = cu->op[i].kind;
+        size_t at = (uintptr_t)kind / sizeof *kind % KV_CUDA_KINDS;
+        while (cu->count[at].kind && cu->count[at].kind != kind) at = (at + 1) % KV_CUDA_KINDS;
+        cu->count[at].kind = kind;
+        cu->count[at].calls++;
+    }
+}
+
+enum kv_status kv_cuda_flush(struct kv_cuda *cu, struct kv_error *err)
+{
+    count_ops(cu);
     if (cu->n_op) run(cu);
     cu->n_op = cu->args_used = cu->stage_used = 0;
     return cu->failed == cudaSuccess ? KV_OK : kv_cuda_report(cu, err);

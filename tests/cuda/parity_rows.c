@@ -247,6 +247,29 @@ static void check_moments(void)
     }
 }
 
+/* Ties go to the first; NaN and rows of no finite number have no answer. */
+static void check_argmax(void)
+{
+    static const int sizes[] = { 1, 2, 31, 33, 1000, 16384, 16385, 50000 };
+    struct kv_error err = { 0 };
+    for (int i = 0; i < 32 && !failed(); i++) {
+        int n = ONE_OF(sizes), want = -2, got = -2;
+        struct buffer *x = normals((size_t)n, 1, false);
+        reserve((struct kv_limits){
+            .rows = 8, .keys = 8, .seqs = 1, .n_head = 1, .n_kv_head = 1, .head_dim = 64, .widest = 64 });
+        for (int k = 0; i % 4 == 1 && k < 9; k++) f32(x)[between(0, n - 1)] = 7;
+        if (i % 8 == 2) f32(x)[between(0, n - 1)] = NAN;
+        for (int k = 0; i % 8 == 6 && k < n; k++) f32(x)[k] = -INFINITY;
+        if (i % 8 == 7) f32(x)[between(0, n - 1)] = INFINITY;
+        if (kv_backend_cpu.argmax(parity.cpu, x->cpu, (size_t)n, &want, &err) ||
+            parity.be->write(parity.gpu, x->gpu, x->cpu, (size_t)n * 4, &err) ||
+            parity.be->argmax(parity.gpu, (const float *)x->gpu, (size_t)n, &got, &err))
+            fail("%s", err.text);
+        if (got != want) fail("the largest of %d numbers is at %d, not %d (kind %d)", n, got, want, i % 8);
+        next_shape();
+    }
+}
+
 const struct check row_checks[] = {
     { "norm", check_norm, KV_PRECISION_F32, NULL },
     { "norm", check_norm, KV_PRECISION_FAST, NULL },
@@ -257,5 +280,6 @@ const struct check row_checks[] = {
     { "interleave", check_interleave, KV_PRECISION_F32, NULL },
     { "cosine", check_cosine, KV_PRECISION_F32, NULL },
     { "moments", check_moments, KV_PRECISION_F32, NULL },
+    { "argmax", check_argmax, KV_PRECISION_F32, NULL },
 };
 const size_t n_row_checks = KV_COUNT(row_checks);
