@@ -89,8 +89,10 @@ static void take_layer(struct record *r, size_t layer)
     struct owed_rows *of = &r->owed.of[layer];
     const float *host = r->owed.host, *entropy = host + entropy_at(r, layer);
     float *to = r->entropy + layer * heads(r) * (size_t)r->n + (size_t)of->first;
-    for (size_t h = 0; h < heads(r) && of->entropy; h++)
-        for (int i = 0; i < of->n; i++) to[h * (size_t)r->n + (size_t)i] = entropy[(size_t)i * heads(r) + h];
+    size_t n_head = of->entropy ? heads(r) : 0;
+#pragma omp parallel for schedule(static) if (n_head * (size_t)of->n >= 1 << 17) /* a GPU waits for it */
+    for (size_t h = 0; h < n_head; h++)
+        for (int i = 0; i < of->n; i++) to[h * (size_t)r->n + (size_t)i] = entropy[(size_t)i * n_head + h];
     if (of->cosine)
         memcpy(r->cosine + layer * (size_t)r->n + (size_t)of->first, host + cosine_at(r, layer),
             (size_t)of->n * sizeof(float));

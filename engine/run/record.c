@@ -102,7 +102,6 @@ static enum kv_status observe_entropy(struct record *r, int n, int layer, int fi
     enum kv_status status = m->be->read(m->ctx, r->stage, m->entropy, count * sizeof(float), err);
     if (status) return status;
     float *to = r->entropy + (size_t)layer * heads(r) * (size_t)r->n + (size_t)first;
-#pragma omp parallel for schedule(static) if (count >= 1 << 17) /* a GPU waits for it */
     for (size_t h = 0; h < heads(r); h++)
         for (int i = 0; i < n; i++) to[h * (size_t)r->n + (size_t)i] = r->stage[(size_t)i * heads(r) + h];
     return KV_OK;

@@ -169,7 +169,7 @@ static void kv_cuda_start(struct kv_cuda *cu, const char *at, bool chained, dim3
     config.dynamicSmemBytes = shared;
     config.stream = cu->stream;
     config.attrs = attribute;
-    config.numAttrs = chained && cu->sm >= 90 ? 1 : 0;
+    config.numAttrs = chained && cu->sm == 90 ? 1 : 0; /* other GPUs run code whose kv_pdl_wait() is empty */
     kv_cuda_ok(cu, at, cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
     cu->kernels++;
 }

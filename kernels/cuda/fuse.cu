@@ -89,12 +89,15 @@ static bool fuse_linear(struct tape *t)
 
 /* ---- queries and keys ---- */
 
-/* What of one side comes next; op: how many ops ahead it is looked for. */
-static bool take_side(const struct tape *t, size_t *op, struct kv_turn *turn, int k)
+/* What of one side comes next; op: how many ops ahead it is looked for. The angles of the pass, which the first rope makes,
+ * may stand in front of it: angles gets their op. */
+static bool take_side(
+    const struct tape *t, size_t *op, struct kv_turn *turn, int k, const struct kv_cuda_op **angles)
 {
     struct kv_turn_side *side = &turn->side[k];
     const struct kv_norm_args *norm = (const struct kv_norm_args *)peek(t, *op, &kv_cuda_norm_kind);
     if (norm) ++*op;
+    if (peek(t, *op, &kv_cuda_angles_kind)) *angles = &t->cu->op[t->at + (*op)++];
     const struct kv_rope_args *rope = (const struct kv_rope_args *)peek(t, *op, &kv_cuda_rope_kind);
     if (!rope || (k && (rope->angles != turn->angles || rope->head_dim != turn->head_dim ||
                            rope->pairs != turn->pairs || rope->step != turn->step || rope->other != turn->other)))
@@ -147,14 +150,16 @@ static bool take_appends(const struct tape *t, size_t *op, struct kv_turn *turn)
 static bool fuse_turn(struct tape *t)
 {
     struct kv_turn turn = {};
+    const struct kv_cuda_op *angles = NULL;
     size_t op = 0;
     turn.interleave = peek(t, 0, &kv_cuda_interleave_kind) && peek(t, 1, &kv_cuda_interleave_kind);
     if (turn.interleave) op = 2;
-    if (!take_side(t, &op, &turn, 0) || !take_side(t, &op, &turn, 1)) return false;
+    if (!take_side(t, &op, &turn, 0, &angles) || !take_side(t, &op, &turn, 1, &angles)) return false;
     for (int k = 0; k < 2 && turn.interleave; k++)
         if (!take_interleave(t, (size_t)k, &turn, k)) return false;
     if (turn.n > KV_GEMV_ROWS || turn.head_dim > KV_CUDA_MAX_DIM || !take_appends(t, &op, &turn)) return false;
     turn.ticket = t->cu->ticket + KV_CUDA_TICKETS;
+    if (angles) t->cu->op[t->out++] = *angles;
     put(t, op, &kv_cuda_turn, &turn, sizeof turn);
     return true;
 }

@@ -58,7 +58,7 @@ static void launch(struct kv_cuda *cu, const void *args)
     kv_cuda_launch(cu, "rope", kv_cuda_blocks(a->count, 256), 256, 0, rope_kernel, *a);
 }
 
-static const struct kv_cuda_kind angles_kind = { "angles", launch_angles };
+const struct kv_cuda_kind kv_cuda_angles_kind = { "angles", launch_angles };
 const struct kv_cuda_kind kv_cuda_rope_kind = { "rope", launch };
 
 size_t kv_cuda_angles_bytes(const struct kv_limits *limits)
@@ -101,7 +101,7 @@ static enum kv_status need_angles(
     a.scale = rope->scale;
     a.n = n;
     a.pairs = rope->dim / 2;
-    kv_cuda_push(cu, &angles_kind, &a, sizeof a);
+    kv_cuda_push(cu, &kv_cuda_angles_kind, &a, sizeof a);
     return KV_OK;
 }
 

@@ -45,7 +45,7 @@ struct kv_append_args {
 };
 
 extern const struct kv_cuda_kind kv_cuda_norm_kind, kv_cuda_swiglu_kind, kv_cuda_interleave_kind, kv_cuda_rope_kind,
-    kv_cuda_append_kind;
+    kv_cuda_angles_kind, kv_cuda_append_kind;
 
 /* One pair of channels turns. */
 KV_DEVICE void kv_rope_turn(float *x, float *y, float cosine, float sine)
