@@ -10,19 +10,24 @@
 #include "kernels/cuda/steps.cuh"
 
 #define ONE_BLOCK 32768 /* values up to which one block does it all */
+#define GRID_ROWS 65535 /* that a grid may have */
 
 /* ---- kernels ---- */
 
-KV_DEVICE void append_value(const struct kv_append_args *a, size_t at)
+/* Value number `at` of row i; divisions are in 32 bits, for in 64 they take longer than the memory. */
+KV_DEVICE void append_value(const struct kv_append_args *a, size_t i, uint32_t at)
 {
-    size_t d = (size_t)a->head_dim, heads = (size_t)a->n_kv_head, row = at / d;
-    kv_append_channel(a, row / heads, (int)(row % heads), at % d, a->k[at], a->v[at]);
+    uint32_t d = (uint32_t)a->head_dim;
+    size_t from = i * (size_t)a->n_kv_head * d + at;
+    kv_append_channel(a, i, (int)(at / d), at % d, a->k[from], a->v[from]);
 }
 
+/* Grid: x over a row's values, y over rows. */
 __global__ void __launch_bounds__(256) append_kernel(struct kv_append_args a)
 {
-    size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (at < a.count && kv_append_full(&a) < 0) append_value(&a, at);
+    uint32_t at = blockIdx.x * blockDim.x + threadIdx.x;
+    if (at >= (uint32_t)(a.n_kv_head * a.head_dim) || kv_append_full(&a) >= 0) return;
+    for (int i = (int)blockIdx.y; i < a.n; i += (int)gridDim.y) append_value(&a, (size_t)i, at);
 }
 
 __global__ void __launch_bounds__(256) append_lengths_kernel(struct kv_append_args a)
@@ -35,7 +40,9 @@ __global__ void __launch_bounds__(256) append_lengths_kernel(struct kv_append_ar
 __global__ void __launch_bounds__(1024) append_few_kernel(struct kv_append_args a)
 {
     int full = kv_append_full(&a);
-    for (size_t at = threadIdx.x; full < 0 && at < a.count; at += blockDim.x) append_value(&a, at);
+    uint32_t width = (uint32_t)(a.n_kv_head * a.head_dim);
+    for (uint32_t at = threadIdx.x; full < 0 && at < (uint32_t)a.count; at += blockDim.x)
+        append_value(&a, at / width, at % width);
     __syncthreads();
     kv_append_lengths(&a, full);
 }
@@ -48,7 +55,9 @@ static void launch(struct kv_cuda *cu, const void *args)
     if (a->count <= ONE_BLOCK) {
         kv_cuda_launch(cu, "append", 1, 1024, 0, append_few_kernel, *a);
     } else {
-        kv_cuda_launch(cu, "append", kv_cuda_blocks(a->count, 256), 256, 0, append_kernel, *a);
+        unsigned blocks = kv_cuda_blocks((size_t)a->n_kv_head * (size_t)a->head_dim, 256);
+        unsigned rows = (unsigned)kv_min((size_t)a->n, GRID_ROWS);
+        kv_cuda_launch(cu, "append", dim3(blocks, rows), 256, 0, append_kernel, *a);
         kv_cuda_launch(cu, "append", 1, 256, 0, append_lengths_kernel, *a);
     }
 }

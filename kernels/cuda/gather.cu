@@ -68,9 +68,10 @@ template <typename unit> __global__ void __launch_bounds__(256) gather_kernel(st
 {
     int g = (int)blockIdx.y;
     bool values = blockIdx.z;
-    size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x, units = (size_t)a.units;
-    size_t i = at / units, c = at % units;
-    if (!*a.verdict || i >= (size_t)a.head[g].n) return;
+    uint32_t at = blockIdx.x * blockDim.x + threadIdx.x; /* 2^32 of 16 bytes no memory holds */
+    uint32_t i = at / (uint32_t)a.units, c = at % (uint32_t)a.units;
+    size_t units = (size_t)a.units;
+    if (!*a.verdict || i >= (uint32_t)a.head[g].n) return;
     int slot = a.head[g].index[i], n_prefix = kv_span_len(&a.from.prefix, g);
     const struct kv_span *from = slot < n_prefix ? &a.from.prefix : &a.from.tail;
     if (slot >= n_prefix) slot -= n_prefix;

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GRID_ROWS 65535 /* that a grid may have */
+
 /* ---- kernels ---- */
 
 struct angles_args {
@@ -33,14 +35,18 @@ __global__ void __launch_bounds__(256) angles_kernel(struct angles_args a)
     a.angles[2 * at + 1] = __fmul_rn((float)sine, a.scale);
 }
 
+/* Grid: x over a row's pairs, y over rows; divisions are in 32 bits, for in 64 they take longer than the memory. */
 __global__ void __launch_bounds__(256) rope_kernel(struct kv_rope_args a)
 {
-    size_t at = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= a.count) return;
-    size_t head = at / (size_t)a.pairs, c = at % (size_t)a.pairs;
-    const float *angle = a.angles + (head / (size_t)a.heads * (size_t)a.pairs + c) * 2;
-    float *x = a.x + head * (size_t)a.head_dim + c * (size_t)a.step, *y = x + a.other;
-    kv_rope_turn(x, y, angle[0], angle[1]);
+    uint32_t at = blockIdx.x * blockDim.x + threadIdx.x, pairs = (uint32_t)a.pairs,
+             width = (uint32_t)a.heads * pairs;
+    uint32_t head = at / pairs, c = at % pairs;
+    if (at >= width) return;
+    for (size_t row = blockIdx.y; row * width < a.count; row += gridDim.y) {
+        const float *angle = a.angles + (row * pairs + c) * 2;
+        float *x = a.x + (row * (size_t)a.heads + head) * (size_t)a.head_dim + c * (size_t)a.step;
+        kv_rope_turn(x, x + a.other, angle[0], angle[1]);
+    }
 }
 
 /* ---- launch ---- */
@@ -55,7 +61,9 @@ static void launch_angles(struct kv_cuda *cu, const void *args)
 static void launch(struct kv_cuda *cu, const void *args)
 {
     const struct kv_rope_args *a = (const struct kv_rope_args *)args;
-    kv_cuda_launch(cu, "rope", kv_cuda_blocks(a->count, 256), 256, 0, rope_kernel, *a);
+    size_t width = (size_t)a->heads * (size_t)a->pairs;
+    unsigned rows = (unsigned)kv_min(a->count / width, GRID_ROWS);
+    kv_cuda_launch(cu, "rope", dim3(kv_cuda_blocks(width, 256), rows), 256, 0, rope_kernel, *a);
 }
 
 const struct kv_cuda_kind kv_cuda_angles_kind = { "angles", launch_angles };

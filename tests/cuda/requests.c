@@ -286,6 +286,23 @@ static void selectors(void)
     close_pair(&p);
 }
 
+/* A setting that reaches into decoding. */
+static void decoded_with(const char *name, const char *value)
+{
+    struct pair p;
+    if (!open_pair(&p, "synthetic:tiny", story, NULL)) return;
+    bool fine = set_both(&p, name, value) && set_both(&p, "decode.tokens", "8") && run_both(&p, KV_PHASE_done);
+    CHECK(fine, "%s", err.text);
+    if (fine) {
+        compare_compressed(&p);
+        compare_reply(&p);
+    }
+    close_pair(&p);
+}
+
+static void again(void) { decoded_with("policy.every", "3"); }
+static void turned(void) { decoded_with("policy.positions", "rerotate"); }
+
 /* ---- the device against itself ---- */
 
 static void steps(const char *model, const char *precision)
@@ -464,6 +481,7 @@ static const struct tap_case cases[] = {
     { "sliding windows", sliding }, { "a small qwen3", qwen3 }, { "a small mistral", mistral },
     { "a small qwen3 in 16 bits", fast_qwen3 }, { "a small mistral in 16 bits", fast_mistral },
     { "every preset", presets }, { "every selector, shared and by KV head", selectors },
+    { "compressed again while decoding", again }, { "kept keys turned to new positions", turned },
     { "stage by stage, to the bit", stepped }, { "stage by stage in 16 bits, to the bit", stepped_fast },
     { "compacted in place, to the bit", in_place }, { "back and on again, to the bit", back }, { "a twin", judged },
     { "kept sets scored as a batch", scored }, { "attention, hidden rows and keys", looked_at },
