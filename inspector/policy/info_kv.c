@@ -352,7 +352,7 @@ struct reaction cmd_info_kept(struct session *s, const char *args)
 {
     struct kv_array a;
     int only;
-    char ranges[240], later[48] = "";
+    char ranges[240], later[64] = "";
     size_t n, prompt;
     double *kept = info_layer(s, args, &only) ? NULL : kept_rows(s, &a, &prompt, &n);
     if (!kept) return failed(s);

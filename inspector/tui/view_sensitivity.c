@@ -171,10 +171,12 @@ static void update(void *self, struct session *s)
 
 /* --- showing ------------------------------------------------------------------------------------------------------ */
 
-/* At most 6 characters: "0.099", "12.3", "4e-05". */
-static void number(double x, char *text, size_t size)
+/* At most 6 characters: "0.099", "12.3", "4e-05"; percents "12.3". */
+static void number(const struct sensitivity_view *v, double x, char *text, size_t size)
 {
-    if (fabs(x) < 0.0005)
+    if (v->metric == METRIC_PART)
+        snprintf(text, size, "%.1f", x);
+    else if (fabs(x) < 0.0005)
         snprintf(text, size, x != 0 ? "%.0e" : "0", x);
     else
         snprintf(text, size, fabs(x) < 9.9995 ? "%.3f" : fabs(x) < 999.95 ? "%.1f" : "%.0f", x);
@@ -193,7 +195,7 @@ static void title(const void *self, char *text, size_t size)
     if (isnan(x))
         snprintf(what, sizeof what, "not measured yet");
     else
-        snprintf(what, sizeof what, "%.4g %s", x, metrics[v->metric].unit);
+        snprintf(what, sizeof what, v->metric == METRIC_PART ? "%.1f %s" : "%.3g %s", x, metrics[v->metric].unit);
     int n =
         snprintf(text, size, "%.24s, %.16s  L%d at %g %%: %s", kv_profile_kind_name(p, v->panel / p->n_selector),
             p->selector[v->panel % p->n_selector], v->layer, 100 * p->share[v->share], what);
@@ -228,7 +230,7 @@ static void draw_row(
     for (int b = 0; b < v->shares; b++) {
         double x = v->value[l * v->shares + b];
         char text[24] = " ";
-        if (width > 5 && !isnan(x)) number(x, text + 1, sizeof text - 1);
+        if (width > 5 && !isnan(x)) number(v, x, text + 1, sizeof text - 1);
         pane_heat(p, row, LEFT + b * width, width, look->map, unit_of(v, x), text[1] ? text : NULL);
         if (l == v->layer && b == v->share) pane_reverse(p, row, LEFT + b * width, width);
     }
@@ -252,8 +254,8 @@ static void draw_legend(const struct sensitivity_view *v, const struct pane *p, 
     char least[24], most[24];
     int row = p->rows - 1;
     if (!isfinite(v->least)) return;
-    number(v->least, least, sizeof least);
-    number(v->most, most, sizeof most);
+    number(v, v->least, least, sizeof least);
+    number(v, v->most, most, sizeof most);
     int col = pane_printf(p, row, 0, COLOR_MUTED, 0, "%s ", least);
     for (int i = 0; i < COLOR_STEPS; i++) pane_heat(p, row, col++, 1, look->map, i / (COLOR_STEPS - 1.0), NULL);
     pane_phrase(p, row, col, COLOR_MUTED, 0, " %s %s, %s  %s", most, metrics[v->metric].unit,
