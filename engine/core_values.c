@@ -283,6 +283,8 @@ enum kv_status core_stats(
         const float **to;
     } kinds[] = { { KV_NEED_COLUMNS, "columns", &out->columns }, { KV_NEED_WINDOW, "stats.window", &out->window },
         { KV_NEED_LAST, "stats.last", &out->last } };
+    if (needs & KV_NEED_VARIANCE)
+        return kv_fail(err, KV_NOT_NOW, "How the window's rows differ is not in this core file.");
     if (needs & KV_NEED_VALUE_NORMS)
         return kv_fail(err, KV_NOT_NOW, "Lengths of values are not in this core file.");
     for (size_t i = 0; i < KV_COUNT(kinds); i++) {

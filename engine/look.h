@@ -23,6 +23,9 @@ int kv_cache_slots(const struct kv_engine *e, int layer, int kv_head, int32_t *p
  * kv_cache_slots, or 0, 1, 2, ... where the cache was compressed with policy.positions rerotate. */
 int kv_cache_places(const struct kv_engine *e, int layer, int kv_head, int32_t *place, int room);
 
+/* The first position that the layer's next query sees, and any later one can: 0 without a sliding window. */
+int kv_cache_sight(const struct kv_engine *e, int layer);
+
 /* How many of those slots lie behind the layer's sliding window for good: neither the next query nor any later one sees
  * them. 0 without a window. */
 int kv_cache_unseen(const struct kv_engine *e, int layer);

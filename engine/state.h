@@ -24,6 +24,7 @@ struct selection {
     double *weight;    /* of the allocator */
     double *request;   /* tokens by weight alone */
     int32_t *lo, *hi;  /* bounds of the budget, tokens */
+    int32_t *unseen;   /* first positions that are dropped, for the sliding window has left them behind */
     int32_t *budget;   /* tokens applied */
     uint8_t *rule;     /* enum policy_bound that decided the budget */
     int32_t total[2];  /* tokens over all layers: asked for, shared out */
@@ -231,6 +232,9 @@ enum kv_status selection_sets(struct selection *s, int n_layer, int n, int sets,
 double selection_mean(const struct selection *s, int layer);
 /* Nothing is allocated or selected yet. */
 void selection_reset(struct selection *s, int n_layer);
+/* A layer's edits as its selection meets them: pin [n] out, 1 = kept, -1 = dropped, also where no query to come sees the
+ * first `unseen` tokens, unless the user keeps one. False (and zeros) when there is nothing. */
+bool selection_pins(const struct pins *pins, int layer, int n, int unseen, int8_t *pin);
 /* The mask [n] (enum kv_forced) that a row was selected with. KV_NO_MEMORY. */
 enum kv_status selection_mask(const struct selection *s, int layer, int g, uint8_t *forced, struct kv_error *err);
 /* Position of slot i of the KV head's keys: those that the selection keeps, then those after its base. */

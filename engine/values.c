@@ -16,6 +16,7 @@ enum since {
     SINCE_PREFILL,
     SINCE_ALLOCATE,
     SINCE_SELECT,
+    SINCE_AGAIN,
     SINCE_LOGITS,
     SINCE_TWIN,
     SINCE_MASS
@@ -220,7 +221,6 @@ static enum kv_status get_kept(struct kv_engine *e, struct kv_array *out, struct
 static enum kv_status get_kept_later(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
     size_t n = (size_t)e->n, later = (size_t)e->sel.n - n;
-    if (!e->sel.again) return kv_fail(err, KV_NOT_NOW, "kept.later is not available before compress:1.");
     uint8_t *kept = own(e, n_row(e) * later, 1, err);
     *out = by_set(e, KV_U8, kept, "");
     out->dim[out->n_dim - 1] = later;
@@ -422,7 +422,7 @@ static const struct value table[] = {
     { "cut", SINCE_SELECT, get_cut },
     { "reason", SINCE_SELECT, get_reason },
     { "kept", SINCE_PREFILL, get_kept },
-    { "kept.later", SINCE_ALLOCATE, get_kept_later },
+    { "kept.later", SINCE_AGAIN, get_kept_later },
     { "weight", SINCE_ALLOCATE, get_weight },
     { "budget.req", SINCE_ALLOCATE, get_request },
     { "budget.app", SINCE_ALLOCATE, get_budget },
@@ -469,6 +469,9 @@ static enum kv_status check_since(const struct kv_engine *e, const struct value 
         break;
     case SINCE_SELECT:
         if (!e->started || !selected(&e->sel, (int)n_layer(e) - 1)) before = "compress has selected in every layer";
+        break;
+    case SINCE_AGAIN:
+        if (!e->started || !e->sel.again) before = "compress:1 is done";
         break;
     case SINCE_LOGITS:
         if (!e->started || !e->run.n_reply) before = "the first token is sampled";

@@ -279,6 +279,8 @@ static const struct setting settings[] = {
         .help = "Of the allocator zigzag: share of the budget that is equal for all layers." },
     { "policy.share", SETTING_REAL, AT(share), "0.3", 1e-9, 1, "in (0, 1]",
         .help = "Of the allocator squeeze: weight of the layers that attention changes least, of a mean of 1." },
+    { "policy.gamma", SETTING_REAL, AT(gamma), "200", 0, 1e6, "in [0, 1e6]",
+        .help = "Of the selector cake: weight of the variance of the window's rows, beside their mean." },
     { "policy.future", SETTING_COUNT, AT(future), "512", 1, 8192, "a whole number of positions in 1..8192",
         .help = "Of the selector expected: next positions that queries are expected at." },
     { "policy.epsilon", SETTING_REAL, AT(epsilon), "0", 0, 1, "in [0, 1]",
@@ -306,6 +308,10 @@ static const struct setting settings[] = {
         .help = "Kept keys stay at their true positions, or are rotated to their places in the cache, where the "
                 "next token "
                 "goes on." },
+    { "policy.unseen", SETTING_NAME, AT(unseen), "drop", WORDS("drop", "keep"),
+        .help =
+            "Tokens that a layer's sliding window has left behind for good: their budget goes to other layers, or "
+            "they compete." },
     { "policy.profile", SETTING_NAME, AT(profile), "none", .legal = "none or the file of a profile",
         .value = profiles_name,
         .help = "Measured curves that the allocator and the selector tuned go by. Presets leave it." },
@@ -324,8 +330,8 @@ static const struct preset presets[] = {
         { "policy.allocator", "uniform", "policy.selector", "streaming", "policy.ratio", "1" } },
     { "pyramid", "Budgets that fall from layer to layer, tokens by the window (PyramidKV).",
         { "policy.allocator", "pyramid", "policy.selector", "window", "policy.sinks", "0" } },
-    { "cake", "Budgets by entropy and variance of the window's attention, tokens by the window (CAKE).",
-        { "policy.allocator", "cake", "policy.selector", "window", "policy.sinks", "0" } },
+    { "cake", "Budgets by entropy and variance of the window's attention, tokens by its mean and variance (CAKE).",
+        { "policy.allocator", "cake", "policy.selector", "cake", "policy.sinks", "0" } },
     { "zigzag", "Budgets by how many tokens hold most of the attention, tokens by the window (ZigZagKV).",
         { "policy.allocator", "zigzag", "policy.selector", "window", "policy.sinks", "0" } },
     { "squeeze", "Less where attention changes least, tokens by accumulated attention (SqueezeAttention).",

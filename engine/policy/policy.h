@@ -14,6 +14,7 @@ enum policy_entropy { POLICY_ENTROPY_RAW, POLICY_ENTROPY_LOG_LENGTH };
 enum policy_pool { POLICY_POOL_AUTO, POLICY_POOL_NONE, POLICY_POOL_AVG, POLICY_POOL_MAX };
 enum policy_reduce { POLICY_REDUCE_SUM, POLICY_REDUCE_MEAN, POLICY_REDUCE_MAX };
 enum policy_group { POLICY_GROUP_SHARED, POLICY_GROUP_KV_HEAD };
+enum policy_unseen { POLICY_UNSEEN_DROP, POLICY_UNSEEN_KEEP };
 enum policy_positions { POLICY_POSITIONS_KEEP, POLICY_POSITIONS_REROTATE };
 
 #define POLICY_TUNED "tuned"      /* the allocator and the selector that a profile decides */
@@ -39,6 +40,7 @@ struct kv_policy {
     double mass;        /* zigzag: share of attention whose tokens are counted */
     double boundary;    /* zigzag: share of the mean budget that every layer gets */
     double share;       /* squeeze: of the mean budget, for layers that attention changes least */
+    double gamma;       /* cake, the selector: of the variance beside the mean */
     int future;         /* expected: positions to come that queries are expected at */
     double epsilon;     /* expected: added to attention before it is multiplied by the length of the value */
     int pool;           /* enum policy_pool; AUTO: avg for `window`, none for the others */
@@ -49,6 +51,7 @@ struct kv_policy {
     int query_aware;    /* 0: compress before the question is read */
     int every;          /* compress again every so many decoded tokens; 0 = never */
     int positions;      /* enum policy_positions: RoPE after eviction */
+    int unseen;         /* enum policy_unseen: tokens that a layer's sliding window has left behind for good */
     int profile;        /* number of the profile that `tuned` reads (profiles.h); 0 = none */
 };
 

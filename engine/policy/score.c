@@ -18,6 +18,8 @@ struct part {
     int split; /* pooling does not mix keys before this one with the rest; 0 = one piece */
     const float
         *scale; /* [n_kv_head][n] multiplies the pooled rows of a KV head's query heads; NULL = nothing does */
+    const float *more; /* [n_head][n] added to the sums, times weight; NULL = nothing is */
+    double weight;
 };
 
 /* Row of key j of the set. */
@@ -111,6 +113,7 @@ static enum kv_status score_heads(const struct policy_scored *s, const struct pa
     for (int h = first; h < first + heads; h++) {
         const float *head = part->sums + (size_t)h * n;
         for (size_t j = 0; j < n; j++) row[j] = added ? row[j] + (double)head[j] : (double)head[j];
+        for (size_t j = 0; part->more && j < n; j++) row[j] += part->weight * (double)part->more[(size_t)h * n + j];
         added++;
         if (linear && h < first + heads - 1 && !(part->scale && (h + 1) % group == 0)) continue;
         finish_row(s, part, row, pooled);
@@ -210,6 +213,16 @@ static int parts_window(const struct policy_scored *s, struct part *part)
     return 1;
 }
 
+/* The mean and, rows being divided by later, so many times the variance. */
+static int parts_cake(const struct policy_scored *s, struct part *part)
+{
+    part[0] = part_of_window(s);
+    part[0].name = "cake";
+    part[0].more = s->stats->variance;
+    part[0].weight = s->policy->gamma * (kv_stats_rows(s->stats) - part[0].first_row);
+    return 1;
+}
+
 static int parts_last(const struct policy_scored *s, struct part *part)
 {
     part[0] = (struct part){ .name = "last",
@@ -264,6 +277,13 @@ static enum kv_status score_vnorm(const struct policy_scored *s, double *score, 
 {
     if (!s->stats->value_norms)
         return kv_fail(err, KV_BAD_ARG, "Layer %d has no value norms to score by.", s->stats->layer);
+    return score_parts(s, score, err);
+}
+
+static enum kv_status score_cake(const struct policy_scored *s, double *score, struct kv_error *err)
+{
+    if (!s->stats->variance)
+        return kv_fail(err, KV_BAD_ARG, "Layer %d has no variance of attention to score by.", s->stats->layer);
     return score_parts(s, score, err);
 }
 
@@ -377,6 +397,8 @@ static const struct policy_selector selectors[] = {
     { "mean", POLICY_NEED_ROWS, score_parts, parts_mean, "The same per row that sees the token." },
     { "window", KV_NEED_WINDOW, score_parts, parts_window,
         "Attention from the last policy.window rows, pooled (SnapKV)." },
+    { "cake", KV_NEED_WINDOW | KV_NEED_VARIANCE, score_cake, parts_cake,
+        "window, plus policy.gamma times the variance of its rows, pooled alike (CAKE)." },
     { "last", KV_NEED_LAST, score_parts, parts_last, "Attention of the last row (TOVA)." },
     { "mix", POLICY_NEED_ROWS | KV_NEED_WINDOW, score_parts, parts_mix, "sum and window, each as shares, added." },
     { "knorm", KV_NEED_KEY_NORMS, score_knorm, NULL, "The shorter its key, the better." },

@@ -41,6 +41,8 @@ unsigned policy_selector_needs(const struct kv_policy *policy, const struct poli
  *   window     mean attention from the last policy.window rows, pooled by default. SnapKV, arXiv 2404.14469: keys
  *              before the window and those inside are pooled apart, the average divides by the whole kernel even at
  *              the ends, as kvpress does; kvpress always keeps the window itself, here policy.recent decides
+ *   cake       the same of attention's mean plus policy.gamma times its unbiased variance over these rows (CAKE, arXiv
+ *              2503.12491)
  *   last       attention of the last row (TOVA, arXiv 2401.06104)
  *   mix        sum and window, each divided by its total over the tokens that are not forced, added
  *   knorm      minus the L2 norm of the key, over KV heads (arXiv 2406.11430)

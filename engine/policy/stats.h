@@ -24,8 +24,10 @@ enum kv_need {
     KV_NEED_VALUE_NORMS = 64, /* lengths of the values */
     KV_NEED_COSINE = 128,     /* how little attention turned each row */
     KV_NEED_EXPECTED = 256,   /* what queries to come should give each key */
-    KV_NEED_LAST_ROWS = KV_NEED_WINDOW | KV_NEED_LAST | KV_NEED_SPREAD, /* any: keep the last query rows */
-    KV_NEED_ALL = 511
+    KV_NEED_VARIANCE = 512,   /* how the window's rows differ over each key */
+    KV_NEED_LAST_ROWS =
+        KV_NEED_WINDOW | KV_NEED_LAST | KV_NEED_SPREAD | KV_NEED_VARIANCE, /* any: keep the last query rows */
+    KV_NEED_ALL = 1023
 };
 
 struct kv_stats {
@@ -37,10 +39,11 @@ struct kv_stats {
     int rows;                /* queries so far; 0 = n, and row i is key i's */
     const int32_t *position; /* [n_kv_head][n] row of each key; NULL = j */
     const int32_t *seen; /* [rows] keys that the row saw, itself among them; NULL = those that the window lets it */
-    const float *entropy; /* [n_head][rows] nats, of row i */
-    const float *columns; /* [n_head][n] sum of attention to key j over all rows */
-    const float *window;  /* [n_head][n] the same over the last min(policy.window, n) rows */
-    const float *last;    /* [n_head][n] attention of the last row */
+    const float *entropy;  /* [n_head][rows] nats, of row i */
+    const float *columns;  /* [n_head][n] sum of attention to key j over all rows */
+    const float *window;   /* [n_head][n] the same over the last min(policy.window, n) rows */
+    const float *last;     /* [n_head][n] attention of the last row */
+    const float *variance; /* [n_head][n] unbiased variance of attention over the window's rows; of one row 0 */
     /* [2]: over all heads and the window's rows, keys before the window: -sum A ln(A + 1e-10), and the sum over keys of
      * the unbiased variance of A over rows (CAKE, arXiv 2503.12491); 0 without such keys, variance of one row NaN */
     const double *spread;

@@ -35,27 +35,37 @@ static int position_of(const struct candidates *c, int layer, int g, int slot)
     return c->run ? selection_position(c->sel, layer, g, c->run->base, slot) : slot;
 }
 
-/* The edits as the head's slots meet them: pin [slots]. False (and zeros) when there are none. */
+int compress_unseen(const struct candidates *c, int layer)
+{
+    int window = machine_window(&c->e->machine, layer), n = seen(c);
+    int64_t all = (int64_t)n * n_layer(c);
+    if (!window || window > n || c->policy->unseen == POLICY_UNSEEN_KEEP) return 0;
+    if (policy_total(c->policy, n, n_layer(c), compress_bytes_per_token(c->e)) >= all) return 0;
+    return n - window + 1 < n ? n - window + 1 : n - 1;
+}
+
+/* The edits as the head's slots meet them, and the sliding window: pin [slots]. False (and zeros) when there are none. */
 static bool pin_row(const struct candidates *c, int layer, int g, int8_t *pin)
 {
-    int n = c->e->n, there = slots(c, layer);
-    if (!c->run) return pins_row(c->pins, layer, n, pin);
+    int n = c->e->n, there = slots(c, layer), unseen = compress_unseen(c, layer);
+    if (!c->run) return selection_pins(c->pins, layer, n, unseen, pin);
     memset(pin, 0, (size_t)there);
     int8_t *row = c->pins ? kv_alloc((size_t)n, 1) : NULL;
     bool any = row && pins_row(c->pins, layer, n, row);
-    for (int i = 0; any && i < there; i++) {
+    for (int i = 0; i < there && (any || unseen); i++) {
         int position = position_of(c, layer, g, i);
-        if (position < n) pin[i] = row[position];
+        if (any && position < n) pin[i] = row[position];
+        if (position < unseen && pin[i] <= 0) pin[i] = -1;
     }
     free(row);
-    return any;
+    return any || unseen;
 }
 
 /* Bounds of a layer whose budget is not fixed, from what each of its heads must and may keep. */
 static enum kv_status layer_bounds(
     const struct candidates *c, int layer, int8_t *pin, int32_t *lo, int32_t *hi, struct kv_error *err)
 {
-    int heads = c->run && c->pins ? n_kv_head(c) : 1;
+    int heads = c->run && (c->pins || compress_unseen(c, layer)) ? n_kv_head(c) : 1;
     enum kv_status status = KV_OK;
     for (int g = 0; g < heads && !status; g++) {
         int32_t least, most;
@@ -70,8 +80,11 @@ static enum kv_status layer_bounds(
 
 enum kv_status compress_bounds(const struct candidates *c, int32_t *lo, int32_t *hi, struct kv_error *err)
 {
-    int8_t *pin = c->pins ? kv_alloc((size_t)seen(c), 1) : NULL;
-    if (c->pins && !pin) return kv_fail(err, KV_NO_MEMORY, "No memory for the pins of %d tokens.", seen(c));
+    bool windows = false;
+    for (int l = 0; l < n_layer(c); l++) windows = windows || compress_unseen(c, l);
+    int8_t *pin = c->pins || windows ? kv_alloc((size_t)seen(c), 1) : NULL;
+    if ((c->pins || windows) && !pin)
+        return kv_fail(err, KV_NO_MEMORY, "No memory for the pins of %d tokens.", seen(c));
     enum kv_status status = KV_OK;
     for (int l = 0; l < n_layer(c) && !status; l++) status = layer_bounds(c, l, pin, &lo[l], &hi[l], err);
     free(pin);
@@ -193,6 +206,7 @@ enum kv_status compress_solve(const struct candidates *c, struct selection *out,
     if (status) return status;
     out->total[0] = asked < INT32_MAX ? (int32_t)asked : INT32_MAX;
     out->total[1] = (int32_t)solution.total;
+    for (int l = 0; l < layers && out->unseen; l++) out->unseen[l] = compress_unseen(c, l);
     return KV_OK;
 }
 

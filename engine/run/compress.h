@@ -22,6 +22,10 @@ struct candidates {
     struct record *record;       /* their statistics; not needed for bounds and totals */
 };
 
+/* First positions of a layer that no query to come sees through its sliding window, and that are dropped therefore: 0
+ * without one, with policy.unseen keep, or where the policy keeps everything; never all. */
+int compress_unseen(const struct candidates *c, int layer);
+
 /* Bounds [n_layer] of budgets that are not fixed, and the tokens to share out: the policy's total within the sums of
  * bounds, of layers with a fixed budget as they were without edits, so that fixing it leaves the total as it is. */
 enum kv_status compress_bounds(const struct candidates *c, int32_t *lo, int32_t *hi, struct kv_error *err);

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The room on the host, one kind behind the other: columns, window, last, expected [n_head][n]; key norms [n_kv_head][n],
+/* The room on the host, one kind behind the other: columns, window, last, expected, variance [n_head][n]; key norms [n_kv_head][n],
  * value norms [2][n_kv_head][n]. */
 struct host {
-    float *columns, *window, *last, *expected, *key_norms, *value_norms;
+    float *columns, *window, *last, *expected, *variance, *key_norms, *value_norms;
 };
 
 /* A layer at work. */
@@ -26,7 +26,7 @@ struct deriving {
 
 size_t record_host_floats(const struct kv_shape *s, int n)
 {
-    return (4 * (size_t)s->n_head + 3 * (size_t)s->n_kv_head) * (size_t)n;
+    return (5 * (size_t)s->n_head + 3 * (size_t)s->n_kv_head) * (size_t)n;
 }
 
 static struct host host_of(const struct record *r)
@@ -34,8 +34,8 @@ static struct host host_of(const struct record *r)
     size_t per_head = (size_t)r->m->shape->n_head * (size_t)r->n,
            per_kv = (size_t)r->m->shape->n_kv_head * (size_t)r->n;
     float *p = r->host;
-    return (struct host){ p, p + per_head, p + 2 * per_head, p + 3 * per_head, p + 4 * per_head,
-        p + 4 * per_head + per_kv };
+    return (struct host){ p, p + per_head, p + 2 * per_head, p + 3 * per_head, p + 4 * per_head, p + 5 * per_head,
+        p + 5 * per_head + per_kv };
 }
 
 /* count floats of a backend call's result, on the host. call gets them zeroed on the device. */
@@ -116,13 +116,26 @@ static void add_spread(const float *p, int rows, size_t n, double spread[2])
     }
 }
 
-static enum kv_status derive_spread(struct deriving *g, struct kv_error *err)
+/* How one head's rows [rows][n] differ over each key. */
+static void find_variance(const float *p, int rows, size_t n, float *variance)
+{
+    for (size_t j = 0; j < n; j++) {
+        double sum = 0, square = 0;
+        for (int i = 0; i < rows; i++) sum += (double)p[(size_t)i * n + j];
+        for (int i = 0; i < rows; i++)
+            square += ((double)p[(size_t)i * n + j] - sum / rows) * ((double)p[(size_t)i * n + j] - sum / rows);
+        variance[j] = rows > 1 ? (float)(square / (rows - 1)) : 0;
+    }
+}
+
+/* Spread and variance, for which the window's attention is made a head at a time. */
+static enum kv_status derive_rows(struct deriving *g, bool want_spread, bool want_variance, struct kv_error *err)
 {
     const struct machine *m = g->r->m;
     size_t cells = (size_t)g->rows * g->n;
     struct last_rows last;
     double *spread = g->r->spread;
-    spread[0] = spread[1] = 0;
+    if (want_spread) spread[0] = spread[1] = 0;
     float *device = m->be->alloc(m->ctx, cells * sizeof *device), *host = kv_alloc(cells, sizeof *host);
     enum kv_status status = device && host
                                 ? attend_last(g, g->rows, &last, err)
@@ -130,7 +143,8 @@ static enum kv_status derive_spread(struct deriving *g, struct kv_error *err)
     for (size_t h = 0; h < g->heads && !status; h++) {
         status = m->be->probabilities(m->ctx, &last.a, (int)h, device, g->n, err);
         if (!status) status = m->be->read(m->ctx, host, device, cells * sizeof *host, err);
-        if (!status) add_spread(host, g->rows, g->n, spread);
+        if (!status && want_spread) add_spread(host, g->rows, g->n, spread);
+        if (!status && want_variance) find_variance(host, g->rows, g->n, g->host.variance + h * g->n);
     }
     if (device) m->be->release(m->ctx, device, cells * sizeof *device);
     free(host);
@@ -301,7 +315,8 @@ static enum kv_status derive(struct deriving *g, unsigned missing, struct kv_err
     if (missing & KV_NEED_COLUMNS) status = read_columns(g, err);
     if (!status && missing & KV_NEED_WINDOW) status = from_device(g, to->window, per_head, sum_window, err);
     if (!status && missing & KV_NEED_LAST) status = from_device(g, to->last, per_head, sum_last, err);
-    if (!status && missing & KV_NEED_SPREAD) status = derive_spread(g, err);
+    if (!status && missing & (KV_NEED_SPREAD | KV_NEED_VARIANCE))
+        status = derive_rows(g, missing & KV_NEED_SPREAD, missing & KV_NEED_VARIANCE, err);
     if (!status && missing & KV_NEED_KEY_NORMS) status = from_device(g, to->key_norms, per_kv, key_norms, err);
     if (!status && missing & KV_NEED_VALUE_NORMS)
         status = from_device(g, to->value_norms, 2 * per_kv, value_norms, err);
@@ -346,6 +361,7 @@ enum kv_status record_stats_of(struct record *r, unsigned needs, int layer, cons
         .columns = needs & KV_NEED_COLUMNS ? g.host.columns : NULL,
         .window = needs & KV_NEED_WINDOW ? g.host.window : NULL,
         .last = needs & KV_NEED_LAST ? g.host.last : NULL,
+        .variance = needs & KV_NEED_VARIANCE ? g.host.variance : NULL,
         .spread = needs & KV_NEED_SPREAD ? r->spread : NULL,
         .key_norms = needs & KV_NEED_KEY_NORMS ? g.host.key_norms : NULL,
         .value_norms = needs & KV_NEED_VALUE_NORMS ? g.host.value_norms : NULL,

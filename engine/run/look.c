@@ -144,6 +144,14 @@ enum kv_status kv_cache_rows(const struct kv_engine *e, bool values, int layer, 
     return status;
 }
 
+int kv_cache_sight(const struct kv_engine *e, int layer)
+{
+    bool there = layer >= 0 && layer < e->model->shape.n_layer;
+    int window = there && e->used.sliding ? kv_shape_window(&e->model->shape, layer) : 0;
+    int next = window ? kv_cache_tokens(e, layer) : 0;
+    return window && next > window ? next - window + 1 : 0;
+}
+
 /* Slots of one KV head that the window has left behind. */
 static int unseen_of(const struct kv_engine *e, int layer, int kv_head, int window)
 {

@@ -12,12 +12,14 @@ enum kv_status selection_init(struct selection *s, int n_layer, int n, struct kv
         .request = kv_alloc(layers, sizeof *s->request),
         .lo = kv_alloc(layers, sizeof *s->lo),
         .hi = kv_alloc(layers, sizeof *s->hi),
+        .unseen = kv_alloc(layers, sizeof *s->unseen),
         .rule = kv_alloc(layers, sizeof *s->rule),
         .budget = kv_alloc(layers, sizeof *s->budget),
         .selector = kv_alloc(layers, sizeof *s->selector) };
-    enum kv_status status = s->weight && s->request && s->lo && s->hi && s->rule && s->budget && s->selector
-                                ? selection_sets(s, n_layer, n, 1, err)
-                                : kv_fail(err, KV_NO_MEMORY, "No memory for the budgets of %d layers.", n_layer);
+    enum kv_status status =
+        s->weight && s->request && s->lo && s->hi && s->unseen && s->rule && s->budget && s->selector
+            ? selection_sets(s, n_layer, n, 1, err)
+            : kv_fail(err, KV_NO_MEMORY, "No memory for the budgets of %d layers.", n_layer);
     if (status) selection_free(s);
     return status;
 }
@@ -68,6 +70,7 @@ void selection_free(struct selection *s)
     free(s->request);
     free(s->lo);
     free(s->hi);
+    free(s->unseen);
     free(s->rule);
     free(s->budget);
     free(s->selector);
@@ -89,6 +92,13 @@ void selection_reset(struct selection *s, int n_layer)
     for (int row = 0; row < n_layer * s->sets; row++) s->n_kept[row] = -1;
 }
 
+bool selection_pins(const struct pins *pins, int layer, int n, int unseen, int8_t *pin)
+{
+    bool any = pins_row(pins, layer, n, pin);
+    for (int j = 0; j < unseen && j < n; j++) pin[j] = pin[j] > 0 ? 1 : -1;
+    return any || unseen > 0;
+}
+
 /* What is known of a later compression's tokens when the keys that it chose from are gone. */
 static void mask_again(const struct selection *s, size_t row, uint8_t *forced)
 {
@@ -106,9 +116,9 @@ enum kv_status selection_mask(const struct selection *s, int layer, int g, uint8
         mask_again(s, selection_row(s, layer, g), forced);
         return KV_OK;
     }
-    int8_t *pin = s->pins ? kv_alloc((size_t)s->n, 1) : NULL;
-    if (s->pins && !pin) return kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", s->n);
-    bool any = pin && pins_row(s->pins, layer, s->n, pin);
+    int8_t *pin = kv_alloc((size_t)s->n, 1);
+    if (!pin) return kv_fail(err, KV_NO_MEMORY, "No memory for a mask of %d tokens.", s->n);
+    bool any = selection_pins(s->pins, layer, s->n, s->unseen ? s->unseen[layer] : 0, pin);
     const struct policy_forcing forcing = { s->policy.sinks, s->policy.recent, any ? pin : NULL };
     policy_forced(&forcing, s->n, s->budget[layer], forced);
     free(pin);

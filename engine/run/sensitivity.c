@@ -68,14 +68,14 @@ static enum kv_status select_rows(struct sets *s, const struct kv_policy *p, con
 }
 
 /* What a layer would keep of a budget, into one cell; a shared set stands in every head's row. */
-static enum kv_status keep(struct sets *s, const struct kv_policy *p, const struct pins *pins, int set, int layer,
-    int budget, struct kv_error *err)
+static enum kv_status keep(struct sets *s, const struct kv_policy *p, const struct pins *pins, int unseen, int set,
+    int layer, int budget, struct kv_error *err)
 {
     struct kv_engine *e = s->e;
     int rows = policy_sets(p, e->model->shape.n_kv_head);
     size_t n = (size_t)e->n, cell = ((size_t)set * (size_t)s->n_layer + (size_t)layer) * (size_t)s->heads;
     struct kv_stats stats;
-    bool any = pins_row(pins, layer, e->n, s->pin);
+    bool any = selection_pins(pins, layer, e->n, unseen, s->pin);
     if (budget >= e->n && !any) return KV_OK;
     const struct policy_forcing forcing = { p->sinks, p->recent, any ? s->pin : NULL };
     int32_t *count = kv_alloc((size_t)rows, sizeof *count);
@@ -128,7 +128,7 @@ static enum kv_status keep_share(
     enum kv_status status = policy_bounds(p, layer, s->e->n, NULL, &least, &most, err);
     int budget = (int)(share * s->e->n + 0.5);
     return status ? status
-                  : keep(s, p, NULL, set, layer,
+                  : keep(s, p, NULL, 0, set, layer,
                         budget < least  ? least
                         : budget > most ? most
                                         : budget,
@@ -186,7 +186,7 @@ static enum kv_status keep_policy(
     if (!status) status = compress_solve_prefill(e, &copy->policy, copy->pins, &sel, err);
     for (int l = 0; l < s->n_layer && !status; l++) {
         const struct kv_policy p = selection_policy(&sel, l);
-        status = keep(s, &p, copy->pins, set, l, sel.budget[l], err);
+        status = keep(s, &p, copy->pins, sel.unseen[l], set, l, sel.budget[l], err);
         if (budget) budget[(size_t)set * (size_t)s->n_layer + (size_t)l] = sel.budget[l];
     }
     selection_free(&sel);

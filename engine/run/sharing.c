@@ -50,7 +50,8 @@ static enum kv_status choose(const struct kv_engine *e, const struct kv_policy *
     int g, struct room *r, uint8_t *in, struct kv_error *err)
 {
     int budget = e->sel.budget[stats->layer], n_kept = 0;
-    bool any = pins_row(e->sel.pins, stats->layer, e->n, r->pins);
+    int unseen = e->sel.unseen ? e->sel.unseen[stats->layer] : 0;
+    bool any = selection_pins(e->sel.pins, stats->layer, e->n, unseen, r->pins);
     const struct policy_forcing forcing = { p->sinks, p->recent, any ? r->pins : NULL };
     const struct policy_scored scored = { p, stats, g, r->forced, e->sel.seed };
     policy_forced(&forcing, e->n, budget, r->forced);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "engine/look.h"
 #include "inspector/stop/catch.h"
 #include "inspector/language/line.h"
 #include "inspector/json/rows.h"
@@ -71,10 +72,11 @@ static bool layer_event(struct session *s, int e, char *text, size_t size)
     for (size_t i = 0; i < reason.dim[0] * sets; i++) {
         const uint8_t *row = (const uint8_t *)reason.data + i * n;
         size_t j = 0, end = e == EVENT_EMPTY || first > n ? n : first;
+        size_t sight = (size_t)kv_cache_sight(s->engine, (int)(i / sets)); /* what nobody reads is no loss */
         if (e == EVENT_EMPTY)
             while (j < end && !row[j]) j++; /* 0 is "evicted" */
         else
-            while (j < end && row[j]) j++;
+            while (j < end && (row[j] || j < sight)) j++;
         if (e == EVENT_EMPTY ? j < end : j == end) continue;
         int at = snprintf(text, size, sets > 1 ? "L%zu KV head %zu" : "L%zu", i / sets, i % sets);
         if (e == EVENT_EMPTY)

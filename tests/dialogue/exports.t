@@ -48,7 +48,7 @@ $ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex '
   kvdbg:command          export png FILE kept pool mean
   kvdbg:model-sha256     synthetic:tiny
   kvdbg:prompt-sha256    deb3e93f66483f7bffdec05895a69df88433e54e7defc656d6cf812cd40eece7
-  kvdbg:policy           {"preset":"seed","allocator":"entropy","selector":"sum","ratio":"0.5","tokens":"unset","bytes":"unset","sinks":"4","recent":"32","floor":"auto","cap":"auto","rows":"all","window":"32","entropy":"raw","power":"1","beta":"20","tau1":"1","tau2":"1","temperature":"1","mass":"0.9","boundary":"0.2","share":"0.3","future":"512","epsilon":"0","pool":"auto","kernel":"5","reduce":"sum","group":"shared","alpha":"1","query-aware":"on","every":"0","positions":"keep","profile":"none"}
+  kvdbg:policy           {"preset":"seed","allocator":"entropy","selector":"sum","ratio":"0.5","tokens":"unset","bytes":"unset","sinks":"4","recent":"32","floor":"auto","cap":"auto","rows":"all","window":"32","entropy":"raw","power":"1","beta":"20","tau1":"1","tau2":"1","temperature":"1","mass":"0.9","boundary":"0.2","share":"0.3","gamma":"200","future":"512","epsilon":"0","pool":"auto","kernel":"5","reduce":"sum","group":"shared","alpha":"1","query-aware":"on","every":"0","positions":"keep","unseen":"drop","profile":"none"}
   kvdbg:tick             61
   kvdbg:warning          synthetic weights: timing only
   kvdbg:rows             3
@@ -59,7 +59,7 @@ $ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt -ex '
   kvdbg:head             1
   kvdbg:model-sha256     synthetic:tiny
   kvdbg:prompt-sha256    deb3e93f66483f7bffdec05895a69df88433e54e7defc656d6cf812cd40eece7
-  kvdbg:policy           {"preset":"seed","allocator":"entropy","selector":"sum","ratio":"0.5","tokens":"unset","bytes":"unset","sinks":"4","recent":"32","floor":"auto","cap":"auto","rows":"all","window":"32","entropy":"raw","power":"1","beta":"20","tau1":"1","tau2":"1","temperature":"1","mass":"0.9","boundary":"0.2","share":"0.3","future":"512","epsilon":"0","pool":"auto","kernel":"5","reduce":"sum","group":"shared","alpha":"1","query-aware":"on","every":"0","positions":"keep","profile":"none"}
+  kvdbg:policy           {"preset":"seed","allocator":"entropy","selector":"sum","ratio":"0.5","tokens":"unset","bytes":"unset","sinks":"4","recent":"32","floor":"auto","cap":"auto","rows":"all","window":"32","entropy":"raw","power":"1","beta":"20","tau1":"1","tau2":"1","temperature":"1","mass":"0.9","boundary":"0.2","share":"0.3","gamma":"200","future":"512","epsilon":"0","pool":"auto","kernel":"5","reduce":"sum","group":"shared","alpha":"1","query-aware":"on","every":"0","positions":"keep","unseen":"drop","profile":"none"}
   kvdbg:tick             61
   kvdbg:warning          synthetic weights: timing only
   kvdbg:rows             94
@@ -100,7 +100,7 @@ Cannot read $T/none.png: No such file or directory.
 Starting request: tests/dialogue/fox.txt, 93 tokens (chat; f32, cpu, synthetic weights: timing only)
 e�
 [Request finished: 2 reply tokens, cut by decode.tokens or by the context; f32, cpu, synthetic weights: timing only]
-$T/a.png: 16-bit PNG of 93x3 with its recipe, 2,140 bytes, sha256
+$T/a.png: 16-bit PNG of 93x3 with its recipe, 2,220 bytes, sha256
 
 ## pictures that cannot be
 $ kvdbg -q -batch synthetic:tiny --precision f32 -p tests/dialogue/fox.txt --keep-going -ex 'set decode.tokens 3' -ex 'tbreak compress' -ex run -ex 'heat attn -vs full' -ex 'heat curve' -ex "export png $T/a.png kl" -ex 'continue' -ex 'heat attn heads' -ex 'heat attn heads -vs full' -ex 'heat attn -vs uniform' -ex 'heat attn -vs full -log' -ex 'heat kept -vs nosuch' -ex 'heat entropy head 1' -ex 'heat curve -rank' -ex 'heat attn head 4' -ex 'heat kept -vs' -ex 'heat kl' -ex "export png -raw16 $T/a.png attn heads" 2>&1 >/dev/null; ls $T

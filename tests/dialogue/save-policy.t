@@ -65,7 +65,7 @@ save policy -- Write the policy and its edits as a script that makes them again.
 
 ## A picture's recipe has the edits
 $ kvdbg -q -nx -batch --precision f32 --threads 1 -p tests/dialogue/fox.txt synthetic:tiny -ex 'set decode.tokens 1' -ex 'kv pin 20' -ex 'kv evict 1 layer 0' -ex run -ex "export png $T/a.png kept" -ex "info png $T/a.png" | grep -e edits -e policy -e warning
-  kvdbg:policy           {"preset":"seed","allocator":"entropy","selector":"sum","ratio":"0.25","tokens":"unset","bytes":"unset","sinks":"4","recent":"32","floor":"auto","cap":"auto","rows":"all","window":"32","entropy":"raw","power":"1","beta":"20","tau1":"1","tau2":"1","temperature":"1","mass":"0.9","boundary":"0.2","share":"0.3","future":"512","epsilon":"0","pool":"auto","kernel":"5","reduce":"sum","group":"shared","alpha":"1","query-aware":"on","every":"0","positions":"keep","profile":"none"}
+  kvdbg:policy           {"preset":"seed","allocator":"entropy","selector":"sum","ratio":"0.25","tokens":"unset","bytes":"unset","sinks":"4","recent":"32","floor":"auto","cap":"auto","rows":"all","window":"32","entropy":"raw","power":"1","beta":"20","tau1":"1","tau2":"1","temperature":"1","mass":"0.9","boundary":"0.2","share":"0.3","gamma":"200","future":"512","epsilon":"0","pool":"auto","kernel":"5","reduce":"sum","group":"shared","alpha":"1","query-aware":"on","every":"0","positions":"keep","unseen":"drop","profile":"none"}
   kvdbg:edits            kv pin 20; kv evict 1 layer 0
   kvdbg:warning          synthetic weights: timing only
 

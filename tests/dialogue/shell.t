@@ -87,6 +87,7 @@ policy.temperature   1
 policy.mass          0.9
 policy.boundary      0.2
 policy.share         0.3
+policy.gamma         200
 policy.future        512
 policy.epsilon       0
 policy.pool          auto
@@ -97,6 +98,7 @@ policy.alpha         1
 policy.query-aware   on
 policy.every         0
 policy.positions     keep
+policy.unseen        drop
 policy.profile       none
 Starting request: tests/dialogue/fox.txt, 93 tokens (chat; fast, cpu, synthetic weights: timing only)
 e�^
