@@ -302,6 +302,40 @@ static void graphs(void)
     cudaGetLastError();
 }
 
+/* What waits in a lazy stream reads pinned memory when it runs, and other memory when it is called. */
+static int lazy_child(void)
+{
+    float *pinned, plain[2] = { 1, 1 }, back[4] = {}, *p;
+    cudaStream_t stream;
+    cudaEvent_t event;
+    cudaStreamCreate(&stream), cudaEventCreate(&event);
+    cudaMallocHost(&pinned, 8), cudaMalloc(&p, 16);
+    pinned[0] = pinned[1] = 1;
+    cudaMemcpyAsync(p, pinned, 8, cudaMemcpyHostToDevice, stream);
+    cudaMemcpyAsync(p + 2, plain, 8, cudaMemcpyHostToDevice, stream);
+    pinned[0] = plain[0] = 2; /* too early */
+    cudaEventRecord(event, stream);
+    if (cudaEventQuery(event) != cudaErrorNotReady) return 1;
+    cudaEventSynchronize(event);
+    pinned[1] = plain[1] = 3; /* in time */
+    cudaMemcpy(back, p, 16, cudaMemcpyDeviceToHost);
+    return back[0] != 2 || back[1] != 1 || back[2] != 1 || back[3] != 1;
+}
+
+static void lazy_streams(void)
+{
+    int status;
+    fflush(stdout);
+    pid_t child = fork();
+    if (!child) {
+        setenv("EMU_LAZY", "1", 1);
+        execl("/proc/self/exe", "emu_test", "--lazy", (char *)NULL);
+        _exit(9);
+    }
+    waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status) && !WEXITSTATUS(status), "status %x", (unsigned)status);
+}
+
 static void refusals(void)
 {
     float *p = device_copy<float>(NULL, 32);
@@ -434,8 +468,13 @@ static const struct tap_case cases[] = {
     { "TMA, mbarrier and wgmma give the product", warpgroups },
     { "cuBLAS gives the product in all four forms", products },
     { "graphs run what was captured", graphs },
+    { "a lazy stream reads pinned memory late", lazy_streams },
     { "launches and copies beyond the limits are refused", refusals },
     { "what must end the program does, with its reason", complaints },
 };
 
-int main(int argc, char **argv) { return tap_main(argc, argv, cases, COUNT(cases)); }
+int main(int argc, char **argv)
+{
+    if (argc == 2 && !strcmp(argv[1], "--lazy")) return lazy_child();
+    return tap_main(argc, argv, cases, COUNT(cases));
+}

@@ -90,6 +90,9 @@ struct model {
     bool stepped; /* sync after every op */
 };
 
+/* As the engine has it: f32 keeps f32. Beside 16 bits, a rounding of f32 may become one of 2^-11. */
+static int cache_type(void) { return parity.precision == KV_PRECISION_F32 ? KV_TYPE_F32 : KV_TYPE_F16; }
+
 static struct model make_model(void)
 {
     struct model m = { .x = output(ROWS * D * 4), .y = output(ROWS * D * 4) };
@@ -102,7 +105,7 @@ static struct model make_model(void)
         y->k = normals(KV_HEADS * DIM * D, 0.1f, false), y->v = normals(KV_HEADS * DIM * D, 0.1f, false);
         y->gate = normals(WIDE * D, 0.1f, false), y->up = normals(WIDE * D, 0.1f, false);
         y->down = normals(WIDE * D, 0.1f, false);
-        y->keys = output(cache * 2), y->values = output(cache * 2), y->pos = output(CAP * 4), y->len = input(4);
+        y->keys = output(cache * 4), y->values = output(cache * 4), y->pos = output(CAP * 4), y->len = input(4);
         y->len->guess = true;
     }
     m.q = output(ROWS * HEADS * DIM * 4), m.out = output(ROWS * HEADS * DIM * 4);
@@ -145,13 +148,13 @@ static enum kv_status run_layer(
     const struct kv_linear down = product(s, y->down, D, WIDE, m->x, true);
     struct kv_span cache = { AT(s, y->keys), AT(s, y->values), AT(s, y->pos), AT(s, y->len), CAP, 0, 0, NULL };
     const struct kv_seq seq = { .tail = cache, .row_pos = m->pos, .n_row = m->n };
-    const struct kv_attend attend = { &seq, 1, HEADS, KV_HEADS, DIM, KV_TYPE_F16, 0.18f, 0, AT(s, m->q),
+    const struct kv_attend attend = { &seq, 1, HEADS, KV_HEADS, DIM, cache_type(), 0.18f, 0, AT(s, m->q),
         AT(s, m->out), AT(s, m->lse), AT(s, m->entropy) };
     DO(norm(s->ctx, AT(s, m->x), AT(s, y->norm), 1e-5f, m->n, D, AT(s, m->y), err));
     DO(linear(s->ctx, qkv, 3, AT(s, m->y), m->n, err));
     DO(rope(s->ctx, &rope, m->pos, AT(s, m->q), m->n, HEADS, DIM, err));
     DO(rope(s->ctx, &rope, m->pos, AT(s, m->k), m->n, KV_HEADS, DIM, err));
-    DO(append(s->ctx, &cache, KV_TYPE_F16, KV_HEADS, DIM, AT(s, m->k), AT(s, m->v), m->pos, m->n, err));
+    DO(append(s->ctx, &cache, cache_type(), KV_HEADS, DIM, AT(s, m->k), AT(s, m->v), m->pos, m->n, err));
     DO(attend(s->ctx, &attend, err));
     DO(linear(s->ctx, &o, 1, AT(s, m->out), m->n, err));
     DO(norm(s->ctx, AT(s, m->x), AT(s, y->mlp_norm), 1e-5f, m->n, D, AT(s, m->y), err));
