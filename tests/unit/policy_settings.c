@@ -44,6 +44,7 @@ static void defaults(void)
         { "policy.mass", "0.9" },
         { "policy.boundary", "0.2" },
         { "policy.share", "0.3" },
+        { "policy.gamma", "200" },
         { "policy.future", "512" },
         { "policy.epsilon", "0" },
         { "policy.pool", "auto" },
@@ -54,6 +55,7 @@ static void defaults(void)
         { "policy.query-aware", "on" },
         { "policy.every", "0" },
         { "policy.positions", "keep" },
+        { "policy.unseen", "drop" },
         { "policy.profile", "none" },
     };
     struct kv_policy p = preset("seed");
@@ -215,7 +217,7 @@ static void bad_values(void)
         { "policy.epsilon", "2", "policy.epsilon must be in [0, 1], got \"2\"." },
         { "policy.allocator", "cakes",
             "policy.allocator must be one of entropy, uniform, inverse, pyramid, cake," },
-        { "policy.selector", "sums", "policy.selector must be one of sum, mean, window, last, mix," },
+        { "policy.selector", "sums", "policy.selector must be one of sum, mean, window, cake, last, mix," },
         { "policy.preset", "cakes", "policy.preset must be one of seed, seed-literal," },
         { "policy.rows", "\033[2J\xff", "policy.rows must be one of all, window, last, got \"?[2J?\"." },
         { "policy.rows", "a value that goes on and on and on, longer than any line should be",
@@ -236,8 +238,8 @@ static void bad_values(void)
     struct kv_error err = { 0 };
     char text[8];
     CHECK(policy_set(&p, "policy.size", "1", &err) == KV_NOT_FOUND, "policy.size was accepted");
-    CHECK(
-        strstr(err.text, "No setting \"policy.size\"") && strstr(err.text, "query-aware every positions profile."),
+    CHECK(strstr(err.text, "No setting \"policy.size\"") &&
+              strstr(err.text, "query-aware every positions unseen profile."),
         "%s", err.text);
     CHECK(policy_get(&p, "ratio", text, sizeof text, &err) == KV_NOT_FOUND, "ratio was found");
 }
