@@ -154,6 +154,7 @@ static enum kv_status run(const char *name)
     for (int i = 0; i < t.n_reply && !status; i++) {
         e->run.reply[e->run.n_reply - 1] = t.reply[i];
         status = kv_step(e, KV_UNIT_PASS, &err);
+        if (!status) status = engine_logits(e, &err);
         memcpy(t.logits + (size_t)(t.n_prompt + i) * n_vocab, e->logits, n_vocab * sizeof *t.logits);
     }
     kv_engine_close(e);

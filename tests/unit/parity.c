@@ -240,6 +240,7 @@ static enum kv_status force(struct kv_engine *e, const int32_t *reply, int n, st
     for (int t = 0; t < n && !status; t++) {
         e->run.reply[e->run.n_reply - 1] = reply[t];
         status = kv_step(e, KV_UNIT_PASS, &err);
+        if (!status) status = engine_logits(e, &err);
         if (s)
             sketch_row(s, e->logits);
         else
