@@ -95,9 +95,9 @@ static enum kv_status begin(struct kv_engine **out, const char *run)
 {
     bool kept = !strcmp(run, "kept");
     const char *const name[] = { "engine.backend", "engine.precision", "engine.segment", "engine.sliding",
-        "decode.tokens", "policy.preset", "policy.sinks", "policy.recent", "policy.tokens" };
+        "decode.tokens", "policy.preset", "policy.sinks", "policy.recent", "policy.unseen", "policy.tokens" };
     const char *const value[] = { backend, "f32", "64", strcmp(run, "off") ? "model" : "off", "100", "uniform", "4",
-        "32", "36" };
+        "32", "keep", "36" };
     enum kv_status status = kv_engine_open(t.model, out, &err);
     if (!status) status = kv_set(*out, name, value, KV_COUNT(name) - !kept, &err);
     if (!status && !kept) status = kv_set(*out, &(const char *){ "policy.ratio" }, &(const char *){ "1" }, 1, &err);
