@@ -279,8 +279,8 @@ static enum kv_status open_machine(struct kv_engine *e, struct kv_error *err)
     machine_close(&e->machine);
     enum kv_status status = backend_pick(set, &be, e->backend_note, sizeof e->backend_note, err);
     if (status) return status;
-    const struct kv_backend_options options = { (enum kv_precision)set->precision, KV_SIMD_AUTO,
-        set->threads > 0 ? set->threads : 0, 0 };
+    const struct kv_backend_options options = { .precision = (enum kv_precision)set->precision,
+        .threads = set->threads > 0 ? set->threads : 0 };
     int type = set->precision == KV_PRECISION_F32 ? KV_TYPE_F32 : kv_type[set->kv];
     status = machine_open(&e->machine, e->model, be, &options, type, set->sliding, err);
     if (status && backend_instead(set, &be, e->backend_note, sizeof e->backend_note, err))

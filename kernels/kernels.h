@@ -34,6 +34,7 @@ struct kv_backend_options {
     enum kv_simd simd; /* highest path allowed; AUTO = the best this CPU has */
     int threads;       /* 0 = all cores */
     int device;        /* CUDA device number */
+    int sm;            /* CUDA: newest kernels allowed, 80 = those that run everywhere; 0 = the best for the GPU */
 };
 
 /* The largest shapes that will be asked for; reserve() sizes scratch by them. */

@@ -1,20 +1,22 @@
 /* The tensor-core path of attend() for every GPU from sm_80 on: f16 and bf16 caches, head_dim 64, 80, 96, 128, 256.
  *
  * Equations and shapes: kernels/cpu/attend.c. A block of 4 warps takes 128 pairs of one KV head (64 at head_dim 256),
- * 32 a warp, so that a fragment of K or V that is read from shared memory serves two multiplications. q is rounded
- * to the cache's type, and so are weights before they meet V; everything else is f32, the scale too, so that logits of
- * queries that the type can hold are exact. Keys pass 64 at a time (32 at 256), at multiples of as many slots: K and V of a tile are two steps of
- * one ring of 3 buffers that cp.async fills, each from the span that it lies in. Tiles that all pairs see whole take
- * the path without masks; those that none sees are not read.
+ * 32 a warp, so that a fragment of K or V that is read from shared memory serves two multiplications. q is rounded to
+ * the cache's type, and so are weights before they meet V; everything else is f32, the scale too, so that logits of
+ * queries that the type can hold are exact. Keys pass 48 at a time (64 at 80 and 96, 32 at 256), at multiples of as
+ * many slots: K and V of a tile are two steps of one ring of 3 buffers that cp.async fills, each slot from the span
+ * that it lies in. Tiles that all pairs see whole take no masks; those that none sees are not read.
  *
- * In the exponent of two, x = s - m: l += 2^x, u += x 2^x, tile by tile, each thread its own sixteenth of a tile, and
- * the four threads of a row join at the end: at 128k keys no sum has more than some thousand terms. Entropy is
- * ln l - ln 2 u/l.
+ * Work: 4 n_visible d flops a pair, bound by the tensor cores. Of the compiler, with no spills, on sm_80 and sm_90a:
  *
- * Work: 4 n_visible d flops a pair, bound by the tensor cores. Of the compiler, for sm_80 (registers a thread, shared
- * memory, blocks an SM of 164 KiB): see REGISTERS below; no spills. Predicted, not run on a GPU: 0.6 to 0.7 of the
- * dense rate of mma.sync at d = 128 (170-200 TFLOP/s on an A100, 300-350 on an H100), entropy 1 FFMA of some 5
- * instructions a logit beside the multiplications. */
+ *   head_dim   registers   shared memory   blocks an SM, by registers and 164 KiB
+ *   64         168         36 KiB          3
+ *   80, 96     232-252     59-69 KiB       2
+ *   128        255         70 KiB          2
+ *   256        250         82 KiB          1 or 2
+ *
+ * Entropy is one FFMA beside the FFMA, ex2, FADD, half a conversion and a maximum that a logit costs anyway. Not run
+ * on a GPU; predicted: 0.55 to 0.65 of the dense rate of mma.sync at 128, 170-200 TFLOP/s on an A100, 300 on an H100. */
 #include "kernels/cuda/attend_rows.cuh"
 #include "kernels/cuda/attend_tile.cuh"
 
@@ -23,11 +25,11 @@
 #define STAGES  3
 
 #define SHAPE static __host__ __device__ constexpr int
-SHAPE m_tiles(int d) { return d <= 128 ? 2 : 1; }         /* of 16 pairs a warp */
-SHAPE pairs_of(int d) { return WARPS * 16 * m_tiles(d); } /* a block */
-SHAPE keys_of(int d) { return d <= 128 ? 64 : 32; }       /* a tile */
-SHAPE n_tiles(int d) { return keys_of(d) / 8; }           /* of 8 keys */
-SHAPE blocks_of(int d) { return d <= 64 ? 3 : 2; }        /* an SM, by registers */
+SHAPE m_tiles(int d) { return d <= 128 ? 2 : 1; }                             /* of 16 pairs a warp */
+SHAPE pairs_of(int d) { return WARPS * 16 * m_tiles(d); }                     /* a block */
+SHAPE keys_of(int d) { return d == 64 || d == 128 ? 48 : d < 128 ? 64 : 32; } /* a tile */
+SHAPE n_tiles(int d) { return keys_of(d) / 8; }                               /* of 8 keys */
+SHAPE blocks_of(int d) { return d <= 64 ? 3 : 2; }                            /* an SM, by registers */
 
 /* ---- kernels ---- */
 
@@ -55,14 +57,14 @@ KV_DEVICE void load_queries(unsigned char *q, const struct kv_attend_args *a, co
 template <int d, bool bf16>
 KV_DEVICE void multiply_keys(mma_logits<d> &x, const unsigned char *q, const unsigned char *k)
 {
-    int from_q = kv_tile_a<d>((int)threadIdx.x / KV_WARP * 16 * m_tiles(d)), from_k = kv_tile_b<d>();
+    int from_q = kv_tile_a<d>(kv_thread() / KV_WARP * 16 * m_tiles(d)), from_k = kv_tile_b<d>();
 #pragma unroll
     for (int m = 0; m < m_tiles(d); m++)
 #pragma unroll
         for (int n = 0; n < n_tiles(d); n++)
 #pragma unroll
             for (int e = 0; e < 4; e++) x.s[m][n][e] = 0;
-#pragma unroll(d >= 128 ? 4 : 2)
+#pragma unroll
     for (int c = 0; c < d / 16; c++) {
         uint32_t a[m_tiles(d)][4], b[4];
 #pragma unroll
@@ -105,6 +107,9 @@ KV_DEVICE void multiply_values(float (&o)[m_tiles(d)][d / 8][4], const mma_logit
     }
 }
 
+/* The thread's first pair. */
+KV_DEVICE int pair_of(int m) { return kv_thread() / KV_WARP * 16 * m + kv_thread() % KV_WARP / 4; }
+
 /* Step i of the ring: waits for its buffer, asks for the one two steps on, and returns the buffer. */
 template <int d>
 KV_DEVICE unsigned char *next(
@@ -138,8 +143,7 @@ __global__ void __launch_bounds__(THREADS, blocks_of(d)) attend_mma_kernel(const
     kv_cp_async_commit();
     load_queries<d, bf16>(q, &a, &block->tile, block->g);
 
-    const int m = m_tiles(d), n = n_tiles(d),
-              pair = (int)threadIdx.x / KV_WARP * 16 * m + (int)threadIdx.x % KV_WARP / 4;
+    const int m = m_tiles(d), n = n_tiles(d);
     float o[m][d / 8][4] = {}, shrink[m][2];
     struct kv_rows<m> rows = {};
     mma_logits<d> x;
@@ -147,13 +151,13 @@ __global__ void __launch_bounds__(THREADS, blocks_of(d)) attend_mma_kernel(const
     for (int i = 0; i < m; i++) rows.max[i][0] = rows.max[i][1] = KV_SOFTMAX_EMPTY;
     for (int j0 = begin; j0 < end; j0 += keys) {
         multiply_keys<d, bf16>(x, q, next<d>(ring, &buffer, block, false, j0 + keys));
-        if (kv_attend_ragged(block, j0, keys)) kv_rows_hide(x, block, pair, j0);
+        if (kv_attend_ragged(block, j0, keys)) kv_rows_hide(x, block, pair_of(m), j0);
         if (kv_rows_raise<m, n, entropy>(rows, x, a.scale2, shrink)) kv_rows_shrink(o, shrink);
         kv_rows_weigh<m, n, entropy>(rows, x, a.scale2);
         multiply_values<d, bf16>(o, x, next<d>(ring, &buffer, block, true, j0 + keys));
     }
     kv_cp_async_wait<0>();
-    kv_rows_finish<m, d / 8, entropy>(&a, block, rows, o, pair);
+    kv_rows_finish<m, d / 8, entropy>(&a, block, rows, o, pair_of(m));
 }
 
 /* ---- launch ---- */

@@ -76,7 +76,7 @@ KV_DEVICE void kv_rows_hide(struct kv_logits<m, n> &x, const struct kv_attend_bl
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             struct kv_slots_range range = block->seen[block->row[pair + i * 16 + r * 8]];
-            int j = j0 + (int)threadIdx.x % 4 * 2 - range.lo;
+            int j = j0 + kv_thread() % 4 * 2 - range.lo;
 #pragma unroll
             for (int k = 0; k < n; k++)
 #pragma unroll

@@ -23,12 +23,12 @@ template <int d> KV_DEVICE int kv_tile_along(int from, int chunks)
 /* Where this lane's rows for ldmatrix begin: A, 16 rows of k; B, 16 columns whose k lies along the tile's rows. */
 template <int d> KV_DEVICE int kv_tile_a(int row)
 {
-    int lane = (int)threadIdx.x % KV_WARP;
+    int lane = kv_thread() % KV_WARP;
     return kv_tile_at<d>(row + lane % 16, lane / 16);
 }
 template <int d> KV_DEVICE int kv_tile_b(void)
 {
-    int lane = (int)threadIdx.x % KV_WARP;
+    int lane = kv_thread() % KV_WARP;
     return kv_tile_at<d>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
 }
 
@@ -36,13 +36,13 @@ template <int d> KV_DEVICE int kv_tile_b(void)
 template <int d, int rows, int threads>
 KV_DEVICE void kv_tile_load(unsigned char *to, const struct kv_slots *s, bool values, int j0, int end)
 {
-    const int chunks = d / 8;
+    const int chunks = d / 8, thread = kv_thread();
     bool whole = j0 + rows <= end && (j0 >= s->n_prefix || j0 + rows <= s->n_prefix);
     const char *first = values ? s->v : s->k, *second = values ? s->tail_v : s->tail_k;
     const char *from = (j0 < s->n_prefix ? first : second) + (size_t)j0 * (d * 2);
 #pragma unroll
     for (int i = 0; i < rows * chunks / threads; i++) {
-        int n = (int)threadIdx.x + i * threads, row = n / chunks, chunk = n % chunks, j = j0 + row;
+        int n = thread + i * threads, row = n / chunks, chunk = n % chunks, j = j0 + row;
         if (!whole) from = (j < s->n_prefix ? first : second) + (size_t)j0 * (d * 2);
         kv_cp_async16(to + kv_tile_at<d>(row, chunk), from + (size_t)(row * d * 2 + chunk * 16), whole || j < end);
     }

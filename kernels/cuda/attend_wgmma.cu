@@ -97,7 +97,7 @@ KV_DEVICE void fetch(
     int before = -1;
     for (int j0 = begin; j0 < end; j0 += KEYS) {
         kv_mbarrier_wait(&ring->empty[stage_of(at)], parity_of(at));
-        load_tile<d>(tiles + stage_of(at) * tile_bytes(d), s, first, second, j0, end, (int)threadIdx.x % 64);
+        load_tile<d>(tiles + stage_of(at) * tile_bytes(d), s, first, second, j0, end, kv_thread() % 64);
         kv_cp_async_commit();
         if (before >= 0) hand_over<1>(&ring->full[before]);
         before = stage_of(at);
@@ -204,7 +204,7 @@ KV_DEVICE void first_tile(struct wgmma_state<d> &w, struct wgmma_block<d> *block
     release(&block->keys.empty[0]);
     if (kv_attend_ragged(&block->attend, begin, KEYS))
         kv_rows_hide(w.x, &block->attend,
-            wg * 64 + (int)threadIdx.x % KV_WARPGROUP / KV_WARP * 16 + (int)threadIdx.x % KV_WARP / 4, begin);
+            wg * 64 + kv_thread() % KV_WARPGROUP / KV_WARP * 16 + kv_thread() % KV_WARP / 4, begin);
     kv_rows_raise<1, KEYS / 8, entropy>(w.rows, w.x, scale2, shrink);
     kv_rows_weigh<1, KEYS / 8, entropy>(w.rows, w.x, scale2);
     pack<d, bf16>(w);
@@ -319,7 +319,7 @@ const struct kv_cuda_kind kv_cuda_attend_wgmma = { "attend", launch };
 int kv_cuda_attend_wgmma_pairs(const struct kv_cuda *cu, int head_dim)
 {
     struct cudaFuncAttributes attributes;
-    if (cu->sm != 90 || (head_dim != 64 && head_dim != 128)) return 0;
+    if (cu->sm != 90 || cu->newest < 90 || (head_dim != 64 && head_dim != 128)) return 0;
     if (cudaFuncGetAttributes(&attributes, attend_wgmma_kernel<128, true, true>) != cudaSuccess) return 0;
     return attributes.ptxVersion >= 90 ? pairs_of(head_dim) : 0;
 }

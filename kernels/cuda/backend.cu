@@ -93,6 +93,7 @@ static enum kv_status backend_init(const struct kv_backend_options *options, voi
     cu->precision = options->precision;
     cu->device = options->device;
     enum kv_status status = choose_device(cu, err);
+    cu->newest = options->sm ? options->sm : cu->sm;
     if (!status) {
         cu->args = (unsigned char *)malloc(KV_CUDA_ARGS_BYTES);
         if (!cu->args) status = kv_fail(err, KV_NO_MEMORY, "No memory for the CUDA backend's queue.");

@@ -47,7 +47,7 @@ KV_DEVICE struct columns_place place_of(const struct kv_columns_args *a)
     return (struct columns_place){ block / parts / a->n_kv_head, g, g * a->group + block % parts * a->heads };
 }
 
-__global__ void __launch_bounds__(KV_F32_THREADS) columns_plain_kernel(const __grid_constant__ kv_columns_args a)
+__global__ void __launch_bounds__(KV_F32_THREADS, 2) columns_plain_kernel(const __grid_constant__ kv_columns_args a)
 {
     KV_DYNAMIC_SHARED(shared);
     __shared__ float part[KV_F32_ROWS][KV_F32_ROWS + 1];

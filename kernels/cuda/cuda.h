@@ -77,6 +77,7 @@ struct kv_cuda_upload {
 struct kv_cuda {
     enum kv_precision precision;
     int device, sm; /* sm: 80, 90, ... */
+    int newest;     /* sm of the newest kernels that may be used */
     struct cudaDeviceProp prop;
     cudaStream_t stream;
     cublasHandle_t blas;

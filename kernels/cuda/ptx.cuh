@@ -122,6 +122,19 @@ KV_DEVICE void kv_pdl_release(void)
 #endif
 }
 
+/* threadIdx.x, read anew each time: what is computed from it is not kept in registers from one round of a loop to the
+ * next. */
+KV_DEVICE int kv_thread(void)
+{
+#ifdef KV_CUDA_EMULATED
+    return (int)threadIdx.x;
+#else
+    int thread;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+    return thread;
+#endif
+}
+
 /* ---- shared memory ---- */
 
 KV_DEVICE uint32_t kv_shared_address(const void *p)

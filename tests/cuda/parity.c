@@ -1,6 +1,7 @@
 /* Op parity of a backend plugin against the CPU reference, on random shapes.
- * usage: parity [--small] [--seed N] [--unfinished OP,OP...] [--json FILE] [--list] PLUGIN [NAME]
+ * usage: parity [--small] [--seed N] [--sm N] [--unfinished OP,OP...] [--json FILE] [--list] PLUGIN [NAME]
  *   --small       shapes that an emulated device computes in seconds
+ *   --sm          newest kernels that the plugin may use, as 80
  *   --unfinished  ops that the plugin may lack; any other that it lacks is a failure
  *   NAME          only checks whose name has it
  * One TAP line a check; exit 0: all passed. */
@@ -317,7 +318,7 @@ static const struct kv_backend *open_plugin(const char *path)
 
 static void *open_context(enum kv_precision precision)
 {
-    const struct kv_backend_options options = { .precision = precision };
+    const struct kv_backend_options options = { .precision = precision, .sm = parity.sm };
     struct kv_error err = { 0 };
     void *ctx = NULL;
     if (!parity.be->init(&options, &ctx, &err)) return ctx;
@@ -392,6 +393,8 @@ int main(int argc, char **argv)
             o.list = true;
         else if (!strcmp(argv[i], "--seed") && more)
             o.seed = strtoull(argv[++i], NULL, 10);
+        else if (!strcmp(argv[i], "--sm") && more)
+            parity.sm = atoi(argv[++i]);
         else if (!strcmp(argv[i], "--unfinished") && more)
             o.unfinished = argv[++i];
         else if (!strcmp(argv[i], "--json") && more)
@@ -403,7 +406,8 @@ int main(int argc, char **argv)
     }
     if (o.list) return !run_all(&o);
     if (!o.plugin) {
-        fprintf(stderr, "usage: parity [--small] [--seed N] [--unfinished OP,...] [--json FILE] PLUGIN [NAME]\n");
+        fprintf(stderr,
+            "usage: parity [--small] [--seed N] [--sm N] [--unfinished OP,...] [--json FILE] PLUGIN [NAME]\n");
         return 2;
     }
     const struct kv_backend_options cpu = { .precision = KV_PRECISION_F32,

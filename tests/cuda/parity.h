@@ -51,6 +51,7 @@ extern struct parity {
     void *cpu, *gpu; /* contexts; gpu is of the check's precision */
     enum kv_precision precision;
     bool small;
+    int sm;       /* newest kernels that the plugin may use; 0: any */
     double worst; /* of this check: the largest error as a share of its tolerance */
 } parity;
 

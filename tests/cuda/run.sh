@@ -24,6 +24,7 @@ take() {
 
 take "the emulator" "$here/emu_test"
 EMU_LAZY=1 take parity "$here/parity" --small "$here/kvdbg-cuda.so"
+EMU_LAZY=1 take "kernels of sm_80" "$here/parity" --small --sm 80 "$here/kvdbg-cuda.so" attend
 take "the same requests on both" "$here/requests"
 take "SmolLM2 on both" env EMU_GUARD=0 "$here/requests" SmolLM2
 take "Hugging Face's numbers" "$here/models" --backend cuda mistral
