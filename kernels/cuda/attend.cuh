@@ -111,11 +111,21 @@ KV_DEVICE const void *kv_slots_v(const struct kv_slots *s, int j)
 
 KV_DEVICE int kv_slots_pos(const struct kv_slots *s, int j) { return (j < s->n_prefix ? s->pos : s->tail_pos)[j]; }
 
+/* kv_lower_bound(), at once where positions have no gaps: as they ascend, none lies further on than that. A search's
+ * reads wait for one another, and a block begins with it. */
+KV_DEVICE int kv_lower_near(const int32_t *pos, int n, int x)
+{
+    if (n <= 0 || x <= pos[0]) return 0;
+    int guess = x - pos[0] < n ? x - pos[0] : n;
+    bool here = pos[guess - 1] < x && (guess == n || pos[guess] >= x);
+    return here ? guess : kv_lower_bound(pos, n, x);
+}
+
 /* First slot whose position is not below x; n when there is none. */
 KV_DEVICE int kv_slots_from(const struct kv_slots *s, int x)
 {
-    int j = kv_lower_bound(s->pos, s->n_prefix, x);
-    return j < s->n_prefix ? j : j + kv_lower_bound(s->tail_pos + s->n_prefix, s->n - s->n_prefix, x);
+    int j = kv_lower_near(s->pos, s->n_prefix, x);
+    return j < s->n_prefix ? j : j + kv_lower_near(s->tail_pos + s->n_prefix, s->n - s->n_prefix, x);
 }
 
 /* What a row at this position sees. */

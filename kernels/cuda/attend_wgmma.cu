@@ -17,7 +17,7 @@
  * and d = 128: 32 pairs of tiles a block, each 2048 clocks of tensor cores, beside some 1500 of softmax that hide
  * behind the other warpgroup, and 2 us at the ends of a block: 0.75 to 0.8 of what wgmma gives in a large product. */
 #include "kernels/cuda/attend_rows.cuh"
-#include "kernels/cuda/hopper.cuh"
+#include "kernels/cuda/ring.cuh"
 
 #define KEYS 128 /* a tile */
 
@@ -32,32 +32,13 @@ SHAPE ring_bytes(int d) { return stages_of(d) * tile_bytes(d); }
 
 /* ---- kernels ---- */
 
-/* One ring's barriers: a tile has come; all warps that multiply are done with it. */
-template <int d> struct wgmma_ring {
-    uint64_t full[stages_of(d)], empty[stages_of(d)];
-};
-
 /* Shared memory behind the queries and the rings of K and V. */
 template <int d> struct wgmma_block {
-    struct wgmma_ring<d> keys, values;
+    struct kv_ring<stages_of(d)> keys, values;
     struct kv_attend_block attend;
 };
 
-/* Where in a ring one is: the stage, and in bit 8 the parity of its round. */
-KV_DEVICE int stage_of(int at) { return at & 0xff; }
-KV_DEVICE int parity_of(int at) { return at >> 8; }
-template <int d> KV_DEVICE int next(int at)
-{
-    return stage_of(at) + 1 < stages_of(d) ? at + 1 : (at ^ 0x100) & 0x100;
-}
-
 /* ---- fetching: 64 threads a ring ---- */
-
-/* Byte of 16 bytes of a row: panels of 64 channels, rows of 128 bytes, eight of them swizzled. */
-KV_DEVICE int at(int row, int chunk, int rows)
-{
-    return chunk / 8 * rows * 128 + row * 128 + (chunk % 8 ^ row % 8) * 16;
-}
 
 /* Asks for slots [j0, j0 + KEYS); those from `end` on are zeros. */
 template <int d>
@@ -71,39 +52,30 @@ KV_DEVICE void load_tile(
     if (whole) {
 #pragma unroll 4
         for (int i = 0; i < KEYS; i += rows)
-            kv_cp_async16(to + at(row + i, chunk, KEYS), from + (size_t)i * (d * 2), true);
+            kv_cp_async16(to + kv_panel_at(row + i, chunk, KEYS), from + (size_t)i * (d * 2), true);
         return;
     }
     for (int i = row; i < KEYS; i += rows) {
         from = (j0 + i < s->n_prefix ? first : second) + (size_t)(j0 + i) * (d * 2) + chunk * 16;
-        kv_cp_async16(to + at(i, chunk, KEYS), from, j0 + i < end);
+        kv_cp_async16(to + kv_panel_at(i, chunk, KEYS), from, j0 + i < end);
     }
-}
-
-/* All but the last `groups` tiles asked for are there: this thread's part of the one at `stage` is for wgmma to read. */
-template <int groups> KV_DEVICE void hand_over(uint64_t *full)
-{
-    kv_cp_async_wait<groups>();
-    kv_proxy_fence();
-    kv_mbarrier_arrive(full);
 }
 
 template <int d>
-KV_DEVICE void fetch(
-    struct wgmma_ring<d> *ring, unsigned char *tiles, const struct kv_slots *s, bool values, int begin, int end)
+KV_DEVICE void fetch(struct kv_ring<stages_of(d)> *ring, unsigned char *tiles, const struct kv_slots *s,
+    bool values, int begin, int end)
 {
     const char *first = values ? s->v : s->k, *second = values ? s->tail_v : s->tail_k;
-    int at = 0x100; /* the first round finds the ring empty */
-    int before = -1;
+    int at = KV_RING_FETCH, before = -1;
     for (int j0 = begin; j0 < end; j0 += KEYS) {
-        kv_mbarrier_wait(&ring->empty[stage_of(at)], parity_of(at));
-        load_tile<d>(tiles + stage_of(at) * tile_bytes(d), s, first, second, j0, end, kv_thread() % 64);
+        kv_ring_wait_empty(ring, at);
+        load_tile<d>(tiles + kv_ring_stage(at) * tile_bytes(d), s, first, second, j0, end, kv_thread() % 64);
         kv_cp_async_commit();
-        if (before >= 0) hand_over<1>(&ring->full[before]);
-        before = stage_of(at);
-        at = next<d>(at);
+        if (before >= 0) kv_ring_hand_over<1>(ring, before);
+        before = at;
+        at = kv_ring_next<stages_of(d)>(at);
     }
-    if (before >= 0) hand_over<0>(&ring->full[before]);
+    if (before >= 0) kv_ring_hand_over<0>(ring, before);
 }
 
 /* ---- multiplying ---- */
@@ -137,7 +109,7 @@ KV_DEVICE void load_queries(
         const float *from = a->q + kv_attend_head(a, &b->tile, b->g, wg * 64 + row) * (size_t)d + c;
         float4 x = *(const float4 *)from;
         uint2 half = make_uint2(kv_pack_half2<bf16>(x.x, x.y), kv_pack_half2<bf16>(x.z, x.w));
-        *(uint2 *)(q + at(row, c / 8, 64) + c % 8 * 2) = half;
+        *(uint2 *)(q + kv_panel_at(row, c / 8, 64) + c % 8 * 2) = half;
     }
     kv_proxy_fence();
 }
@@ -151,8 +123,7 @@ KV_DEVICE void issue_keys(struct wgmma_state<d> &w, const unsigned char *q, cons
     kv_wgmma_fence();
 #pragma unroll
     for (int c = 0; c < d / 16; c++)
-        kv_wgmma_keys<bf16>(logits(w), a + (uint64_t)((c / 4 * 64 * 128 + c % 4 * 32) >> 4),
-            b + (uint64_t)((c / 4 * KEYS * 128 + c % 4 * 32) >> 4), c != 0);
+        kv_wgmma_keys<bf16>(logits(w), a + kv_panel_step(c, 64), b + kv_panel_step(c, KEYS), c != 0);
     kv_wgmma_commit();
 }
 
@@ -161,6 +132,7 @@ template <int d, bool bf16> KV_DEVICE void issue_values(struct wgmma_state<d> &w
 {
     uint64_t b = kv_wgmma_matrix(v, KEYS * 128);
     kv_wgmma_hold(outputs(w));
+    kv_wgmma_hold(w.p);
     kv_wgmma_fence();
 #pragma unroll
     for (int c = 0; c < KEYS / 16; c++)
@@ -173,12 +145,6 @@ template <int d, bool bf16> KV_DEVICE void pack(struct wgmma_state<d> &w)
 #pragma unroll
     for (int i = 0; i < KEYS / 4; i++)
         w.p[i] = kv_pack_half2<bf16>(w.x.s[0][i / 2][i % 2 * 2], w.x.s[0][i / 2][i % 2 * 2 + 1]);
-}
-
-/* This warp is done with a tile. */
-KV_DEVICE void release(uint64_t *empty)
-{
-    if (threadIdx.x % KV_WARP == 0) kv_mbarrier_arrive(empty);
 }
 
 /* Turns to issue go round; a warpgroup waits at barrier 1 + its number. */
@@ -195,13 +161,13 @@ KV_DEVICE void first_tile(struct wgmma_state<d> &w, struct wgmma_block<d> *block
 {
     float shrink[1][2];
     if (wg == groups_of(d) - 1) pass_turn<d>(wg);
-    kv_mbarrier_wait(&block->keys.full[0], 0);
+    kv_ring_wait_full(&block->keys, 0);
     take_turn(wg);
     issue_keys<d, bf16>(w, q, keys);
     if (begin + KEYS < end || wg < groups_of(d) - 1) pass_turn<d>(wg);
     kv_wgmma_wait<0>();
     kv_wgmma_hold(logits(w));
-    release(&block->keys.empty[0]);
+    kv_ring_release(&block->keys, 0);
     if (kv_attend_ragged(&block->attend, begin, KEYS))
         kv_rows_hide(w.x, &block->attend,
             wg * 64 + kv_thread() % KV_WARPGROUP / KV_WARP * 16 + kv_thread() % KV_WARP / 4, begin);
@@ -226,27 +192,28 @@ KV_DEVICE void multiply(const struct kv_attend_args *a, struct wgmma_block<d> *b
         for (int j0 = begin + KEYS; j0 < end; j0 += KEYS) {
             float shrink[1][2];
             int v = k;
-            k = next<d>(k);
-            kv_mbarrier_wait(&block->keys.full[stage_of(k)], parity_of(k));
+            k = kv_ring_next<stages_of(d)>(k);
+            kv_ring_wait_full(&block->keys, k);
             take_turn(wg);
-            issue_keys<d, bf16>(w, q, keys + stage_of(k) * tile_bytes(d));
-            kv_mbarrier_wait(&block->values.full[stage_of(v)], parity_of(v));
-            issue_values<d, bf16>(w, values + stage_of(v) * tile_bytes(d));
+            issue_keys<d, bf16>(w, q, keys + kv_ring_stage(k) * tile_bytes(d));
+            kv_ring_wait_full(&block->values, v);
+            issue_values<d, bf16>(w, values + kv_ring_stage(v) * tile_bytes(d));
             if (j0 + KEYS < end || wg < groups_of(d) - 1) pass_turn<d>(wg);
             kv_wgmma_wait<1>();
             kv_wgmma_hold(logits(w));
-            release(&block->keys.empty[stage_of(k)]);
+            kv_ring_release(&block->keys, k);
             if (kv_attend_ragged(&block->attend, j0, KEYS)) kv_rows_hide(w.x, &block->attend, pair, j0);
             bool changed = kv_rows_raise<1, KEYS / 8, entropy>(w.rows, w.x, scale2, shrink);
             kv_rows_weigh<1, KEYS / 8, entropy>(w.rows, w.x, scale2);
             kv_wgmma_wait<0>();
             kv_wgmma_hold(outputs(w));
-            release(&block->values.empty[stage_of(v)]);
+            kv_wgmma_hold(w.p);
+            kv_ring_release(&block->values, v);
             if (changed) kv_rows_shrink(w.o, shrink);
             pack<d, bf16>(w);
         }
-        kv_mbarrier_wait(&block->values.full[stage_of(k)], parity_of(k));
-        issue_values<d, bf16>(w, values + stage_of(k) * tile_bytes(d));
+        kv_ring_wait_full(&block->values, k);
+        issue_values<d, bf16>(w, values + kv_ring_stage(k) * tile_bytes(d));
         kv_wgmma_wait<0>();
         kv_wgmma_hold(outputs(w));
     }

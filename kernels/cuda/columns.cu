@@ -36,22 +36,11 @@ SHAPE shared_bytes(int d)
 
 /* ---- kernels: f32 ---- */
 
-/* What a block takes: tile of keys, KV head, the first of its query heads. */
-struct columns_place {
-    int tile, g, head;
-};
-
-KV_DEVICE struct columns_place place_of(const struct kv_columns_args *a)
-{
-    int parts = a->group / a->heads, block = (int)blockIdx.x, g = block / parts % a->n_kv_head;
-    return (struct columns_place){ block / parts / a->n_kv_head, g, g * a->group + block % parts * a->heads };
-}
-
 __global__ void __launch_bounds__(KV_F32_THREADS, 2) columns_plain_kernel(const __grid_constant__ kv_columns_args a)
 {
     KV_DYNAMIC_SHARED(shared);
     __shared__ float part[KV_F32_ROWS][KV_F32_ROWS + 1];
-    const struct columns_place at = place_of(&a);
+    const struct kv_columns_place at = kv_columns_place_of(&a);
     const struct kv_slots s = kv_slots_of(a.seq, at.g, a.type, a.head_dim);
     const int d = a.head_dim, j0 = at.tile * KV_F32_ROWS, mine = (int)threadIdx.x / KV_F32_LANES;
     const int lane = (int)threadIdx.x % KV_F32_LANES;
@@ -61,7 +50,7 @@ __global__ void __launch_bounds__(KV_F32_THREADS, 2) columns_plain_kernel(const 
     const struct kv_columns_rows rows = kv_columns_rows_of(&a, kv_slots_pos(&s, j0), kv_slots_pos(&s, end - 1));
 
     kv_f32_load(k, &s, false, j0, end, a.type, d);
-    for (int h = at.head; h < at.head + a.heads; h++) {
+    for (int h = at.head; h < at.last_head; h++) {
         float sum[KV_F32_KEYS] = {}, x[KV_F32_KEYS];
         for (int r0 = rows.begin; r0 < rows.end; r0 += KV_F32_ROWS) {
             int row = r0 + mine;
@@ -112,23 +101,10 @@ template <int d> struct columns_keys {
     float sum[m_tiles(d)][2];
 };
 
-/* Where in the list of tiles, head by head, one is. */
-struct columns_step {
-    int head, row;
-};
-
-KV_DEVICE void step(struct columns_step *at, const struct kv_columns_rows *rows)
-{
-    at->row += ROWS;
-    if (at->row < rows->end) return;
-    at->row = rows->begin;
-    at->head++;
-}
-
 /* Asks for a tile of queries with the rows' lse and positions; those from rows->end on are zeros. */
 template <int d>
 KV_DEVICE void load_rows(
-    unsigned char *to, const struct kv_columns_args *a, struct columns_step at, int last_head, int end)
+    unsigned char *to, const struct kv_columns_args *a, struct kv_columns_step at, int last_head, int end)
 {
     const int chunks = d / 8;
     const size_t first = (size_t)at.head * (size_t)a->n_row + (size_t)at.row;
@@ -140,10 +116,7 @@ KV_DEVICE void load_rows(
             kv_cp_async16(
                 to + kv_tile_at<d>(row, chunk), from + (size_t)(row * d * 2 + chunk * 16), at.row + row < end);
         }
-        int row = (int)threadIdx.x % ROWS;
-        const void *word = (int)threadIdx.x < ROWS ? (const void *)(a->lse2 + first + row)
-                                                   : (const void *)(a->seq->row_pos + at.row + row);
-        kv_cp_async4(to + tile_bytes(d) + threadIdx.x * 4, word, at.row + row < end);
+        kv_columns_load_words(to + tile_bytes(d), a, at, ROWS, (int)threadIdx.x, end);
     }
     kv_cp_async_commit();
 }
@@ -234,31 +207,31 @@ __global__ void __launch_bounds__(THREADS, d <= 64 ? 3 : 2)
     columns_mma_kernel(const __grid_constant__ kv_columns_args a)
 {
     KV_DYNAMIC_SHARED(shared);
-    const struct columns_place place = place_of(&a);
+    const struct kv_columns_place place = kv_columns_place_of(&a);
     const struct kv_slots s = kv_slots_of(a.seq, place.g, a.type, d);
-    const int j0 = place.tile * keys_of(d), last_head = place.head + a.heads;
+    const int j0 = place.tile * keys_of(d), last_head = place.last_head;
     if (j0 >= s.n || kv_columns_short(&a, s.n, place.g, true)) return;
     const int last = (j0 + keys_of(d) < s.n ? j0 + keys_of(d) : s.n) - 1, n = s.n;
     const struct kv_columns_rows rows = kv_columns_rows_of(&a, kv_slots_pos(&s, j0), kv_slots_pos(&s, last));
     if (rows.begin >= rows.end) return;
     struct columns_keys<d> keys = {};
     load_keys<d>(keys, shared, &s, j0);
-    struct columns_step at = { place.head, rows.begin }, ahead = at;
-    for (int i = 0; i < STAGES - 1; i++, step(&ahead, &rows))
+    struct kv_columns_step at = { place.head, rows.begin }, ahead = at;
+    for (int i = 0; i < STAGES - 1; i++, kv_columns_next(&ahead, &rows, ROWS))
         load_rows<d>(shared + i * stage_bytes(d), &a, ahead, last_head, rows.end);
     for (int stage = 0; at.head < last_head;) {
         int head = at.head, behind = stage ? stage - 1 : STAGES - 1;
         kv_cp_async_wait<STAGES - 2>();
         __syncthreads(); /* what was read before is free */
         load_rows<d>(shared + behind * stage_bytes(d), &a, ahead, last_head, rows.end);
-        step(&ahead, &rows);
-        bool ragged = at.row < rows.all_from || at.row + ROWS > rows.all_to || at.row + ROWS > rows.end;
+        kv_columns_next(&ahead, &rows, ROWS);
+        bool ragged = kv_columns_ragged(at, &rows, ROWS);
         const unsigned char *tile = shared + stage * stage_bytes(d);
         if (ragged)
             add_rows<d, bf16>(keys, &a, tile, rows.end - at.row, true);
         else
             add_rows<d, bf16>(keys, &a, tile, ROWS, false);
-        step(&at, &rows);
+        kv_columns_next(&at, &rows, ROWS);
         if (at.head != head) put_sums<d>(keys, a.out + (size_t)head * a.stride, j0, n);
         stage = stage + 1 < STAGES ? stage + 1 : 0;
     }
@@ -276,13 +249,19 @@ static int heads_of(const struct kv_cuda *cu, const struct kv_columns_args *a, i
 
 template <int d, bool bf16> static void start(struct kv_cuda *cu, struct kv_columns_args a)
 {
-    unsigned tiles = kv_cuda_blocks((size_t)a.cap, keys_of(d));
+    /* With few rows several blocks an SM read keys faster than one. */
+    int hopper = a.n_row > 2 * ROWS ? kv_cuda_columns_wgmma_keys(cu, d) : 0;
+    unsigned tiles = kv_cuda_blocks((size_t)a.cap, hopper ? (size_t)hopper : keys_of(d));
     size_t quads = (size_t)a.n_row * (size_t)a.n_head * (d / 4);
     a.heads = heads_of(cu, &a, (int)tiles);
+    unsigned blocks = tiles * (unsigned)(a.n_kv_head * (a.group / a.heads));
     kv_cuda_launch(cu, "a column sum", kv_cuda_blocks(quads, 256), 256, 0, columns_queries_kernel<bf16>, a);
+    if (hopper) {
+        kv_cuda_columns_wgmma(cu, &a, blocks);
+        return;
+    }
     kv_cuda_allow_shared(cu, "a column sum", columns_mma_kernel<d, bf16>, shared_bytes(d));
-    kv_cuda_launch(cu, "a column sum", tiles * (unsigned)(a.n_kv_head * (a.group / a.heads)), THREADS,
-        shared_bytes(d), columns_mma_kernel<d, bf16>, a);
+    kv_cuda_launch(cu, "a column sum", blocks, THREADS, shared_bytes(d), columns_mma_kernel<d, bf16>, a);
 }
 
 static void start_plain(struct kv_cuda *cu, struct kv_columns_args a)

@@ -27,10 +27,10 @@ struct kv_columns_rows {
 KV_DEVICE struct kv_columns_rows kv_columns_rows_of(const struct kv_columns_args *a, int from, int to)
 {
     const int32_t *pos = a->seq->row_pos;
-    struct kv_columns_rows r = { kv_lower_bound(pos, a->n_row, from), a->n_row, kv_lower_bound(pos, a->n_row, to),
+    struct kv_columns_rows r = { kv_lower_near(pos, a->n_row, from), a->n_row, kv_lower_near(pos, a->n_row, to),
         a->n_row };
-    if (a->window) r.end = kv_lower_bound(pos, a->n_row, to + a->window);
-    if (a->window) r.all_to = kv_lower_bound(pos, a->n_row, from + a->window);
+    if (a->window) r.end = kv_lower_near(pos, a->n_row, to + a->window);
+    if (a->window) r.all_to = kv_lower_near(pos, a->n_row, from + a->window);
     return r;
 }
 
@@ -38,6 +38,52 @@ KV_DEVICE bool kv_columns_sees(const struct kv_columns_args *a, int row_pos, int
 {
     return key_pos <= row_pos && (!a->window || row_pos - key_pos < a->window);
 }
+
+/* What a block takes: tile of keys, KV head, query heads [head, last_head). */
+struct kv_columns_place {
+    int tile, g, head, last_head;
+};
+
+KV_DEVICE struct kv_columns_place kv_columns_place_of(const struct kv_columns_args *a)
+{
+    int parts = a->group / a->heads, block = (int)blockIdx.x, g = block / parts % a->n_kv_head;
+    int head = g * a->group + block % parts * a->heads;
+    return (struct kv_columns_place){ block / parts / a->n_kv_head, g, head, head + a->heads };
+}
+
+/* Where one is in a block's list of tiles of so many rows, head by head. */
+struct kv_columns_step {
+    int head, row;
+};
+
+KV_DEVICE void kv_columns_next(struct kv_columns_step *at, const struct kv_columns_rows *rows, int tile)
+{
+    at->row += tile;
+    if (at->row < rows->end) return;
+    at->row = rows->begin;
+    at->head++;
+}
+
+/* Whether some row of the tile does not see some key, or the tile is not full. */
+KV_DEVICE bool kv_columns_ragged(struct kv_columns_step at, const struct kv_columns_rows *rows, int tile)
+{
+    return at.row < rows->all_from || at.row + tile > rows->all_to || at.row + tile > rows->end;
+}
+
+/* Asks for the rows' lse and positions: `thread` of 2 `tile` threads a word each, behind one another; zeros from `end`
+ * on. */
+KV_DEVICE void kv_columns_load_words(
+    unsigned char *to, const struct kv_columns_args *a, struct kv_columns_step at, int tile, int thread, int end)
+{
+    int row = at.row + thread % tile;
+    size_t lse = (size_t)at.head * (size_t)a->n_row + (size_t)row;
+    const void *from = thread < tile ? (const void *)(a->lse2 + lse) : (const void *)(a->seq->row_pos + row);
+    kv_cp_async4(to + thread * 4, from, row < end);
+}
+
+/* On Hopper, in columns_wgmma.cu: keys that a block takes, 0 where this GPU or head_dim is not for it; the launch. */
+int kv_cuda_columns_wgmma_keys(const struct kv_cuda *cu, int head_dim);
+void kv_cuda_columns_wgmma(struct kv_cuda *cu, const struct kv_columns_args *a, unsigned blocks);
 
 /* Whether a row of the result has no room for the slots of KV head g; then that is the fault. */
 KV_DEVICE bool kv_columns_short(const struct kv_columns_args *a, int slots, int g, bool sums)

@@ -153,6 +153,15 @@ template <int n> KV_DEVICE void kv_wgmma_hold(float (&x)[n])
     (void)x;
 #endif
 }
+template <int n> KV_DEVICE void kv_wgmma_hold(uint32_t (&x)[n])
+{
+#ifndef KV_CUDA_EMULATED
+#pragma unroll
+    for (int i = 0; i < n; i++) asm volatile("" : "+r"(x[i])::"memory");
+#else
+    (void)x;
+#endif
+}
 
 /* d[64][128] f32 (+)= a[64][16] b[16][128], both from shared memory, each with k along its rows. */
 template <bool bf16> KV_DEVICE void kv_wgmma_keys(float (&d)[64], uint64_t a, uint64_t b, bool add)
