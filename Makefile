@@ -99,7 +99,8 @@ soak: all
 	$(Q)tests/soak.sh
 bench: all $(call exe,$(wildcard tests/bench/*.c))
 	$(Q)tests/bench/run.sh $(BUILD) $(PEER)
-gpu-build: $(if $(NVCC),$(GPUTESTS),$(BUILD)/cuda.note)
+gpu-build:
+	$(Q)$(MAKE) -j$$(nproc) --no-print-directory $(if $(NVCC),$(GPUTESTS),$(BUILD)/cuda.note)
 gpu-check:
 	$(Q)tests/cuda/gpu_check.sh $(BUILD)
 format:

@@ -435,10 +435,14 @@ static const struct kv_cuda_kind kind = { "attend (few rows)", launch };
 
 static bool aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
 
+/* Shared memory that rows beyond 256 bytes want; GPUs that have less of it take them as tiles. */
+#define FEW_WIDE_BYTES ((size_t)132 << 10)
+
 bool kv_cuda_attend_few_takes(const struct kv_cuda *cu, const struct kv_attend *a)
 {
     size_t row = (size_t)a->head_dim * (a->type == KV_TYPE_F32 ? 4 : 2);
-    bool takes = cu->precision != KV_PRECISION_F32 && row % 16 == 0 && row <= KV_WARP * 16;
+    bool roomy = row <= 256 || cu->prop.sharedMemPerBlockOptin >= FEW_WIDE_BYTES;
+    bool takes = cu->precision != KV_PRECISION_F32 && row % 16 == 0 && row <= KV_WARP * 16 && roomy;
     for (int s = 0; s < a->n_seq && takes; s++) {
         const struct kv_span *prefix = &a->seq[s].prefix, *tail = &a->seq[s].tail;
         takes = a->seq[s].n_row < KV_ATTEND_FEW && aligned(prefix->k) && aligned(prefix->v) && aligned(tail->k) &&

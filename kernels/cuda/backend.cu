@@ -238,7 +238,7 @@ static void backend_release(void *ctx, void *p, size_t bytes)
 {
     struct kv_cuda *cu = (struct kv_cuda *)ctx;
     if (!p) return;
-    kv_cuda_flush(cu, NULL); /* what waits may still read it; a failure is kept by the runtime and comes up again */
+    kv_cuda_run(cu); /* what waits may still read it */
     cudaFree(p);
     cu->bytes_live -= bytes;
 }
@@ -313,11 +313,14 @@ static enum kv_status backend_upload(
     }
     void *device = NULL;
     if (cudaMalloc(&device, bytes ? bytes : 1) != cudaSuccess) return short_of("weights", bytes, err);
+    if (!kv_cuda_ok(cu, "the weights", cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, cu->stream))) {
+        cudaFree(device);
+        return kv_cuda_report(cu, err);
+    }
     cu->upload[cu->n_upload++] = (struct kv_cuda_upload){ host, device, bytes };
     cu->bytes_uploaded += bytes;
-    kv_cuda_ok(cu, "the weights", cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice));
     *out = device;
-    return kv_cuda_report(cu, err);
+    return KV_OK;
 }
 
 /* ---- the table ---- */

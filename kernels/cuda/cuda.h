@@ -66,6 +66,7 @@ struct kv_cuda_angles {
 struct kv_cuda_graph {
     uint64_t key, used;   /* hash of the queue; clock of the last use */
     cudaGraphExec_t exec; /* NULL: seen once */
+    bool none;            /* the driver makes no graph of it */
 };
 
 struct kv_cuda_upload {
@@ -137,7 +138,9 @@ struct kv_seq *kv_cuda_stage_seqs(struct kv_cuda *cu, const struct kv_seq *seq, 
 void kv_cuda_push(struct kv_cuda *cu, const struct kv_cuda_kind *kind, const void *args, size_t size);
 /* Joins neighbours that one kernel does as well (fuse.cu). */
 void kv_cuda_fuse(struct kv_cuda *cu);
-/* Runs what waits; returns without waiting for the device. */
+/* Runs what waits, without waiting for the device. A failure is kept for the next report. */
+void kv_cuda_run(struct kv_cuda *cu);
+/* The same, and reports failures of what was started. */
 enum kv_status kv_cuda_flush(struct kv_cuda *cu, struct kv_error *err);
 /* The same, then waits and reports what kernels found wrong. */
 enum kv_status kv_cuda_finish(struct kv_cuda *cu, struct kv_error *err);

@@ -14,6 +14,8 @@
 /* Kernels for sm_90a have their body where this is defined. */
 #if defined(KV_CUDA_EMULATED) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define KV_HOPPER
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ == 900
+#error "Hopper is built as compute_90a, sm_90a: plain sm_90 has no wgmma, and the host would ask for it."
 #endif
 
 /* ---- barriers in shared memory ---- */

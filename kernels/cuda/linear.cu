@@ -12,6 +12,7 @@
 #include "kernels/cuda/gemv.h"
 #include "kernels/cuda/ptx.cuh"
 
+#define GEMV_RING_MOST 69632              /* bytes of a block's ring, of the type that has the largest */
 #define GEMV_QUANTIZED 32                 /* rows up to which quantized weights are read from their blocks */
 #define PANEL_BYTES    ((size_t)96 << 20) /* of weights as bf16 */
 #define PLAIN_WARPS    8
@@ -76,7 +77,7 @@ static void gemm_panel(struct kv_cuda *cu, const struct gemm_args *a, const void
     cublasStatus_t status = cublasGemmEx(cu->blas, CUBLAS_OP_T, CUBLAS_OP_N, rows, a->n, cols, &one, w, CUDA_R_16BF,
         cols, cu->scratch, CUDA_R_16BF, cols, &beta, a->l.y + row, CUDA_R_32F, a->l.w.rows, CUBLAS_COMPUTE_32F,
         CUBLAS_GEMM_DEFAULT);
-    if (status != CUBLAS_STATUS_SUCCESS) kv_cuda_ok(cu, "a matrix product of cuBLAS", cudaErrorUnknown);
+    if (status != CUBLAS_STATUS_SUCCESS) kv_cuda_ok(cu, cublasGetStatusString(status), cudaErrorUnknown);
     cu->kernels++;
 }
 
@@ -109,16 +110,31 @@ static const struct kv_cuda_kind gemm_kind = { "linear (cuBLAS)", gemm_launch };
 
 size_t kv_cuda_linear_scratch(const struct kv_cuda *cu, const struct kv_limits *limits)
 {
-    if (cu->precision == KV_PRECISION_F32 || limits->rows <= KV_CUDA_FEW) return 0;
+    if (cu->precision == KV_PRECISION_F32) return 0;
     return x_bytes((size_t)limits->rows, (size_t)limits->widest) + PANEL_BYTES;
 }
 
 /* ---- the entry ---- */
 
+/* Columns of which a block of the GEMV can keep one row of x beside what it fetches. */
+static int gemv_widest(const struct kv_cuda *cu, bool quantized)
+{
+    size_t room = cu->prop.sharedMemPerBlockOptin - 1024 - GEMV_RING_MOST;
+    bool halved =
+        quantized && cu->precision != KV_PRECISION_F32; /* two planes of 8 bits, and what goes with 16 of them */
+    return (int)(halved ? room * 2 / 5 : room / sizeof(float));
+}
+
+static bool by_gemv(const struct kv_cuda *cu, const struct kv_matrix *w, int n)
+{
+    bool quantized = kv_type_info(w->type)->elements > 1;
+    if (cu->precision == KV_PRECISION_F32) return true;
+    return n <= (quantized ? GEMV_QUANTIZED : KV_CUDA_FEW) && w->cols <= gemv_widest(cu, quantized);
+}
+
 static enum kv_status check(
     const struct kv_cuda *cu, const struct kv_linear *l, int n_linear, int n, struct kv_error *err)
 {
-    int widest = (int)((cu->prop.sharedMemPerBlockOptin - 65536) / sizeof(float)); /* a row of x in shared memory */
     if (!cu->reserved) return kv_fail(err, KV_NOT_NOW, "A matrix product before scratch was reserved.");
     if (n < 1 || n > cu->limits.rows)
         return kv_fail(
@@ -133,9 +149,9 @@ static enum kv_status check(
         if (w->cols % info->elements)
             return kv_fail(err, KV_BAD_ARG, "A %s matrix has %d columns; it needs a multiple of %d.", info->name,
                 w->cols, info->elements);
-        if (w->cols > widest)
-            return kv_fail(
-                err, KV_UNSUPPORTED, "A matrix has %d columns; this GPU takes up to %d.", w->cols, widest);
+        if (cu->precision == KV_PRECISION_F32 && w->cols > gemv_widest(cu, false))
+            return kv_fail(err, KV_UNSUPPORTED, "A matrix has %d columns; in f32 this GPU takes up to %d.", w->cols,
+                gemv_widest(cu, false));
         if (w->cols != l->w.cols)
             return kv_fail(err, KV_BAD_ARG, "Matrices of one product have %d and %d columns.", l->w.cols, w->cols);
         if ((uintptr_t)w->data % 16)
@@ -143,12 +159,6 @@ static enum kv_status check(
                 err, KV_BAD_ARG, "A matrix does not begin at a multiple of 16 bytes of the GPU's memory.");
     }
     return KV_OK;
-}
-
-static bool by_gemv(const struct kv_cuda *cu, int type, int n)
-{
-    bool quantized = kv_type_info(type)->elements > 1;
-    return cu->precision == KV_PRECISION_F32 || n <= (quantized ? GEMV_QUANTIZED : KV_CUDA_FEW);
 }
 
 static int coarse_group(const struct kv_cuda *cu, int type)
@@ -195,7 +205,7 @@ enum kv_status kv_cuda_linear(
         status = kv_cuda_room(cu, 0, err);
         if (cu->n_op < waiting) group = -1;
         if (status) break;
-        if (by_gemv(cu, l[k].w.type, n)) {
+        if (by_gemv(cu, &l[k].w, n)) {
             k += push_gemv(cu, l + k, n_linear - k, x, n);
             group = -1;
             continue;

@@ -83,24 +83,40 @@ void kv_cuda_drop_graphs(struct kv_cuda *cu)
 
 /* ---- running ---- */
 
-static void launch_all(struct kv_cuda *cu)
+/* The staging buffer may be written again once it was copied, whatever runs behind that. */
+static void stage_free(struct kv_cuda *cu)
+{
+    if (cu->stage_used) kv_cuda_ok(cu, "staging", cudaEventRecord(cu->staged, cu->stream));
+}
+
+static void launch_all(struct kv_cuda *cu, bool captured)
 {
     if (cu->stage_used)
         kv_cuda_ok(cu, "staging",
             cudaMemcpyAsync(cu->stage, cu->stage_host, cu->stage_used, cudaMemcpyHostToDevice, cu->stream));
+    if (!captured) stage_free(cu);
     for (size_t i = 0; i < cu->n_op; i++) cu->op[i].kind->launch(cu, cu->args + cu->op[i].at);
 }
 
+/* False where the driver makes no graph of it: then the pass is launched as it is, this time and always, and what is
+ * wrong with a launch itself comes up there. */
 static bool capture(struct kv_cuda *cu, struct kv_cuda_graph *graph)
 {
     cudaGraph_t captured = NULL;
-    if (!kv_cuda_ok(cu, "capture", cudaStreamBeginCapture(cu->stream, cudaStreamCaptureModeThreadLocal)))
-        return false;
-    launch_all(cu);
-    kv_cuda_ok(cu, "end of capture", cudaStreamEndCapture(cu->stream, &captured));
-    if (cu->failed == cudaSuccess) kv_cuda_ok(cu, "graph", cudaGraphInstantiate(&graph->exec, captured, 0));
-    if (captured) cudaGraphDestroy(captured);
-    return graph->exec != NULL;
+    uint64_t kernels = cu->kernels;
+    if (cu->failed != cudaSuccess) return false;
+    if (cudaStreamBeginCapture(cu->stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess) {
+        launch_all(cu, true);
+        kv_cuda_ok(cu, "end of capture", cudaStreamEndCapture(cu->stream, &captured));
+        if (cu->failed == cudaSuccess) kv_cuda_ok(cu, "graph", cudaGraphInstantiate(&graph->exec, captured, 0));
+        if (captured) cudaGraphDestroy(captured);
+    }
+    if (graph->exec) return true;
+    graph->none = true;
+    cu->failed = cudaSuccess;
+    cu->kernels = kernels;
+    cudaGetLastError();
+    return false;
 }
 
 /* What is worth a graph: the second time that a short pass comes with the same shapes and addresses. */
@@ -114,15 +130,15 @@ static void run(struct kv_cuda *cu)
         graph->key = key;
     }
     graph->used = ++cu->clock;
-    bool one_by_one = !again || cu->n_op < KV_CUDA_GRAPH_OPS;
+    bool one_by_one = !again || graph->none || cu->n_op < KV_CUDA_GRAPH_OPS;
     if (!graph->exec) kv_cuda_fuse(cu);
-    if (one_by_one) {
-        launch_all(cu);
-    } else if (graph->exec || capture(cu, graph)) {
+    if (!one_by_one && (graph->exec || capture(cu, graph))) {
         kv_cuda_ok(cu, "graph launch", cudaGraphLaunch(graph->exec, cu->stream));
         cu->graphs_run++;
+        stage_free(cu);
+    } else {
+        launch_all(cu, false);
     }
-    if (cu->stage_used) kv_cuda_ok(cu, "staging", cudaEventRecord(cu->staged, cu->stream));
 }
 
 /* What `info backend` shows: ops as they were called, however they are joined. */
@@ -138,11 +154,16 @@ static void count_ops(struct kv_cuda *cu)
     }
 }
 
-enum kv_status kv_cuda_flush(struct kv_cuda *cu, struct kv_error *err)
+void kv_cuda_run(struct kv_cuda *cu)
 {
     count_ops(cu);
     if (cu->n_op) run(cu);
     cu->n_op = cu->args_used = cu->stage_used = 0;
+}
+
+enum kv_status kv_cuda_flush(struct kv_cuda *cu, struct kv_error *err)
+{
+    kv_cuda_run(cu);
     return cu->failed == cudaSuccess ? KV_OK : kv_cuda_report(cu, err);
 }
 

@@ -1,17 +1,25 @@
 /* Op parity of a backend plugin against the CPU reference, on random shapes.
- * usage: parity [--small] [--seed N] [--sm N] [--unfinished OP,OP...] [--json FILE] [--list] PLUGIN [NAME]
+ * usage: parity [--small] [--seed N] [--sm N] [--unfinished OP,OP...] [--json FILE] [--list] [--together] PLUGIN [NAME]
  *   --small       shapes that an emulated device computes in seconds
  *   --sm          newest kernels that the plugin may use, as 80
  *   --unfinished  ops that the plugin may lack; any other that it lacks is a failure
+ *   --together    all checks in one process, for tools that watch it; else each has its own
  *   NAME          only checks whose name has it
  * One TAP line a check; exit 0: all passed. */
 #include "tests/cuda/parity.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdarg.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define GUARD       256 /* bytes behind each buffer that must stay */
 #define BUFFERS_MAX 256
+
+/* A check that takes longer hangs; on an emulated device, on a busy machine. */
+#define CHECK_SECONDS 40
+#define SMALL_SECONDS 900
 
 struct parity parity;
 
@@ -252,7 +260,7 @@ void compare_bits(const struct buffer *b, const char *what)
 struct options {
     const char *plugin, *only, *unfinished, *json;
     uint64_t seed;
-    bool list;
+    bool list, together;
 };
 
 static const char *const precision_name[] = { "fast", "f32", "int8" };
@@ -357,6 +365,29 @@ static bool run_check(const struct check *c, int number, const struct options *o
     return !failed();
 }
 
+/* The same in a process of its own: a kernel that faults or hangs costs its check alone, not the context of all. */
+static bool run_apart(const struct check *c, int number, const struct options *options, FILE *json)
+{
+    int status = 0;
+    fflush(NULL);
+    pid_t child = options->together ? -1 : fork();
+    if (child < 0) return run_check(c, number, options, json);
+    if (!child) {
+        alarm(parity.small ? SMALL_SECONDS : CHECK_SECONDS);
+        exit(!run_check(c, number, options, json));
+    }
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    if (WIFEXITED(status) && WEXITSTATUS(status) < 2) return !WEXITSTATUS(status);
+    printf("not ok %d - %s, %s\n# ", number, c->name, precision_name[c->precision]);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        printf("It hung.\n");
+    else if (WIFSIGNALED(status))
+        printf("It died of signal %d.\n", WTERMSIG(status));
+    else
+        printf("It ended with status %d.\n", WEXITSTATUS(status));
+    return false;
+}
+
 static bool run_all(const struct options *options)
 {
     const struct {
@@ -375,7 +406,7 @@ static bool run_all(const struct options *options)
             if (options->list)
                 puts(name);
             else
-                bad += !run_check(c, ++number, options, json);
+                bad += !run_apart(c, ++number, options, json);
         }
     if (json) fclose(json);
     if (!options->list) printf("1..%d\n", number);
@@ -389,6 +420,8 @@ int main(int argc, char **argv)
         bool more = i + 1 < argc;
         if (!strcmp(argv[i], "--small"))
             parity.small = true;
+        else if (!strcmp(argv[i], "--together"))
+            o.together = true;
         else if (!strcmp(argv[i], "--list"))
             o.list = true;
         else if (!strcmp(argv[i], "--seed") && more)
@@ -406,8 +439,8 @@ int main(int argc, char **argv)
     }
     if (o.list) return !run_all(&o);
     if (!o.plugin) {
-        fprintf(stderr,
-            "usage: parity [--small] [--seed N] [--sm N] [--unfinished OP,...] [--json FILE] PLUGIN [NAME]\n");
+        fprintf(stderr, "usage: parity [--small] [--seed N] [--sm N] [--unfinished OP,...] [--json FILE] "
+                        "[--together] PLUGIN [NAME]\n");
         return 2;
     }
     const struct kv_backend_options cpu = { .precision = KV_PRECISION_F32,
