@@ -92,6 +92,11 @@ struct reaction cmd_info_engine(struct session *s, const char *args)
     return DONE;
 }
 
+static void print_label(struct session *s, const char *name)
+{
+    fprintf(s->out, "%s:%*s", name, 10 - (int)strlen(name), "");
+}
+
 static void print_memory(struct session *s, const struct kv_device *d)
 {
     const struct {
@@ -103,7 +108,8 @@ static void print_memory(struct session *s, const struct kv_device *d)
         rows_number(s, line[i].name, (double)line[i].bytes);
         rows_unit(s, line[i].name, "bytes");
         bool theirs = i == 3 && !line[i].bytes;
-        fprintf(s->out, "%-9s %14s bytes (%s)%s\n", line[i].name, line_thousands(line[i].bytes, exact),
+        print_label(s, line[i].name);
+        fprintf(s->out, "%14s bytes (%s)%s\n", line_thousands(line[i].bytes, exact),
             line_bytes((double)line[i].bytes, bytes), theirs ? ": read where the file is mapped" : "");
     }
 }
@@ -117,7 +123,8 @@ static void print_calls(struct session *s, const struct kv_device *d)
         { "Graphs", "started", d->graphs } };
     for (size_t i = 0; i < KV_COUNT(line) && line[i].n; i++) {
         rows_number(s, line[i].name, (double)line[i].n);
-        fprintf(s->out, "%-9s %14" PRIu64 " %s\n", line[i].name, line[i].n, line[i].what);
+        print_label(s, line[i].name);
+        fprintf(s->out, "%14" PRIu64 " %s\n", line[i].n, line[i].what);
     }
     fprintf(s->out, "%-18s %14s\n", "op", "calls");
 }
@@ -130,9 +137,11 @@ struct reaction cmd_info_backend(struct session *s, const char *args)
     rows_new(s);
     rows_text(s, "Backend", d.backend);
     rows_text(s, "Device", d.device);
-    fprintf(s->out, "Backend   %s\n", d.backend);
+    print_label(s, "Backend");
+    fprintf(s->out, "%s\n", d.backend);
     if (!d.opened) return DONE;
-    fprintf(s->out, "Device    %s\n", d.device);
+    print_label(s, "Device");
+    fprintf(s->out, "%s\n", d.device);
     print_memory(s, &d);
     print_calls(s, &d);
     for (int i = 0; i < d.n_op; i++) {

@@ -116,7 +116,7 @@ static struct kv_engine *tour, *other;
     } while (0)
 
 /* An engine in precision f32, started on these ids, the last n_question of them the question. Without its tokenizer
- * it knows no end of a reply: a given reply goes on behind one. */
+ * and the file's list it knows no end of a reply: a given reply goes on behind one. */
 static enum kv_status begin(struct kv_engine **out, const struct npy *ids, size_t n_question)
 {
     static const char *const name[] = { "engine.backend", "engine.precision", "engine.segment", "decode.tokens",
@@ -134,6 +134,7 @@ static enum kv_status begin(struct kv_engine **out, const struct npy *ids, size_
     if (status) return status;
     tok_close((*out)->tok);
     (*out)->tok = NULL;
+    model->n_end = 0;
     return KV_OK;
 }
 

@@ -12,8 +12,8 @@
 #define TOKENS  896 /* of a text, at most */
 #define SEGMENT 256 /* rows at once; the last segment is decoded one by one */
 
-static const char *const texts[] = { "sessions/tour.txt", "engine/engine.h", "kernels/kernels.h",
-    "engine/run/score.c" };
+static const char *const texts[] = { "sessions/tour.txt", "tests/golden/precision/contract.txt",
+    "tests/golden/precision/table.txt", "tests/golden/precision/program.txt" };
 
 static struct kv_error err;
 static struct kv_model *model;
