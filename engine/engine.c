@@ -1,5 +1,5 @@
 /* Opening and closing, the prompt, the start of a request. */
-#include "engine/core_parts.h"
+#include "engine/core/parts.h"
 #include "engine/state.h"
 
 #include "engine/model/rope.h"

@@ -1,5 +1,5 @@
 /* Profiles as JSON: written by hand, so that a layer is a line; read with every number checked. */
-#include "engine/core_output.h"
+#include "engine/core/output.h"
 #include "engine/profile.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Values by name: what print, heat, export and scripts read. */
-#include "engine/core_parts.h"
+#include "engine/core/parts.h"
 #include "engine/state.h"
 
 #include "engine/policy/select.h"

@@ -1,6 +1,6 @@
 /* Attention rows and hidden rows on demand: the wanted rows alone go through the layers below once more, reading the
  * keys that are already in the cache, so a row costs what a decode step costs and nothing N x N is ever held. */
-#include "engine/core_parts.h"
+#include "engine/core/parts.h"
 #include "engine/look.h"
 #include "engine/state.h"
 

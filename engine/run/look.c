@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/core_parts.h"
+#include "engine/core/parts.h"
 #include "engine/state.h"
 
 /* --- keys and values ------------------------------------------------------------------------------------------------ */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/core_parts.h"
+#include "engine/core/parts.h"
 #include "engine/policy/score.h"
 #include "engine/policy/select.h"
 #include "engine/state.h"

@@ -1,6 +1,6 @@
 /* Comparisons of caches: the run's twin on the full cache, runs against each other, given kept sets, and the noise floor
  * under them all. */
-#include "engine/core_parts.h"
+#include "engine/core/parts.h"
 #include "engine/state.h"
 
 #include "engine/run/contest.h"

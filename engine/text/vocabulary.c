@@ -276,7 +276,8 @@ static void read_eos(struct kv_vocabulary *v, const cJSON *generation)
 {
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(generation, "eos_token_id"), *item;
     if (v->eos < 0) v->eos = id_of(value, v->n_token);
-    cJSON_ArrayForEach(item, value) {
+    cJSON_ArrayForEach(item, value)
+    {
         if (v->eos < 0) v->eos = id_of(item, v->n_token);
     }
 }

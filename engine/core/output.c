@@ -1,5 +1,5 @@
 /* A file that appears whole or not at all. */
-#include "engine/core_output.h"
+#include "engine/core/output.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,11 +1,11 @@
 /* Writing a core file: first the list of its tensors, which gives every size, then tensor after tensor from what the
  * engine has. */
-#include "engine/core_plan.h"
+#include "engine/core/plan.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/core_output.h"
+#include "engine/core/output.h"
 
 static int wide_first(const void *a, const void *b)
 {

@@ -3,8 +3,8 @@
 #ifndef KV_CORE_PLAN_H
 #define KV_CORE_PLAN_H
 
-#include "engine/core_parts.h"
-#include "engine/core_put.h"
+#include "engine/core/parts.h"
+#include "engine/core/put.h"
 #include "engine/state.h"
 
 #define CORE_MOST_NOTES 192

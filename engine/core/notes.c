@@ -1,5 +1,5 @@
 /* The notes of a core file: model, place, settings, costs. */
-#include "engine/core_plan.h"
+#include "engine/core/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #define KV_CORE_PUT_H
 
 #include "engine/core.h"
-#include "engine/core_output.h"
+#include "engine/core/output.h"
 #include "engine/safetensors.h"
 #include "engine/state.h"
 

@@ -1,5 +1,5 @@
 /* The values of a core file: where each stands, what it may hold, and what is worked out from it. */
-#include "engine/core_parts.h"
+#include "engine/core/parts.h"
 
 #include <math.h>
 #include <stdio.h>

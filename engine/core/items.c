@@ -1,5 +1,5 @@
 /* The tensors of a core file, and where each is taken from. */
-#include "engine/core_plan.h"
+#include "engine/core/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Keys, values and slots of a core file that has them (+kv), and what the stages of its pass cost. */
-#include "engine/core_parts.h"
+#include "engine/core/parts.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* Writing a core file's tensors: values, caches, attention maps and statistics, from where the engine has them. */
-#include "engine/core_put.h"
+#include "engine/core/put.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* Opening a core file: every text and tensor is checked before anything is built on it. */
-#include "engine/core_parts.h"
+#include "engine/core/parts.h"
 #include "engine/model/window.h"
 
 #include <errno.h>
