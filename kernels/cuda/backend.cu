@@ -164,15 +164,8 @@ static enum kv_status backend_sync(void *ctx, struct kv_error *err)
     return kv_cuda_finish((struct kv_cuda *)ctx, err);
 }
 
-static size_t no_scratch(const struct kv_cuda *cu, const struct kv_limits *limits)
-{
-    (void)cu, (void)limits;
-    return 0;
-}
-
 /* Scratch is one block, as large as the op that wants most. */
 static size_t (*const scratch_of[])(const struct kv_cuda *cu, const struct kv_limits *limits) = {
-    no_scratch,
     kv_cuda_attend_scratch,
     kv_cuda_select_scratch,
     kv_cuda_linear_scratch,

@@ -1,8 +1,7 @@
 /* Op parity of a backend plugin against the CPU reference, on random shapes.
- * usage: parity [--small] [--seed N] [--sm N] [--unfinished OP,OP...] [--json FILE] [--list] [--together] PLUGIN [NAME]
+ * usage: parity [--small] [--seed N] [--sm N] [--json FILE] [--list] [--together] PLUGIN [NAME]
  *   --small       shapes that an emulated device computes in seconds
  *   --sm          newest kernels that the plugin may use, as 80
- *   --unfinished  ops that the plugin may lack; any other that it lacks is a failure
  *   --together    all checks in one process, for tools that watch it; else each has its own
  *   NAME          only checks whose name has it
  * One TAP line a check; exit 0: all passed. */
@@ -258,7 +257,7 @@ void compare_bits(const struct buffer *b, const char *what)
 /* ---- the program ---- */
 
 struct options {
-    const char *plugin, *only, *unfinished, *json;
+    const char *plugin, *only, *json;
     uint64_t seed;
     bool list, together;
 };
@@ -289,15 +288,8 @@ static bool has_slot(const char *name, size_t length)
     return true; /* no op: memory, passes */
 }
 
-static bool in_list(const char *list, const char *name, size_t length)
-{
-    for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',')
-        if (strcspn(p, ",") == length && !strncmp(p, name, length)) return true;
-    return false;
-}
-
-/* The first op of the check that the plugin lacks, and whether it may. */
-static const char *missing_op(const struct check *c, const struct options *options, bool *excused)
+/* The first op of the check that the plugin lacks; NULL = none. */
+static const char *missing_op(const struct check *c)
 {
     static char name[64];
     const char *lists[] = { c->name, c->needs };
@@ -305,7 +297,6 @@ static const char *missing_op(const struct check *c, const struct options *optio
         for (const char *p = lists[i]; p && *p; p += strcspn(p, ","), p += *p == ',') {
             size_t length = strcspn(p, " ,");
             snprintf(name, sizeof name, "%.*s", (int)length, p);
-            *excused = in_list(options->unfinished, p, length);
             if (!has_slot(p, length)) return name;
             if (!i) break; /* of the check's own name only the first word is an op */
         }
@@ -338,8 +329,7 @@ static void *open_context(enum kv_precision precision)
 static bool run_check(const struct check *c, int number, const struct options *options, FILE *json)
 {
     char name[128];
-    bool excused = false;
-    const char *missing = missing_op(c, options, &excused);
+    const char *missing = missing_op(c);
     snprintf(name, sizeof name, "%s, %s", c->name, precision_name[c->precision]);
     parity.precision = c->precision;
     parity.worst = 0;
@@ -355,11 +345,10 @@ static bool run_check(const struct check *c, int number, const struct options *o
             fprintf(json, "{\"check\": \"%s\", \"ok\": %s, \"error_of_tolerance\": %.4f, \"seconds\": %.3f}\n",
                 name, failed() ? "false" : "true", parity.worst, (kv_now_us() - from) / 1e6);
         if (json) fflush(json);
-    } else if (!excused) {
+    } else {
         fail("the plugin has no %s", missing);
     }
     printf("%sok %d - %s", failed() ? "not " : "", number, name);
-    if (missing && excused) printf(" # SKIP the plugin has no %s yet", missing);
     printf(failed() ? "\n# %s\n" : "\n", failure);
     fflush(stdout);
     return !failed();
@@ -428,8 +417,6 @@ int main(int argc, char **argv)
             o.seed = strtoull(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--sm") && more)
             parity.sm = atoi(argv[++i]);
-        else if (!strcmp(argv[i], "--unfinished") && more)
-            o.unfinished = argv[++i];
         else if (!strcmp(argv[i], "--json") && more)
             o.json = argv[++i];
         else if (!o.plugin && !o.list)
@@ -439,7 +426,7 @@ int main(int argc, char **argv)
     }
     if (o.list) return !run_all(&o);
     if (!o.plugin) {
-        fprintf(stderr, "usage: parity [--small] [--seed N] [--sm N] [--unfinished OP,...] [--json FILE] "
+        fprintf(stderr, "usage: parity [--small] [--seed N] [--sm N] [--json FILE] "
                         "[--together] PLUGIN [NAME]\n");
         return 2;
     }
