@@ -2,6 +2,7 @@
  * (tests/oracle/cake_golden.py). */
 #include "engine/state.h"
 #include "tests/lib/npy.h"
+#include "tests/lib/request.h"
 #include "tests/tap.h"
 
 #include <stdlib.h>
@@ -12,22 +13,6 @@
 #define KERNEL 5
 
 static struct kv_error err;
-
-static bool set(struct kv_engine *e, const char *const *pair)
-{
-    bool good = true;
-    for (; *pair && good; pair += 2) good = !kv_set(e, &pair[0], &pair[1], 1, &err);
-    return good;
-}
-
-static bool run_to(struct kv_engine *e, enum kv_phase phase)
-{
-    struct kv_where at;
-    if (!kv_started(e) && kv_start(e, &err)) return false;
-    for (kv_where(e, &at); at.phase < phase; kv_where(e, &at))
-        if (kv_step(e, KV_UNIT_PASS, &err)) return false;
-    return true;
-}
 
 /* Mean over the query heads of a KV head of what the last rows [rows][n] say before them, pooled. */
 static void slow_score(struct kv_engine *e, int layer, int g, double gamma, double *score)
@@ -63,14 +48,15 @@ static void against_rows(void)
     struct kv_engine *e = NULL;
     static const char *const text = "The harbor master wrote the number of every boat in a long book, and when the "
                                     "fog came in he read the book.";
-    REQUIRE(!kv_model_open("synthetic:tiny", &model, &err) && !kv_engine_open(model, &e, &err) && set(e, pairs) &&
-                !kv_prompt_text(e, text, strlen(text), NULL, false, &err),
+    REQUIRE(!kv_model_open("synthetic:tiny", &model, &err) && !kv_engine_open(model, &e, &err) &&
+                request_set(e, pairs, &err) && !kv_prompt_text(e, text, strlen(text), NULL, false, &err),
         "%s", err.text);
     for (size_t i = 0; i < KV_COUNT(gammas); i++) {
         double worst = 0;
         const char *const gamma[] = { "policy.gamma", gammas[i], NULL };
-        REQUIRE(set(e, gamma) && (!kv_started(e) || !kv_recompress(e, &err)) && run_to(e, KV_PHASE_decode), "%s",
-            err.text);
+        REQUIRE(request_set(e, gamma, &err) && (!kv_started(e) || !kv_recompress(e, &err)) &&
+                    request_run_to(e, KV_PHASE_decode, &err),
+            "%s", err.text);
         double *want = kv_alloc((size_t)e->n, sizeof *want);
         for (int k = 0; k < model->shape.n_layer * model->shape.n_kv_head; k++) {
             int l = k / model->shape.n_kv_head, g = k % model->shape.n_kv_head;
@@ -97,13 +83,15 @@ static void without_variance(void)
     for (size_t i = 0; i < KV_COUNT(kinds); i++) {
         struct kv_engine *e = NULL;
         static const char *const text = "A short text of some words that nobody will ever read twice in a row.";
-        REQUIRE(!kv_engine_open(model, &e, &err) && set(e, base) && set(e, kinds[i]) &&
-                    !kv_prompt_text(e, text, strlen(text), NULL, true, &err) && run_to(e, KV_PHASE_decode),
+        REQUIRE(!kv_engine_open(model, &e, &err) && request_set(e, base, &err) && request_set(e, kinds[i], &err) &&
+                    !kv_prompt_text(e, text, strlen(text), NULL, true, &err) &&
+                    request_run_to(e, KV_PHASE_decode, &err),
             "%s", err.text);
         size_t cells = (size_t)model->shape.n_layer * (size_t)e->n;
         float *score = kv_alloc(cells, sizeof *score);
         memcpy(score, e->sel.score, cells * sizeof *score);
-        REQUIRE(set(e, plain) && !kv_recompress(e, &err) && run_to(e, KV_PHASE_decode), "%s", err.text);
+        REQUIRE(request_set(e, plain, &err) && !kv_recompress(e, &err) && request_run_to(e, KV_PHASE_decode, &err),
+            "%s", err.text);
         CHECK(!memcmp(score, e->sel.score, cells * sizeof *score), "case %zu differs from the window", i);
         free(score);
         kv_engine_close(e);
@@ -123,8 +111,9 @@ static void transformers(void)
     if (access(MODEL, R_OK)) SKIP("the default model is not there; make model fetches it");
     bool good = !npy_read("tests/golden/model/excerpt_ids.npy", &ids, &err) &&
                 !npy_read("tests/golden/model/cake_scores.npy", &want, &err) &&
-                !kv_model_open(MODEL, &model, &err) && !kv_engine_open(model, &e, &err) && set(e, pairs) &&
-                !kv_prompt_ids(e, ids.i4, (int)ids.count, NULL, 0, &err) && run_to(e, KV_PHASE_decode);
+                !kv_model_open(MODEL, &model, &err) && !kv_engine_open(model, &e, &err) &&
+                request_set(e, pairs, &err) && !kv_prompt_ids(e, ids.i4, (int)ids.count, NULL, 0, &err) &&
+                request_run_to(e, KV_PHASE_decode, &err);
     CHECK(good, "%s", err.text);
     for (size_t i = 0; good && i < want.count; i++) {
         size_t j = i % want.dim[2], g = i / want.dim[2] % want.dim[1],

@@ -3,6 +3,7 @@
 #define TEST_ENGINE_STORY_H
 
 #include "engine/engine.h"
+#include "tests/lib/request.h"
 #include "tests/tap.h"
 
 #include <stdlib.h>
@@ -14,28 +15,19 @@
 static struct kv_error err;
 static struct kv_model *model;
 
-static const char *const story =
-    "The harbor master wrote the number of every boat in a long book, and when the fog came in he read the book "
-    "aloud "
-    "so that the pilots could hear which boats were still out. Nobody knew who had begun the custom.";
-
 static inline bool set(struct kv_engine *e, const char *name, const char *value)
 {
-    return kv_set(e, &name, &value, 1, &err) == KV_OK;
+    return request_put(e, name, value, &err);
 }
 
 /* An engine in f32 with the story as its prompt; NULL and a failed test when that cannot be had. */
 static inline struct kv_engine *open_engine(const char *question)
 {
-    struct kv_engine *e = NULL;
-    if (!model && kv_model_open(MODEL, &model, &err)) tap_fail(__FILE__, __LINE__, "%s", err.text);
-    if (!model || kv_engine_open(model, &e, &err) || !set(e, "engine.precision", "f32") ||
-        !set(e, "decode.tokens", "12") || !set(e, "engine.segment", "32") ||
-        kv_prompt_text(e, story, strlen(story), question, true, &err)) {
-        tap_fail(__FILE__, __LINE__, "%s", err.text);
-        kv_engine_close(e);
-        return NULL;
-    }
+    static const char *const base[] = { "engine.precision", "f32", "decode.tokens", "12", "engine.segment", "32",
+        NULL };
+    const struct request r = { MODEL, question, base, NULL, true, KV_PHASE_load };
+    struct kv_engine *e = request_open(&r, &model, &err);
+    CHECK(e, "%s", err.text);
     return e;
 }
 

@@ -7,6 +7,7 @@
 #include "engine/runs.h"
 #include "engine/state.h"
 #include "tests/lib/npy.h"
+#include "tests/lib/request.h"
 #include "tests/tap.h"
 
 #include <stdlib.h>
@@ -18,30 +19,15 @@
 static struct kv_error err;
 static struct kv_model *model;
 
-static const char *const story =
-    "The harbor master wrote the number of every boat in a long book, and when the fog came in he read the book "
-    "aloud so that the pilots could hear which boats were still out. Nobody knew who had begun the custom.";
-
-static bool put(struct kv_engine *e, const char *name, const char *value)
-{
-    return !kv_set(e, &name, &value, 1, &err);
-}
-
 /* A run of the small model that compresses after every 4 tokens of 18; setting: name, value, ..., NULL. */
 static struct kv_engine *open_engine(const char *question, const char *const *setting)
 {
-    struct kv_engine *e = NULL;
-    bool good = model || !kv_model_open("synthetic:tiny", &model, &err);
-    good = good && !kv_engine_open(model, &e, &err) && put(e, "engine.precision", "f32") &&
-           put(e, "decode.tokens", "18") && put(e, "engine.segment", "32") &&
-           !kv_prompt_text(e, story, strlen(story), question, false, &err);
-    for (int i = 0; good && setting && setting[i]; i += 2) good = put(e, setting[i], setting[i + 1]);
-    good = good && put(e, "policy.sinks", "2") && put(e, "policy.recent", "3") && put(e, "policy.every", "4") &&
-           !kv_start(e, &err);
-    if (good) return e;
-    tap_fail(__FILE__, __LINE__, "%s", err.text);
-    kv_engine_close(e);
-    return NULL;
+    static const char *const base[] = { "engine.precision", "f32", "decode.tokens", "18", "engine.segment", "32",
+        "policy.sinks", "2", "policy.recent", "3", "policy.every", "4", NULL };
+    const struct request r = { "synthetic:tiny", question, base, setting, false, KV_PHASE_load };
+    struct kv_engine *e = request_open(&r, &model, &err);
+    CHECK(e && !kv_start(e, &err), "%s", err.text);
+    return e;
 }
 
 static const char *const half[] = { "policy.ratio", "0.5", NULL };
@@ -51,13 +37,6 @@ static struct kv_where where(const struct kv_engine *e)
     struct kv_where at;
     kv_where(e, &at);
     return at;
-}
-
-static uint64_t hash(struct kv_engine *e)
-{
-    uint64_t h = 0;
-    CHECK(!kv_state_hash(e, &h, &err), "%s", err.text);
-    return h;
 }
 
 /* To the first boundary of a phase and pass, or to the end. */
@@ -125,7 +104,7 @@ static void keeping_all_changes_nothing(void)
     memcpy(logits, e->logits, (size_t)model->shape.n_vocab * sizeof *logits);
     CHECK(e->run.compressed == 5, "%d compressions", e->run.compressed);
     CHECK(!kv_twin(e, 18, &verdict, &err) && verdict.kl_max == 0 && verdict.top1 == 1, "KL %g", verdict.kl_max);
-    REQUIRE(put(e, "policy.every", "0") && !kv_recompress(e, &err), "%s", err.text);
+    REQUIRE(request_put(e, "policy.every", "0", &err) && !kv_recompress(e, &err), "%s", err.text);
     REQUIRE(step_to(e, KV_PHASE_done, 0), "%s", err.text);
     int32_t *plain = reply_of(e, &n_plain);
     CHECK(n == n_plain && !memcmp(reply, plain, (size_t)n * sizeof *reply), "another reply");
@@ -152,7 +131,7 @@ static void walk(const char *question, const char *const *setting)
     for (;; kv_step(e, KV_UNIT_STAGE, &err)) {
         last = where(e).tick;
         REQUIRE(last - first < 1024, "too many ticks");
-        seen[last - first] = hash(e);
+        seen[last - first] = request_hash(e, &err);
         place[last - first] = where(e);
         if (where(e).phase == KV_PHASE_done) break;
     }
@@ -164,11 +143,11 @@ static void walk(const char *question, const char *const *setting)
         const struct kv_where *want = &place[at - first];
         CHECK(same_place(&now, want) && same_place(&told, want), "tick %llu is %s:%d, was %s:%d",
             (unsigned long long)at, kv_phase_name[now.phase], now.pass, kv_phase_name[want->phase], want->pass);
-        CHECK(hash(e) == seen[at - first], "another state at tick %llu (%s:%d)", (unsigned long long)at,
-            kv_phase_name[now.phase], now.pass);
+        CHECK(request_hash(e, &err) == seen[at - first], "another state at tick %llu (%s:%d)",
+            (unsigned long long)at, kv_phase_name[now.phase], now.pass);
         if (at == first) break;
     }
-    REQUIRE(!kv_seek(e, last, &err) && hash(e) == seen[last - first], "forward again: %s", err.text);
+    REQUIRE(!kv_seek(e, last, &err) && request_hash(e, &err) == seen[last - first], "forward again: %s", err.text);
     kv_engine_close(e);
 }
 
@@ -192,9 +171,9 @@ static void time_travel_in_place(void)
     struct kv_engine *e = open_engine(NULL, in_place);
     if (!e) return;
     REQUIRE(step_to(e, KV_PHASE_decode, 9), "%s", err.text);
-    uint64_t tick = where(e).tick, before = hash(e);
+    uint64_t tick = where(e).tick, before = request_hash(e, &err);
     REQUIRE(step_to(e, KV_PHASE_done, 0) && !kv_seek(e, tick, &err), "%s", err.text);
-    CHECK(hash(e) == before, "another state at decode:9");
+    CHECK(request_hash(e, &err) == before, "another state at decode:9");
     kv_engine_close(e);
 }
 
@@ -205,18 +184,19 @@ static void edits_branch(void)
     struct kv_mark *mark = NULL;
     if (!e) return;
     REQUIRE(step_to(e, KV_PHASE_decode, 6), "%s", err.text);
-    REQUIRE(put(e, "policy.ratio", "0.3") && step_to(e, KV_PHASE_decode, 9), "%s", err.text);
+    REQUIRE(request_put(e, "policy.ratio", "0.3", &err) && step_to(e, KV_PHASE_decode, 9), "%s", err.text);
     CHECK(e->sel.policy.ratio == .3 && e->past.decision[1].policy.ratio == .5, "ratio %g", e->sel.policy.ratio);
-    uint64_t tick = where(e).tick, before = hash(e);
+    uint64_t tick = where(e).tick, before = request_hash(e, &err);
     REQUIRE(!kv_mark_take(e, &mark, &err), "%s", err.text);
     REQUIRE(!kv_seek(e, e->past.decision[1].tick, &err) && !kv_seek(e, tick, &err), "%s", err.text);
-    CHECK(hash(e) == before, "the replay decided otherwise");
-    REQUIRE(!kv_seek(e, e->past.decision[2].tick, &err) && put(e, "policy.ratio", "0.9"), "%s", err.text);
+    CHECK(request_hash(e, &err) == before, "the replay decided otherwise");
+    REQUIRE(
+        !kv_seek(e, e->past.decision[2].tick, &err) && request_put(e, "policy.ratio", "0.9", &err), "%s", err.text);
     REQUIRE(!kv_step(e, KV_UNIT_PASS, &err), "%s", err.text);
     CHECK(where(e).branch == 1 && e->sel.policy.ratio == .9, "branch %d, ratio %g", where(e).branch,
         e->sel.policy.ratio);
     REQUIRE(!kv_mark_go(e, mark, &err), "%s", err.text);
-    CHECK(hash(e) == before && where(e).tick == tick, "the mark leads elsewhere");
+    CHECK(request_hash(e, &err) == before && where(e).tick == tick, "the mark leads elsewhere");
     CHECK(e->set.policy.ratio == .3, "ratio %g", e->set.policy.ratio);
     kv_mark_free(mark);
     kv_engine_close(e);
@@ -229,12 +209,13 @@ static void comparisons_compress_again(void)
     struct kv_verdict verdict;
     struct kv_comparison c;
     if (!e) return;
-    REQUIRE(put(e, "judge.leader", "self") && step_to(e, KV_PHASE_decode, 7), "%s", err.text);
-    uint64_t before = hash(e);
+    REQUIRE(request_put(e, "judge.leader", "self", &err) && step_to(e, KV_PHASE_decode, 7), "%s", err.text);
+    uint64_t before = request_hash(e, &err);
     int n, other, fork;
     CHECK(!kv_twin(e, 18, &verdict, &err) && verdict.kl_mean > 0, "%s", err.text);
-    CHECK(hash(e) == before, "the twin left a trace");
-    REQUIRE(!kv_run_clone(e, &other, &err) && other == 3 && hash(e) == before, "the clone: %s", err.text);
+    CHECK(request_hash(e, &err) == before, "the twin left a trace");
+    REQUIRE(
+        !kv_run_clone(e, &other, &err) && other == 3 && request_hash(e, &err) == before, "the clone: %s", err.text);
     REQUIRE(!kv_compare(e, (const int[]){ 1, 3, -3 }, 3, 0, 18, &c, &err), "%s", err.text);
     CHECK(c.verdict[1].kl_max == 0, "run and clone differ by %g", c.verdict[1].kl_max);
     REQUIRE(step_to(e, KV_PHASE_done, 0), "%s", err.text);
@@ -243,7 +224,7 @@ static void comparisons_compress_again(void)
         CHECK(
             c.token[2 * c.steps + t] == reply[t], "token %d is %d, said %d", t, c.token[2 * c.steps + t], reply[t]);
     kv_comparison_free(&c);
-    REQUIRE(!kv_run_fork(e, &fork, &err) && put(e, "policy.every", "0"), "%s", err.text);
+    REQUIRE(!kv_run_fork(e, &fork, &err) && request_put(e, "policy.every", "0", &err), "%s", err.text);
     REQUIRE(step_to(e, KV_PHASE_ask, 0), "%s", err.text);
     REQUIRE(!kv_compare(e, (const int[]){ 1, fork }, 2, 0, 18, &c, &err), "%s", err.text);
     CHECK(c.verdict[1].kl_max > 0, "compressing once says the same");
@@ -260,10 +241,10 @@ static void combinations(void)
     if (!e) return;
     const char *name[] = { "policy.group", "policy.alpha" }, *value[] = { adaptive[1], adaptive[3] };
     CHECK(kv_set(e, name, value, 2, &err) == KV_UNSUPPORTED, "adaptive heads: %s", err.text);
-    REQUIRE(put(e, "policy.group", "kv-head") && step_to(e, KV_PHASE_decode, 5), "%s", err.text);
-    REQUIRE(put(e, "policy.group", "shared") && step_to(e, KV_PHASE_compress, 2), "%s", err.text);
+    REQUIRE(request_put(e, "policy.group", "kv-head", &err) && step_to(e, KV_PHASE_decode, 5), "%s", err.text);
+    REQUIRE(request_put(e, "policy.group", "shared", &err) && step_to(e, KV_PHASE_compress, 2), "%s", err.text);
     CHECK(kv_step(e, KV_UNIT_STAGE, &err) == KV_NOT_NOW, "heads became one set");
-    REQUIRE(put(e, "policy.group", "kv-head") && step_to(e, KV_PHASE_done, 0), "%s", err.text);
+    REQUIRE(request_put(e, "policy.group", "kv-head", &err) && step_to(e, KV_PHASE_done, 0), "%s", err.text);
     kv_engine_close(e);
 }
 
@@ -273,7 +254,7 @@ static void longer_replies_and_pins(void)
     struct kv_engine *e = open_engine(NULL, half);
     const int32_t token = 11;
     if (!e) return;
-    REQUIRE(step_to(e, KV_PHASE_decode, 3) && put(e, "decode.tokens", "70"), "%s", err.text);
+    REQUIRE(step_to(e, KV_PHASE_decode, 3) && request_put(e, "decode.tokens", "70", &err), "%s", err.text);
     REQUIRE(!kv_edit_tokens(e, KV_EVICT, &token, 1, 0, 0, &err), "%s", err.text);
     REQUIRE(!kv_edit_tokens(e, KV_PIN, &token, 1, 1, 1, &err), "%s", err.text);
     int32_t pos[400];
@@ -287,8 +268,9 @@ static void longer_replies_and_pins(void)
         for (int i = 0; i < there; i++) found = found || pos[i] == token;
         CHECK(found == (l == 1 && pinned), "layer %d %s token %d", l, found ? "keeps" : "lost", token);
     }
-    uint64_t tick = where(e).tick, before = hash(e);
-    REQUIRE(!kv_seek(e, tick - 40, &err) && !kv_seek(e, tick, &err) && hash(e) == before, "not the same state");
+    uint64_t tick = where(e).tick, before = request_hash(e, &err);
+    REQUIRE(!kv_seek(e, tick - 40, &err) && !kv_seek(e, tick, &err) && request_hash(e, &err) == before,
+        "not the same state");
     kv_engine_close(e);
 }
 
@@ -404,10 +386,11 @@ static void check_press(struct kv_model *m, const char *name, const char *const 
     snprintf(golden, sizeof golden, "every_%s", name);
     bool good = read_golden("excerpt", "ids", &ids) && read_golden(golden, "reply", &reply) &&
                 read_golden(golden, "kept", &kept) && !kv_engine_open(m, &e, &err) &&
-                put(e, "engine.backend", "cpu") && put(e, "engine.precision", "f32") &&
-                put(e, "decode.tokens", "50") && !kv_prompt_ids(e, ids.i4, (int)ids.count, NULL, 0, &err);
-    for (int i = 0; good && setting[i]; i += 2) good = put(e, setting[i], setting[i + 1]);
-    good = good && put(e, "policy.tokens", "320") && put(e, "policy.every", "16") && !kv_start(e, &err);
+                request_put(e, "engine.backend", "cpu", &err) && request_put(e, "engine.precision", "f32", &err) &&
+                request_put(e, "decode.tokens", "50", &err) &&
+                !kv_prompt_ids(e, ids.i4, (int)ids.count, NULL, 0, &err);
+    good = good && request_set(e, setting, &err) && request_put(e, "policy.tokens", "320", &err) &&
+           request_put(e, "policy.every", "16", &err) && !kv_start(e, &err);
     if (!good) tap_fail(__FILE__, __LINE__, "%s: %s", name, err.text);
     int layers = m->shape.n_layer, heads = m->shape.n_kv_head, ties = 0;
     size_t row = kept.dim[3];

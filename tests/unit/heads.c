@@ -5,6 +5,7 @@
 #include "engine/policy/select.h"
 #include "engine/state.h"
 #include "tests/lib/npy.h"
+#include "tests/lib/request.h"
 #include "tests/tap.h"
 
 #include <stdlib.h>
@@ -20,42 +21,17 @@ static const double logit_tolerance = 2e-3, score_tolerance = 1e-3;
 static struct kv_error err;
 static struct kv_model *tiny;
 
-static const char *const story =
-    "The harbor master wrote the number of every boat in a long book, and when the fog came in he read the book "
-    "aloud so that the pilots could hear which boats were still out. Nobody knew who had begun the custom.";
-
 /* --- requests --------------------------------------------------------------------------------------------------- */
-
-/* "name value name value ..."; false with err. */
-static bool set(struct kv_engine *e, const char *const *pair)
-{
-    bool good = true;
-    for (; *pair && good; pair += 2) good = !kv_set(e, &pair[0], &pair[1], 1, &err);
-    return good;
-}
-
-static bool run_to(struct kv_engine *e, enum kv_phase phase)
-{
-    struct kv_where at;
-    if (!kv_started(e) && kv_start(e, &err)) return false;
-    for (kv_where(e, &at); at.phase < phase; kv_where(e, &at))
-        if (kv_step(e, KV_UNIT_PASS, &err)) return false;
-    return true;
-}
 
 /* The story, run to the end under these settings; NULL and a failed test when that cannot be. */
 static struct kv_engine *request(const char *precision, const char *const *pairs)
 {
-    struct kv_engine *e = NULL;
     const char *const base[] = { "engine.precision", precision, "decode.tokens", "12", "engine.segment", "32",
         NULL };
-    bool good = (tiny || !kv_model_open("synthetic:tiny", &tiny, &err)) && !kv_engine_open(tiny, &e, &err) &&
-                set(e, base) && set(e, pairs) && !kv_prompt_text(e, story, strlen(story), NULL, true, &err) &&
-                run_to(e, KV_PHASE_done);
-    if (good) return e;
-    tap_fail(__FILE__, __LINE__, "%s", err.text);
-    kv_engine_close(e);
-    return NULL;
+    const struct request r = { "synthetic:tiny", NULL, base, pairs, true, KV_PHASE_done };
+    struct kv_engine *e = request_open(&r, &tiny, &err);
+    CHECK(e, "%s", err.text);
+    return e;
 }
 
 /* All numbers of a value; the caller frees them. */
@@ -357,7 +333,8 @@ static void presses(void)
                 !kv_model_open(MODEL, &model, &err) && !kv_engine_open(model, &e, &err);
     const char *const base[] = { "engine.backend", "cpu", "engine.precision", "f32", "engine.segment", "256",
         NULL };
-    good = good && set(e, base) && !kv_prompt_ids(e, ids.i4, 512, NULL, 0, &err) && run_to(e, KV_PHASE_compress);
+    good = good && request_set(e, base, &err) && !kv_prompt_ids(e, ids.i4, 512, NULL, 0, &err) &&
+           request_run_to(e, KV_PHASE_compress, &err);
     if (good) tok_close(e->tok), e->tok = NULL; /* a given reply goes on behind an end */
     for (size_t i = 0; i < 2 && good && !tap_state.failed; i++) {
         char name[40];
@@ -366,8 +343,8 @@ static void presses(void)
         snprintf(name, sizeof name, "heads_kept_%s", preset[i]);
         good = read_golden(name, NPY_U1, &kept[i]);
         snprintf(name, sizeof name, "heads_decode_%s", preset[i]);
-        good = good && read_golden(name, NPY_F4, &logits[i]) && set(e, policy) && !kv_recompress(e, &err) &&
-               run_to(e, KV_PHASE_decode);
+        good = good && read_golden(name, NPY_F4, &logits[i]) && request_set(e, policy, &err) &&
+               !kv_recompress(e, &err) && request_run_to(e, KV_PHASE_decode, &err);
         if (!good) break;
         check_scores(e, &score);
         check_kept(e, &kept[i]);

@@ -6,6 +6,7 @@
 #include "engine/runs.h"
 #include "engine/state.h"
 #include "engine/tune.h"
+#include "tests/lib/request.h"
 #include "tests/tap.h"
 
 #include <stdlib.h>
@@ -15,39 +16,15 @@
 static struct kv_error err;
 static struct kv_model *model;
 
-static const char *const story =
-    "The harbor master wrote the number of every boat in a long book, and when the fog came in he read the book "
-    "aloud so that the pilots could hear which boats were still out. Nobody knew who had begun the custom.";
-
-/* "name value name value ..."; false with err. */
-static bool set(struct kv_engine *e, const char *const *pair)
-{
-    bool good = true;
-    for (; *pair && good; pair += 2) good = !kv_set(e, &pair[0], &pair[1], 1, &err);
-    return good;
-}
-
-static bool step_to(struct kv_engine *e, enum kv_phase phase)
-{
-    struct kv_where at;
-    for (kv_where(e, &at); at.phase < phase; kv_where(e, &at))
-        if (kv_step(e, KV_UNIT_PASS, &err)) return false;
-    return true;
-}
-
 /* Stands behind compress:0 under these settings. */
 static struct kv_engine *request(const char *const *pairs)
 {
-    struct kv_engine *e = NULL;
     static const char *const base[] = { "engine.precision", "f32", "decode.tokens", "10", "engine.segment", "32",
         NULL };
-    bool good = (model || !kv_model_open("synthetic:tiny", &model, &err)) && !kv_engine_open(model, &e, &err) &&
-                set(e, base) && set(e, pairs) && !kv_prompt_text(e, story, strlen(story), NULL, true, &err) &&
-                !kv_start(e, &err) && step_to(e, KV_PHASE_ask);
-    if (good) return e;
-    tap_fail(__FILE__, __LINE__, "%s", err.text);
-    kv_engine_close(e);
-    return NULL;
+    const struct request r = { "synthetic:tiny", NULL, base, pairs, true, KV_PHASE_ask };
+    struct kv_engine *e = request_open(&r, &model, &err);
+    CHECK(e, "%s", err.text);
+    return e;
 }
 
 static const char *const snap[] = { "policy.preset", "snapkv", "policy.window", "8", "policy.recent", "8",
@@ -130,7 +107,7 @@ static void one_number(void)
     struct kv_verdict verdict[KV_COUNT(policies)];
     int n;
     for (size_t i = 0; i < KV_COUNT(policies) && e; i++) {
-        REQUIRE(set(e, policies[i]), "%s", err.text);
+        REQUIRE(request_set(e, policies[i], &err), "%s", err.text);
         copy[i] = kv_policy_take(e);
     }
     const int32_t *reply = reply_of(e, &n);
@@ -251,7 +228,7 @@ static void blame_of_heads(void)
             REQUIRE(!kv_edit_tokens(e, KV_EVICT, &token, 1, layer, layer, &err), "%s", err.text);
         }
         if (at[0].layer == at[2].layer && at[0].token == at[2].token) continue;
-        REQUIRE(!kv_recompress(e, &err) && step_to(e, KV_PHASE_ask), "%s", err.text);
+        REQUIRE(!kv_recompress(e, &err) && request_run_to(e, KV_PHASE_ask, &err), "%s", err.text);
         int size = least(e, reply, n, at, good);
         REQUIRE(!kv_blame(e, reply, n, &how, &b, &err), "%s", err.text);
         CHECK(b.evicted == 2 * PLANTED && b.minimal && b.verified, "%d evictions", b.evicted);
@@ -303,13 +280,6 @@ static void regret_of_heads(void)
     kv_engine_close(other);
 }
 
-static uint64_t hash(struct kv_engine *e)
-{
-    uint64_t h = 0;
-    CHECK(!kv_state_hash(e, &h, &err), "%s", err.text);
-    return h;
-}
-
 /* Forks between the two kinds of sets leave no trace, clones stand where the run does, and both come back. */
 static void forks_of_heads(void)
 {
@@ -318,18 +288,22 @@ static void forks_of_heads(void)
         int fork, clone;
         if (!e) return;
         for (int t = 0; t < 40; t++) REQUIRE(!kv_step(e, KV_UNIT_STAGE, &err), "%s", err.text);
-        uint64_t before = hash(e);
+        uint64_t before = request_hash(e, &err);
         for (size_t k = 0; k < KV_COUNT(policies); k++) {
-            REQUIRE(
-                !kv_run_fork(e, &fork, &err) && set(e, policies[k]) && step_to(e, KV_PHASE_done), "%s", err.text);
+            REQUIRE(!kv_run_fork(e, &fork, &err) && request_set(e, policies[k], &err) &&
+                        request_run_to(e, KV_PHASE_done, &err),
+                "%s", err.text);
             REQUIRE(!kv_run_select(e, 1, &err) && !kv_run_drop(e, fork, &err), "%s", err.text);
-            CHECK(hash(e) == before, "policy %zu beside policy %zu left a trace", k, i);
+            CHECK(request_hash(e, &err) == before, "policy %zu beside policy %zu left a trace", k, i);
         }
-        REQUIRE(!kv_run_clone(e, &clone, &err) && hash(e) == before, "the clone stands elsewhere: %s", err.text);
-        REQUIRE(step_to(e, KV_PHASE_done), "%s", err.text);
-        uint64_t done = hash(e);
-        REQUIRE(!kv_run_select(e, 1, &err) && hash(e) == before && step_to(e, KV_PHASE_done), "%s", err.text);
-        CHECK(hash(e) == done, "run and clone end differently");
+        REQUIRE(!kv_run_clone(e, &clone, &err) && request_hash(e, &err) == before, "the clone stands elsewhere: %s",
+            err.text);
+        REQUIRE(request_run_to(e, KV_PHASE_done, &err), "%s", err.text);
+        uint64_t done = request_hash(e, &err);
+        REQUIRE(
+            !kv_run_select(e, 1, &err) && request_hash(e, &err) == before && request_run_to(e, KV_PHASE_done, &err),
+            "%s", err.text);
+        CHECK(request_hash(e, &err) == done, "run and clone end differently");
         kv_engine_close(e);
     }
 }

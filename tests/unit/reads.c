@@ -2,6 +2,7 @@
  * nothing. */
 #include "engine/history.h"
 #include "engine/reads.h"
+#include "tests/lib/request.h"
 #include "tests/tap.h"
 
 #include <stdlib.h>
@@ -12,25 +13,13 @@
 static struct kv_error err;
 static struct kv_model *model;
 
-static const char story[] =
-    "The harbor master wrote the number of every boat in a long book, and when the fog came in he read the book.";
-
-static bool set(struct kv_engine *e, const char *name, const char *value)
-{
-    return kv_set(e, &name, &value, 1, &err) == KV_OK;
-}
-
 static struct kv_engine *open_engine(const char *question)
 {
-    struct kv_engine *e = NULL;
-    if (!model && kv_model_open("synthetic:tiny", &model, &err)) return NULL;
-    if (kv_engine_open(model, &e, &err) || !set(e, "engine.precision", "f32") || !set(e, "decode.tokens", "6") ||
-        !set(e, "engine.segment", "32") || !set(e, "policy.ratio", "0.5") ||
-        kv_prompt_text(e, story, sizeof story - 1, question, true, &err) || kv_start(e, &err)) {
-        tap_fail(__FILE__, __LINE__, "%s", err.text);
-        kv_engine_close(e);
-        return NULL;
-    }
+    static const char *const base[] = { "engine.precision", "f32", "decode.tokens", "6", "engine.segment", "32",
+        "policy.ratio", "0.5", NULL };
+    const struct request r = { "synthetic:tiny", question, base, NULL, true, KV_PHASE_load };
+    struct kv_engine *e = request_open(&r, &model, &err);
+    CHECK(e && !kv_start(e, &err), "%s", err.text);
     return e;
 }
 
@@ -112,7 +101,7 @@ static void full(void)
     static float most[2][HEADS * MOST];
     struct kv_engine *e = open_engine(NULL);
     struct kv_where w;
-    REQUIRE(e && set(e, "policy.preset", "full"), "%s", err.text);
+    REQUIRE(e && request_put(e, "policy.preset", "full", &err), "%s", err.text);
     int looked = 0;
     for (kv_where(e, &w); w.phase != KV_PHASE_done; kv_where(e, &w)) {
         if (w.phase == KV_PHASE_decode && w.stage == KV_STAGE_observe) {

@@ -4,6 +4,7 @@
 #include "engine/runs.h"
 #include "engine/state.h"
 #include "tests/lib/npy.h"
+#include "tests/lib/request.h"
 #include "tests/tap.h"
 
 #include <stdlib.h>
@@ -18,37 +19,13 @@
 
 static struct kv_error err;
 
-static const char *const story =
-    "The harbor master wrote the number of every boat in a long book, and when the fog came in he read the book "
-    "aloud so that the pilots could hear which boats were still out. Nobody knew who had begun the custom.";
-
-/* "name value name value ..."; false with err. */
-static bool set(struct kv_engine *e, const char *const *pair)
-{
-    bool good = true;
-    for (; *pair && good; pair += 2) good = !kv_set(e, &pair[0], &pair[1], 1, &err);
-    return good;
-}
-
-static bool run_to(struct kv_engine *e, enum kv_phase phase)
-{
-    struct kv_where at;
-    if (!kv_started(e) && kv_start(e, &err)) return false;
-    for (kv_where(e, &at); at.phase < phase; kv_where(e, &at))
-        if (kv_step(e, KV_UNIT_PASS, &err)) return false;
-    return true;
-}
-
 static struct kv_engine *request(struct kv_model *model, const char *const *pairs, enum kv_phase phase)
 {
-    struct kv_engine *e = NULL;
     const char *const base[] = { "engine.precision", "f32", "decode.tokens", "12", "engine.segment", "32", NULL };
-    bool good = !kv_engine_open(model, &e, &err) && set(e, base) && set(e, pairs) &&
-                !kv_prompt_text(e, story, strlen(story), "Who read the book?", true, &err) && run_to(e, phase);
-    if (good) return e;
-    tap_fail(__FILE__, __LINE__, "%s", err.text);
-    kv_engine_close(e);
-    return NULL;
+    const struct request r = { NULL, "Who read the book?", base, pairs, true, phase };
+    struct kv_engine *e = request_open(&r, &model, &err);
+    CHECK(e, "%s", err.text);
+    return e;
 }
 
 /* --- the small model -------------------------------------------------------------------------------------------- */
@@ -63,8 +40,9 @@ static void first_layer_is_exact(void)
     struct kv_engine *e = NULL;
     int32_t ids[90];
     for (int i = 0; i < 90; i++) ids[i] = 77;
-    REQUIRE(!kv_model_open("synthetic:tiny", &model, &err) && !kv_engine_open(model, &e, &err) && set(e, pairs) &&
-                !kv_prompt_ids(e, ids, 90, NULL, 0, &err) && run_to(e, KV_PHASE_decode),
+    REQUIRE(!kv_model_open("synthetic:tiny", &model, &err) && !kv_engine_open(model, &e, &err) &&
+                request_set(e, pairs, &err) && !kv_prompt_ids(e, ids, 90, NULL, 0, &err) &&
+                request_run_to(e, KV_PHASE_decode, &err),
         "%s", err.text);
     size_t d = (size_t)model->shape.head_dim;
     float *want = kv_alloc(90 * d, sizeof *want), *got = kv_alloc(90 * d, sizeof *got);
@@ -246,15 +224,16 @@ static void kvpress(void)
     if (access(MODEL, R_OK)) SKIP("the default model is not there; make model fetches it");
     bool good = read_golden("excerpt", "_ids", &ids) && read_golden("heads", "_reply", &reply) &&
                 read_golden("vocabulary", "_ids", &fixed) && !kv_model_open(MODEL, &model, &err) &&
-                !kv_engine_open(model, &e, &err) && set(e, base) &&
-                !kv_prompt_ids(e, ids.i4, (int)ids.count, NULL, 0, &err) && run_to(e, KV_PHASE_compress);
+                !kv_engine_open(model, &e, &err) && request_set(e, base, &err) &&
+                !kv_prompt_ids(e, ids.i4, (int)ids.count, NULL, 0, &err) &&
+                request_run_to(e, KV_PHASE_compress, &err);
     if (good) tok_close(e->tok), e->tok = NULL; /* a given reply goes on behind an end */
     for (int i = 0; i < 2 && good; i++) {
         char name[40];
         snprintf(name, sizeof name, "rerotate_%s", press[i]);
         good = read_golden(name, "_kept", &bits[i]) && read_golden(name, "_keys", &keys[i]) &&
-               read_golden(name, "_logits", &logits[i]) && set(e, policy[i]) && !kv_recompress(e, &err) &&
-               run_to(e, KV_PHASE_decode);
+               read_golden(name, "_logits", &logits[i]) && request_set(e, policy[i], &err) &&
+               !kv_recompress(e, &err) && request_run_to(e, KV_PHASE_decode, &err);
         if (!good) break;
         check_cache(e, press[i], &bits[i], &keys[i]);
         check_decode(e, reply.i4, &logits[i], &fixed);

@@ -2,6 +2,7 @@
 #include "engine/edit.h"
 #include "engine/history.h"
 #include "engine/runs.h"
+#include "tests/lib/request.h"
 #include "tests/tap.h"
 
 #include <stdlib.h>
@@ -9,34 +10,14 @@
 static struct kv_error err;
 static struct kv_model *model;
 
-static const char *const story =
-    "The harbor master wrote the number of every boat in a long book, and when the fog came in he read the book "
-    "aloud so that the pilots could hear which boats were still out. Nobody knew who had begun the custom.";
-
-static bool put(struct kv_engine *e, const char *name, const char *value)
-{
-    return !kv_set(e, &name, &value, 1, &err);
-}
-
 static struct kv_engine *open_engine(const char *question)
 {
-    struct kv_engine *e = NULL;
-    if (!model && kv_model_open("synthetic:tiny", &model, &err)) tap_fail(__FILE__, __LINE__, "%s", err.text);
-    if (!model || kv_engine_open(model, &e, &err) || !put(e, "engine.precision", "f32") ||
-        !put(e, "decode.tokens", "12") || !put(e, "engine.segment", "32") ||
-        kv_prompt_text(e, story, strlen(story), question, false, &err) || kv_start(e, &err)) {
-        tap_fail(__FILE__, __LINE__, "%s", err.text);
-        kv_engine_close(e);
-        return NULL;
-    }
+    static const char *const base[] = { "engine.precision", "f32", "decode.tokens", "12", "engine.segment", "32",
+        NULL };
+    const struct request r = { "synthetic:tiny", question, base, NULL, false, KV_PHASE_load };
+    struct kv_engine *e = request_open(&r, &model, &err);
+    CHECK(e && !kv_start(e, &err), "%s", err.text);
     return e;
-}
-
-static uint64_t hash(struct kv_engine *e)
-{
-    uint64_t h = 0;
-    CHECK(!kv_state_hash(e, &h, &err), "%s", err.text);
-    return h;
 }
 
 static void step_to(struct kv_engine *e, uint64_t tick)
@@ -58,12 +39,12 @@ static void leaves_no_trace(const char *question)
     if (!e) return;
     for (kv_where(e, &at); at.phase <= KV_PHASE_prefill; kv_where(e, &at)) step_to(e, at.tick + 1);
     for (int i = 0; i < 120 && at.phase != KV_PHASE_done; i++, step_to(e, at.tick + 1), kv_where(e, &at)) {
-        uint64_t before = hash(e);
+        uint64_t before = request_hash(e, &err);
         int fork = 0;
         struct kv_comparison c;
         const char *ratio = i % 2 ? "0.5" : "0.25";
         CHECK(!kv_run_fork(e, &fork, &err) && fork == 3, "run %d: %s", fork, err.text);
-        CHECK(put(e, "policy.ratio", ratio), "%s", err.text);
+        CHECK(request_put(e, "policy.ratio", ratio, &err), "%s", err.text);
         while (kv_where(e, &at), at.phase <= KV_PHASE_compress)
             REQUIRE(!kv_step(e, KV_UNIT_PHASE, &err), "%s", err.text);
         CHECK(!kv_compare(e, (const int[]){ KV_RUN_FULL, fork }, 2, 0, 6, &c, &err), "%s", err.text);
@@ -72,7 +53,7 @@ static void leaves_no_trace(const char *question)
             REQUIRE(!kv_step(e, KV_UNIT_PHASE, &err), "%s", err.text);
         CHECK(!kv_run_select(e, 1, &err) && !kv_run_drop(e, fork, &err), "%s", err.text);
         kv_where(e, &at);
-        CHECK(hash(e) == before, "another state at tick %llu (%s:%d)", (unsigned long long)at.tick,
+        CHECK(request_hash(e, &err) == before, "another state at tick %llu (%s:%d)", (unsigned long long)at.tick,
             kv_phase_name[at.phase], at.pass);
     }
     kv_engine_close(e);
@@ -94,14 +75,14 @@ static void unchanged_is_equal(void)
     REQUIRE(!kv_run_fork(e, &fork, &err), "%s", err.text);
     do REQUIRE(!kv_step(e, KV_UNIT_PHASE, &err), "%s", err.text);
     while (kv_where(e, &at), at.phase != KV_PHASE_done);
-    uint64_t mine = hash(e);
+    uint64_t mine = request_hash(e, &err);
     REQUIRE(!kv_compare(e, (const int[]){ KV_RUN_FULL, 1, fork }, 3, 0, 10, &c, &err), "%s", err.text);
     CHECK(c.last.kl_max == 0 && c.last.top1 == 1 && c.last.first_divergent == -1, "KL %g", c.last.kl_max);
     CHECK(c.verdict[0].kl_max == 0 && c.verdict[1].kl_max > 0, "KL of the compressed one %g", c.verdict[1].kl_max);
     CHECK(c.verdict[1].kl_mean == c.verdict[2].kl_mean, "%g and %g", c.verdict[1].kl_mean, c.verdict[2].kl_mean);
     kv_comparison_free(&c);
     REQUIRE(!kv_run_select(e, 1, &err), "%s", err.text);
-    CHECK(hash(e) == mine, "the fork came to another state");
+    CHECK(request_hash(e, &err) == mine, "the fork came to another state");
     kv_engine_close(e);
 }
 
@@ -173,25 +154,25 @@ static void clones(void)
     while (kv_where(e, &at), at.phase < KV_PHASE_decode) REQUIRE(!kv_step(e, KV_UNIT_PASS, &err), "%s", err.text);
     step_to(e, at.tick + 40);
     kv_where(e, &at);
-    uint64_t mine = hash(e), tick = at.tick;
+    uint64_t mine = request_hash(e, &err), tick = at.tick;
     REQUIRE(!kv_run_clone(e, &clone, &err), "%s", err.text);
     CHECK(clone == 3 && kv_run_selected(e) == 3 && kv_runs(e, number, 4) == 2, "run %d", clone);
-    CHECK(hash(e) == mine, "the clone has another state");
-    CHECK(put(e, "policy.ratio", "0.75"), "%s", err.text);
+    CHECK(request_hash(e, &err) == mine, "the clone has another state");
+    CHECK(request_put(e, "policy.ratio", "0.75", &err), "%s", err.text);
     step_to(e, tick + 20);
-    uint64_t later = hash(e);
+    uint64_t later = request_hash(e, &err);
     REQUIRE(!kv_run_select(e, 1, &err), "%s", err.text);
-    CHECK(hash(e) == mine, "the run has changed");
+    CHECK(request_hash(e, &err) == mine, "the run has changed");
     CHECK(!kv_get(e, "policy.ratio", ratio, sizeof ratio, &err) && !strcmp(ratio, "0.25"), "ratio %s", ratio);
     step_to(e, tick + 20);
-    CHECK(hash(e) == later, "the run goes another way than its clone");
+    CHECK(request_hash(e, &err) == later, "the run goes another way than its clone");
     CHECK(kv_run_drop(e, 1, &err) == KV_BAD_ARG && kv_run_drop(e, 2, &err) == KV_BAD_ARG, "%s", err.text);
     CHECK(kv_run_select(e, 2, &err) == KV_BAD_ARG && kv_run_select(e, 4, &err) == KV_NOT_FOUND, "%s", err.text);
     REQUIRE(!kv_seek(e, 3, &err), "%s", err.text);
     CHECK(kv_run_select(e, 3, &err) == KV_NOT_NOW, "selected in the prefill");
     step_to(e, tick);
     REQUIRE(!kv_run_select(e, 3, &err), "%s", err.text);
-    CHECK(hash(e) == later, "the clone has changed while the prefill ran again");
+    CHECK(request_hash(e, &err) == later, "the clone has changed while the prefill ran again");
     REQUIRE(!kv_start(e, &err), "%s", err.text);
     CHECK(kv_run_selected(e) == 1 && kv_runs(e, number, 4) == 1, "a start leaves run %d", kv_run_selected(e));
     kv_engine_close(e);
@@ -203,7 +184,7 @@ static void needs_the_snapshot(void)
     struct kv_where at;
     int fork;
     if (!e) return;
-    REQUIRE(put(e, "engine.snapshot", "off") && !kv_start(e, &err), "%s", err.text);
+    REQUIRE(request_put(e, "engine.snapshot", "off", &err) && !kv_start(e, &err), "%s", err.text);
     while (kv_where(e, &at), at.phase <= KV_PHASE_compress)
         REQUIRE(!kv_step(e, KV_UNIT_PHASE, &err), "%s", err.text);
     CHECK(kv_run_fork(e, &fork, &err) == KV_NOT_NOW, "a fork without the prefill: %s", err.text);

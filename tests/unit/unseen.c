@@ -7,6 +7,7 @@
 #include "engine/policy/select.h"
 #include "engine/runs.h"
 #include "engine/state.h"
+#include "tests/lib/request.h"
 #include "tests/tap.h"
 
 #include <stdlib.h>
@@ -16,38 +17,14 @@
 static struct kv_error err;
 static struct kv_model *model;
 
-static const char *const story =
-    "The harbor master wrote the number of every boat in a long book, and when the fog came in he read the book "
-    "aloud so that the pilots could hear which boats were still out. Nobody knew who had begun the custom.";
-
-static bool set(struct kv_engine *e, const char *const *pair)
-{
-    bool good = true;
-    for (; *pair && good; pair += 2) good = !kv_set(e, &pair[0], &pair[1], 1, &err);
-    return good;
-}
-
-static bool step_to(struct kv_engine *e, enum kv_phase phase)
-{
-    struct kv_where at;
-    for (kv_where(e, &at); at.phase < phase; kv_where(e, &at))
-        if (kv_step(e, KV_UNIT_PASS, &err)) return false;
-    return true;
-}
-
 static struct kv_engine *request(const char *const *pairs, enum kv_phase phase)
 {
     static const char *const base[] = { "engine.precision", "f32", "decode.tokens", "14", "policy.sinks", "2",
         "policy.recent", "4", NULL };
-    struct kv_engine *e = NULL;
-    bool good = (model || !kv_model_open("synthetic:tiny-sliding", &model, &err)) &&
-                !kv_engine_open(model, &e, &err) && set(e, base) && set(e, pairs) &&
-                !kv_prompt_text(e, story, strlen(story), NULL, true, &err) && !kv_start(e, &err) &&
-                step_to(e, phase);
-    if (good) return e;
-    tap_fail(__FILE__, __LINE__, "%s", err.text);
-    kv_engine_close(e);
-    return NULL;
+    const struct request r = { "synthetic:tiny-sliding", NULL, base, pairs, true, phase };
+    struct kv_engine *e = request_open(&r, &model, &err);
+    CHECK(e, "%s", err.text);
+    return e;
 }
 
 static int least(int a, int b) { return a < b ? a : b; }
@@ -124,8 +101,8 @@ static void together(void)
     for (int l = 1; l < model->shape.n_layer; l++)
         for (int j = 0; j <= e->n - WINDOW; j++)
             CHECK(((const int32_t *)rank.data)[l * e->n + j] == -1, "layer %d: token %d competes", l, j);
-    REQUIRE(
-        !kv_edit_tokens(e, KV_PIN, &token, 1, 1, 1, &err) && !kv_recompress(e, &err) && step_to(e, KV_PHASE_decode),
+    REQUIRE(!kv_edit_tokens(e, KV_PIN, &token, 1, 1, 1, &err) && !kv_recompress(e, &err) &&
+                request_run_to(e, KV_PHASE_decode, &err),
         "%s", err.text);
     CHECK(e->sel.reason[e->n + token] == POLICY_PIN, "a pinned token is %s",
         kv_reason_name[e->sel.reason[e->n + token]]);
