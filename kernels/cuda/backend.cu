@@ -64,6 +64,24 @@ static enum kv_status choose_device(struct kv_cuda *cu, struct kv_error *err)
     return KV_OK;
 }
 
+static const char *const plain_name[] = { "graphs", "early", "fuse", "hopper" }; /* bits of enum kv_cuda_plain */
+
+/* The one variable of the environment that the backend reads. */
+static enum kv_status read_plain(struct kv_cuda *cu, struct kv_error *err)
+{
+    const char *list = getenv("KVDBG_PLAIN");
+    for (size_t n; list && *list; list += n + (list[n] == ',')) {
+        size_t i = 0;
+        n = strcspn(list, ",");
+        while (i < KV_COUNT(plain_name) && (strlen(plain_name[i]) != n || strncmp(plain_name[i], list, n))) i++;
+        if (i == KV_COUNT(plain_name))
+            return kv_fail(err, KV_BAD_ARG, "KVDBG_PLAIN names \"%.*s\"; it can name graphs, early, fuse, hopper.",
+                n < 40 ? (int)n : 40, list);
+        cu->plain |= 1u << i;
+    }
+    return KV_OK;
+}
+
 static bool open_blas(struct kv_cuda *cu)
 {
     if (cublasCreate(&cu->blas) != CUBLAS_STATUS_SUCCESS) return false;
@@ -92,8 +110,9 @@ static enum kv_status backend_init(const struct kv_backend_options *options, voi
     if (!cu) return kv_fail(err, KV_NO_MEMORY, "No memory for the CUDA backend's context.");
     cu->precision = options->precision;
     cu->device = options->device;
-    enum kv_status status = choose_device(cu, err);
-    cu->newest = options->sm ? options->sm : cu->sm;
+    enum kv_status status = read_plain(cu, err);
+    if (!status) status = choose_device(cu, err);
+    cu->newest = options->sm ? options->sm : cu->plain & KV_CUDA_PLAIN_HOPPER ? OLDEST_SM : cu->sm;
     if (!status) {
         cu->args = (unsigned char *)malloc(KV_CUDA_ARGS_BYTES);
         if (!cu->args) status = kv_fail(err, KV_NO_MEMORY, "No memory for the CUDA backend's queue.");
@@ -127,6 +146,11 @@ static void backend_describe(void *ctx, char *text, size_t size)
         : cu->precision == KV_PRECISION_INT8 ? "int8"
                                              : "15-bit",
         (unsigned long long)cu->kernels, (unsigned long long)cu->graphs_run);
+    for (size_t i = 0, said = 0; i < KV_COUNT(plain_name); i++) {
+        if (!(cu->plain >> i & 1)) continue;
+        size_t n = strlen(text);
+        snprintf(text + n, size - n, "%s%s", said++ ? ", " : "; without ", plain_name[i]);
+    }
 }
 
 static void backend_stats(void *ctx, struct kv_backend_stats *stats)

@@ -41,6 +41,14 @@ struct kv_cuda_kind {
     void (*launch)(struct kv_cuda *cu, const void *args);
 };
 
+/* What can be left out to find where a fault lies: KVDBG_PLAIN names them, separated by commas. */
+enum kv_cuda_plain {
+    KV_CUDA_PLAIN_GRAPHS = 1, /* ops are launched one by one */
+    KV_CUDA_PLAIN_EARLY = 2,  /* no kernel starts before the one in front of it is done */
+    KV_CUDA_PLAIN_FUSE = 4,   /* each op has its own kernel */
+    KV_CUDA_PLAIN_HOPPER = 8, /* no kernels that only sm_90 has */
+};
+
 /* One op that waits: its kind, and its args at args[at, at + size). */
 struct kv_cuda_op {
     const struct kv_cuda_kind *kind;
@@ -79,6 +87,7 @@ struct kv_cuda {
     enum kv_precision precision;
     int device, sm; /* sm: 80, 90, ... */
     int newest;     /* sm of the newest kernels that may be used */
+    unsigned plain; /* enum kv_cuda_plain: what is left out */
     struct cudaDeviceProp prop;
     cudaStream_t stream;
     cublasHandle_t blas;
@@ -173,7 +182,8 @@ static void kv_cuda_start(struct kv_cuda *cu, const char *at, bool chained, dim3
     config.dynamicSmemBytes = shared;
     config.stream = cu->stream;
     config.attrs = attribute;
-    config.numAttrs = chained && cu->sm == 90 ? 1 : 0; /* other GPUs run code whose kv_pdl_wait() is empty */
+    bool early = chained && cu->sm == 90 && !(cu->plain & KV_CUDA_PLAIN_EARLY);
+    config.numAttrs = early ? 1 : 0; /* other GPUs run code whose kv_pdl_wait() is empty */
     kv_cuda_ok(cu, at, cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
     cu->kernels++;
 }

@@ -130,8 +130,8 @@ static void run(struct kv_cuda *cu)
         graph->key = key;
     }
     graph->used = ++cu->clock;
-    bool one_by_one = !again || graph->none || cu->n_op < KV_CUDA_GRAPH_OPS;
-    if (!graph->exec) kv_cuda_fuse(cu);
+    bool one_by_one = !again || graph->none || cu->n_op < KV_CUDA_GRAPH_OPS || (cu->plain & KV_CUDA_PLAIN_GRAPHS);
+    if (!graph->exec && !(cu->plain & KV_CUDA_PLAIN_FUSE)) kv_cuda_fuse(cu);
     if (!one_by_one && (graph->exec || capture(cu, graph))) {
         kv_cuda_ok(cu, "graph launch", cudaGraphLaunch(graph->exec, cu->stream));
         cu->graphs_run++;

@@ -79,6 +79,27 @@ unset EMU_DEVICES
 export EMU_SM=75
 emulated "a GPU that is too old" "has compute capability 7.5; the CUDA backend needs 8.0 or newer"
 unset EMU_SM
+export KVDBG_PLAIN=graphs,fusion
+emulated "an unknown part to do without" 'KVDBG_PLAIN names "fusion"; it can name graphs, early, fuse, hopper'
+unset KVDBG_PLAIN
+
+# What is left out is said, and leaves out nothing else: the reply is the same.
+cp "$odd/kvdbg-cuda.so" "$dir/"
+reply() { timeout 60 "$dir/kvdbg" --backend cuda -q -nx -batch --threads 1 -p tests/dialogue/fox.txt -ex 'set decode.tokens 6' -ex run -ex 'print logit' -ex 'info backend' synthetic:tiny; }
+number=$((number + 1)) wrong=
+reply 2>&1 | grep -v '^[A-Z][a-z]*:' >"$dir/whole"
+KVDBG_PLAIN=graphs,early,fuse,hopper reply >"$dir/plain" 2>&1
+grep -q '; without graphs, early, fuse, hopper$' "$dir/plain" || wrong="it does not say what is left out"
+grep -q '^Graphs:' "$dir/plain" && wrong="graphs although they are left out"
+for what in whole plain; do grep '= {' "$dir/$what" >"$dir/$what.logits"; done
+[ -s "$dir/whole.logits" ] && cmp -s "$dir/whole.logits" "$dir/plain.logits" || wrong="other logits"
+if [ -z "$wrong" ]; then
+    echo "ok $number - without graphs, early starts, fusion and new kernels"
+else
+    bad=1
+    echo "not ok $number - without graphs, early starts, fusion and new kernels"
+    echo "# $wrong"
+fi
 
 # Too little memory is no reason to go elsewhere unasked: one sentence with the bytes, exit status 5.
 cp "$odd/kvdbg-cuda.so" "$dir/"

@@ -1,7 +1,8 @@
 /* Op parity of a backend plugin against the CPU reference, on random shapes.
- * usage: parity [--small] [--seed N] [--sm N] [--json FILE] [--list] [--together] PLUGIN [NAME]
+ * usage: parity [--small] [--seed N] [--sm N] [--plain LIST] [--json FILE] [--list] [--together] PLUGIN [NAME]
  *   --small       shapes that an emulated device computes in seconds
  *   --sm          newest kernels that the plugin may use, as 80
+ *   --plain       what it does without, as graphs,early,fuse,hopper
  *   --together    all checks in one process, for tools that watch it; else each has its own
  *   NAME          only checks whose name has it
  * One TAP line a check; exit 0: all passed. */
@@ -417,6 +418,8 @@ int main(int argc, char **argv)
             o.seed = strtoull(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--sm") && more)
             parity.sm = atoi(argv[++i]);
+        else if (!strcmp(argv[i], "--plain") && more)
+            setenv("KVDBG_PLAIN", argv[++i], 1);
         else if (!strcmp(argv[i], "--json") && more)
             o.json = argv[++i];
         else if (!o.plugin && !o.list)
@@ -426,7 +429,7 @@ int main(int argc, char **argv)
     }
     if (o.list) return !run_all(&o);
     if (!o.plugin) {
-        fprintf(stderr, "usage: parity [--small] [--seed N] [--sm N] [--json FILE] "
+        fprintf(stderr, "usage: parity [--small] [--seed N] [--sm N] [--plain LIST] [--json FILE] "
                         "[--together] PLUGIN [NAME]\n");
         return 2;
     }
