@@ -9,9 +9,8 @@
 
 #include "engine/state.h"
 
-#include <stdio.h>
-
 #define BENCH_SAMPLES 48
+#define BENCH_NAME    120
 
 struct samples {
     double at[BENCH_SAMPLES];
@@ -20,8 +19,9 @@ struct samples {
 
 struct bench {
     bool smoke;     /* shapes small enough for an emulated GPU: figures mean nothing */
+    bool serve;     /* one row at a time, for a program that takes turns with this one */
     double seconds; /* that it may take */
-    FILE *json;
+    double began;   /* kv_now_us() */
     const struct kv_backend *be;
     double copy;          /* bytes a second, read and written, of the device's own copy */
     double matmul;        /* FLOP a second of cuBLAS in bf16 */
@@ -31,10 +31,8 @@ struct bench {
 };
 extern struct bench bench;
 
-/* ---- bench.c ---- */
+/* ---- bench_time.c: samples, and what they are taken of ---- */
 
-/* Ends the program with the sentence in bench.err. */
-void bench_must(enum kv_status status);
 double bench_left(void); /* seconds; not more is begun when it is below 0 */
 void bench_add(struct samples *s, double value);
 double bench_median(const struct samples *s);
@@ -42,18 +40,9 @@ double bench_median(const struct samples *s);
 struct samples bench_over(double factor, const struct samples *s);
 struct samples bench_times(double factor, const struct samples *s);
 
-enum bench_gate { BENCH_FREE, BENCH_AT_LEAST, BENCH_AT_MOST };
-/* One line, one row of the table, one line of JSON. gate, aim: what issue and reference ask for; NAN = none. */
-void bench_row(const char *unit, const struct samples *s, enum bench_gate kind, double gate, double aim,
-    const char *name, ...) __attribute__((format(printf, 6, 7)));
-/* Begins the names of rows that are shown below the table, a few as one line. */
-#define BENCH_SAVED "saved"
-void bench_below(const char *line);
-/* A row that could not be had, and why. */
-void bench_skip(const char *why, const char *name, ...) __attribute__((format(printf, 2, 3)));
-
 /* Microseconds of one call of op(arg, i), i = 0 .. inner - 1 a sample. */
 typedef void bench_op(void *arg, int i);
+double bench_once(void *ctx, bench_op *op, void *arg, int inner);
 void bench_time(struct samples *s, void *ctx, bench_op *op, void *arg, int warm, int count, int inner);
 /* The same of two ops by turns. */
 void bench_time_both(
@@ -65,13 +54,51 @@ void *bench_random(void *ctx, int type, size_t count, float scale);
 struct kv_span bench_span(void *ctx, int type, int heads, int head_dim, int n);
 void bench_release_span(void *ctx, struct kv_span *span, int type, int heads, int head_dim);
 
+/* ---- bench_report.c: what a part says goes through a pipe to the process that prints and writes it ---- */
+
+/* Ends the part with the sentence in bench.err. */
+void bench_must(enum kv_status status);
+enum bench_gate { BENCH_FREE, BENCH_AT_LEAST, BENCH_AT_MOST };
+/* gate, aim: what the row is held to, and what is hoped for; floor: what the device's own rates allow, in the row's
+ * unit. 0 = none. */
+struct bench_want {
+    enum bench_gate kind;
+    double gate, aim, floor;
+};
+/* One line, one line of JSON. */
+void bench_row(const char *unit, const struct samples *s, struct bench_want want, const char *name, ...)
+    __attribute__((format(printf, 4, 5)));
+/* A row that could not be had, and why; a line of comment. */
+void bench_skip(const char *why, const char *name, ...) __attribute__((format(printf, 2, 3)));
+void bench_note(const char *text, ...) __attribute__((format(printf, 1, 2)));
+/* The rates have been measured: later parts begin with them. */
+void bench_keep_rates(void);
+
+/* What a decode step saves by keeping keep percent of the context, measured by turns with the whole cache. */
+struct bench_saving {
+    char model[40];
+    int batch, context, keep;
+    double whole, least, median, most;  /* ms of a whole step, ms saved */
+    double floor, predicted, allowance; /* ms of a whole step by bytes, ms saved by bytes, percent of that step */
+};
+void bench_save(const struct bench_saving *s);
+
+/* Prints and writes what comes from the pipe until it is closed or the time is up: false, when it is. */
+bool report_take(int fd, const char *part, double seconds);
+void report_part(int fd); /* this process is a part: all that it has to say goes there */
+void report_failure(const char *name, const char *why);
+void report_skip(const char *name, const char *why);
+bool report_open(const char *json);
+int report_close(void); /* the number of gates missed */
+
 /* ---- bench_rates.cu: what this device can do at best ---- */
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-/* false, with a sentence in why: there is no GPU. */
-bool rates_open(char *device, size_t size, size_t *cache, size_t *memory, char *why, size_t why_size);
+/* false, with a sentence in why: there is no GPU. facts: what it is. */
+bool rates_open(char *device, size_t size, char *facts, size_t facts_size, size_t *cache, size_t *memory, char *why,
+    size_t why_size);
 /* Seconds of one device-to-device copy of so many bytes; of one bf16 product of n x n matrices of random numbers. 0: it
  * failed. */
 double rates_copy(size_t bytes);
@@ -81,15 +108,25 @@ void rates_close(void);
 }
 #endif
 
-/* ---- bench_ops.c, bench_models.c ---- */
+/* ---- parts: bench_ops.c, bench_entropy.c, bench_models.c ---- */
 
 void bench_attention(void);
 void bench_decode_attention(void);
 void bench_scores(void);
 void bench_select(void);
 void bench_entropy(void);
-/* Decode step, prefill and what compression saves, of one synthetic model. */
-void bench_model(const char *name, double gate, double aim);
-void bench_long_prefill(void);
+
+/* A synthetic model: its decode step, and more of it where that is asked for. */
+struct bench_plan {
+    const char *name, *path; /* what it is called, what is opened */
+    double gate, aim;        /* of the decode step, shares of the floor */
+    bool prefill, saved;     /* prefill of 8k and 32k; what compression saves */
+    bool longest;            /* prefill of 128k */
+};
+void bench_model(const struct bench_plan *plan);
+
+/* One request line of --serve: microseconds, or below 0 with the reason in bench.err. */
+double serve_attention(int rows, int head_dim, int n);
+double serve_model(bool decode, const char *path, int n);
 
 #endif

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 extern "C" {
-bool rates_open(char *device, size_t size, size_t *cache, size_t *memory, char *why, size_t why_size);
+bool rates_open(char *device, size_t size, char *facts, size_t facts_size, size_t *cache, size_t *memory, char *why,
+    size_t why_size);
 double rates_copy(size_t bytes);
 double rates_matmul(int n);
 void rates_close(void);
@@ -24,7 +25,8 @@ static struct {
 
 static bool fine(cudaError_t error) { return error == cudaSuccess; }
 
-bool rates_open(char *device, size_t size, size_t *cache, size_t *memory, char *why, size_t why_size)
+bool rates_open(char *device, size_t size, char *facts, size_t facts_size, size_t *cache, size_t *memory, char *why,
+    size_t why_size)
 {
     int n = 0, driver = 0;
     struct cudaDeviceProp prop;
@@ -46,8 +48,8 @@ bool rates_open(char *device, size_t size, size_t *cache, size_t *memory, char *
     snprintf(device, size, "%s", prop.name);
     *cache = (size_t)prop.l2CacheSize;
     *memory = prop.totalGlobalMem;
-    printf("# %s: %d SMs, %.1f GiB, %.0f MiB of L2, driver for CUDA %d.%d, built for %d.%d\n", prop.name,
-        prop.multiProcessorCount, (double)prop.totalGlobalMem / 1073741824.0, (double)*cache / 1048576.0,
+    snprintf(facts, facts_size, "%s: %d SMs, %.1f GiB, %.0f MiB of L2, driver for CUDA %d.%d, built for %d.%d",
+        prop.name, prop.multiProcessorCount, (double)prop.totalGlobalMem / 1073741824.0, (double)*cache / 1048576.0,
         driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
     return true;
 }
