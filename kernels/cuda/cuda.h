@@ -23,10 +23,10 @@
 
 #define KV_CUDA_OPS_MAX    4096 /* waiting ops; a full queue runs */
 #define KV_CUDA_ARGS_BYTES ((size_t)1 << 20)
-#define KV_CUDA_ARGS_MOST  512 /* of one op */
-#define KV_CUDA_GRAPH_OPS  8   /* fewer are not worth a graph */
-#define KV_CUDA_GRAPHS     16  /* captured passes kept; the one not used longest goes */
-#define KV_CUDA_KINDS      64  /* more than there are */
+#define KV_CUDA_ARGS_MOST  4096 /* of one op */
+#define KV_CUDA_GRAPH_OPS  8    /* fewer are not worth a graph */
+#define KV_CUDA_GRAPHS     16   /* captured passes kept; the one not used longest goes */
+#define KV_CUDA_KINDS      64   /* more than there are */
 #define KV_CUDA_MAX_DIM    256
 #define KV_CUDA_MAX_GROUP  16
 #define KV_CUDA_FEW        8                 /* rows up to which linear() reads blocks by GEMV */

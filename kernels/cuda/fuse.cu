@@ -2,7 +2,8 @@
  *
  *   norm, linear                 the norm comes first in every block of the GEMV; the first one writes what norm would
  *   linear of two, swiglu        a warp has the same rows of both, and joins them
- *   interleave, norm, rope of queries and of keys, append      turn.cu
+ *   interleave, norm, rope of queries and of keys, appends     turn.cu
+ *   appends of neighbouring rows to several caches             turn.cu
  * all for few rows; what is not recognised stays as it is. A layer of a decoded token is 6 launches so: norm + q, k, v;
  * turn; attention; o + residual; norm + gate, up + swiglu; down + residual. */
 #include "kernels/cuda/gemv.h"
@@ -59,8 +60,8 @@ static bool is_swiglu(const struct tape *t, size_t ahead, const struct kv_gemv *
 {
     const struct kv_swiglu_args *s = (const struct kv_swiglu_args *)peek(t, ahead, &kv_cuda_swiglu_kind);
     return s && g->n_matrix == 2 && g->m[0].rows == g->m[1].rows && !g->m[0].add && !g->m[1].add &&
-           s->gate == g->m[0].y && s->up == g->m[1].y && s->y == g->m[0].y && g->n <= KV_GEMV_ROWS &&
-           g->cols % 8 == 0 && s->count == (size_t)g->n * (size_t)g->m[0].rows;
+           s->gate == g->m[0].y && s->up == g->m[1].y && s->y == g->m[0].y && g->cols % 8 == 0 &&
+           s->count == (size_t)g->n * (size_t)g->m[0].rows;
 }
 
 /* Matrices of one x may be several ops, one a type; the norm then comes first in each. */
@@ -94,23 +95,25 @@ static bool fuse_linear(struct tape *t)
 static bool take_side(
     const struct tape *t, size_t *op, struct kv_turn *turn, int k, const struct kv_cuda_op **angles)
 {
-    struct kv_turn_side *side = &turn->side[k];
+    struct kv_turn_heads *heads = &turn->heads;
+    struct kv_turn_side *side = &heads->side[k];
     const struct kv_norm_args *norm = (const struct kv_norm_args *)peek(t, *op, &kv_cuda_norm_kind);
     if (norm) ++*op;
     if (peek(t, *op, &kv_cuda_angles_kind)) *angles = &t->cu->op[t->at + (*op)++];
     const struct kv_rope_args *rope = (const struct kv_rope_args *)peek(t, *op, &kv_cuda_rope_kind);
-    if (!rope || (k && (rope->angles != turn->angles || rope->head_dim != turn->head_dim ||
-                           rope->pairs != turn->pairs || rope->step != turn->step || rope->other != turn->other)))
+    if (!rope ||
+        (k && (rope->angles != heads->angles || rope->head_dim != heads->head_dim || rope->pairs != heads->pairs ||
+                  rope->step != heads->step || rope->other != heads->other)))
         return false;
     ++*op;
     size_t per_row = (size_t)rope->heads * (size_t)rope->pairs;
     if (rope->count % per_row || (k && rope->count / per_row != (size_t)turn->n)) return false;
-    turn->n = (int)(rope->count / per_row);
-    turn->angles = rope->angles;
-    turn->head_dim = rope->head_dim;
-    turn->pairs = rope->pairs;
-    turn->step = rope->step;
-    turn->other = rope->other;
+    turn->n = (int)kv_min(rope->count / per_row, KV_TURN_ROWS + 1);
+    heads->angles = rope->angles;
+    heads->head_dim = rope->head_dim;
+    heads->pairs = rope->pairs;
+    heads->step = rope->step;
+    heads->other = rope->other;
     side->x = rope->x;
     side->heads = rope->heads;
     if (!norm) return true;
@@ -123,28 +126,38 @@ static bool take_side(
 static bool take_interleave(const struct tape *t, size_t op, const struct kv_turn *turn, int k)
 {
     const struct kv_interleave_args *a = (const struct kv_interleave_args *)peek(t, op, &kv_cuda_interleave_kind);
-    return a && a->x == turn->side[k].x && a->head_dim == turn->head_dim &&
-           a->heads == (size_t)turn->n * (size_t)turn->side[k].heads;
+    const struct kv_turn_heads *heads = &turn->heads;
+    return a && a->x == heads->side[k].x && a->head_dim == heads->head_dim &&
+           a->heads == (size_t)turn->n * (size_t)heads->side[k].heads;
 }
 
-/* The appends that follow, one a sequence; false: not of these keys, or more than there is room for. */
-static bool take_appends(const struct tape *t, size_t *op, struct kv_turn *turn)
+/* Whether this append may be done at the same time as those that turn has: none of them moves its lengths. */
+static bool goes_along(const struct kv_turn *turn, const struct kv_append_args *a)
+{
+    bool apart = true;
+    for (int s = 0; s < turn->n_append; s++) apart = apart && turn->append[s].to.len != a->to.len;
+    return apart;
+}
+
+/* The appends that follow, one a sequence, of the turned keys' rows in their order; what does not fit is left. */
+static int take_appends(const struct tape *t, size_t *op, struct kv_turn *turn)
 {
     const struct kv_append_args *a;
-    size_t width = (size_t)turn->side[1].heads * (size_t)turn->head_dim;
+    const struct kv_turn_heads *heads = &turn->heads;
+    size_t width = (size_t)heads->side[1].heads * (size_t)heads->head_dim;
     int row = 0;
     for (; (a = (const struct kv_append_args *)peek(t, *op, &kv_cuda_append_kind)); ++*op) {
-        if (turn->n_append == KV_TURN_APPENDS || a->head_dim != turn->head_dim ||
-            a->n_kv_head != turn->side[1].heads || a->n > turn->n - row)
-            return false;
+        if (turn->n_append == KV_TURN_APPENDS || a->head_dim != heads->head_dim ||
+            a->n_kv_head != heads->side[1].heads || a->n > turn->n - row || !goes_along(turn, a))
+            break;
         if (!turn->n_append) turn->v = a->v, turn->fault = a->fault, turn->type = a->type;
-        if (a->k != turn->side[1].x + (size_t)row * width || a->v != turn->v + (size_t)row * width ||
+        if (a->k != heads->side[1].x + (size_t)row * width || a->v != turn->v + (size_t)row * width ||
             a->type != turn->type)
-            return false;
+            break;
         turn->append[turn->n_append++] = (struct kv_turn_append){ a->to, a->pos, row, a->n };
         row += a->n;
     }
-    return true;
+    return row;
 }
 
 static bool fuse_turn(struct tape *t)
@@ -152,14 +165,33 @@ static bool fuse_turn(struct tape *t)
     struct kv_turn turn = {};
     const struct kv_cuda_op *angles = NULL;
     size_t op = 0;
-    turn.interleave = peek(t, 0, &kv_cuda_interleave_kind) && peek(t, 1, &kv_cuda_interleave_kind);
-    if (turn.interleave) op = 2;
+    turn.heads.interleave = peek(t, 0, &kv_cuda_interleave_kind) && peek(t, 1, &kv_cuda_interleave_kind);
+    if (turn.heads.interleave) op = 2;
     if (!take_side(t, &op, &turn, 0, &angles) || !take_side(t, &op, &turn, 1, &angles)) return false;
-    for (int k = 0; k < 2 && turn.interleave; k++)
+    for (int k = 0; k < 2 && turn.heads.interleave; k++)
         if (!take_interleave(t, (size_t)k, &turn, k)) return false;
-    if (turn.n > KV_GEMV_ROWS || turn.head_dim > KV_CUDA_MAX_DIM || !take_appends(t, &op, &turn)) return false;
+    if (turn.n > KV_TURN_ROWS || turn.heads.head_dim > KV_CUDA_MAX_DIM) return false;
+    take_appends(t, &op, &turn);
     turn.ticket = t->cu->ticket + KV_CUDA_TICKETS;
     if (angles) t->cu->op[t->out++] = *angles;
+    put(t, op, &kv_cuda_turn, &turn, sizeof turn);
+    return true;
+}
+
+/* Appends of keys that something else has turned, or has not. */
+static bool fuse_appends(struct tape *t)
+{
+    const struct kv_append_args *a = (const struct kv_append_args *)peek(t, 0, &kv_cuda_append_kind);
+    struct kv_turn turn = {};
+    size_t op = 0;
+    if (!a || !peek(t, 1, &kv_cuda_append_kind) || a->head_dim > KV_CUDA_MAX_DIM) return false;
+    turn.heads.side[1].x = (float *)a->k; /* that heads without pairs are not written */
+    turn.heads.side[1].heads = a->n_kv_head;
+    turn.heads.head_dim = a->head_dim;
+    turn.n = KV_TURN_ROWS;
+    turn.n = take_appends(t, &op, &turn);
+    if (op < 2) return false;
+    turn.ticket = t->cu->ticket + KV_CUDA_TICKETS;
     put(t, op, &kv_cuda_turn, &turn, sizeof turn);
     return true;
 }
@@ -170,7 +202,7 @@ void kv_cuda_fuse(struct kv_cuda *cu)
     struct tape t = { cu, 0, 0 };
     while (t.at < cu->n_op) {
         bool room = cu->args_used + 2 * KV_CUDA_ARGS_MOST <= KV_CUDA_ARGS_BYTES;
-        if (room && (fuse_linear(&t) || fuse_turn(&t))) continue;
+        if (room && (fuse_linear(&t) || fuse_turn(&t) || fuse_appends(&t))) continue;
         cu->op[t.out++] = cu->op[t.at++];
     }
     cu->n_op = t.out;

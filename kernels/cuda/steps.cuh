@@ -55,13 +55,31 @@ KV_DEVICE void kv_rope_turn(float *x, float *y, float cosine, float sine)
     *y = __fadd_rn(__fmul_rn(*y, cosine), __fmul_rn(was, sine));
 }
 
-/* First KV head without room; -1 = all have it. Every thread gets the answer. */
-KV_DEVICE int kv_append_full(const struct kv_append_args *a)
+/* First KV head of a span without room for n more slots; -1 = all have it. Every thread gets the answer. */
+KV_DEVICE int kv_span_full(const struct kv_span *s, int heads, int n)
 {
-    int heads = a->to.len_stride ? a->n_kv_head : 1;
-    for (int g = 0; g < heads; g++)
-        if (a->n > a->to.cap - kv_span_len(&a->to, g)) return g;
+    for (int g = 0; g < (s->len_stride ? heads : 1); g++)
+        if (n > s->cap - kv_span_len(s, g)) return g;
     return -1;
+}
+
+KV_DEVICE int kv_append_full(const struct kv_append_args *a) { return kv_span_full(&a->to, a->n_kv_head, a->n); }
+
+/* By one thread: says that KV head g of a span has no room for n more slots, unless there is another fault before. */
+KV_DEVICE void kv_span_refuse(const struct kv_span *s, int g, int n, struct kv_cuda_fault *fault)
+{
+    if (fault->code != KV_CUDA_FINE) return;
+    fault->cap = s->cap;
+    fault->len = kv_span_len(s, g);
+    fault->more = n;
+    fault->head = g;
+    fault->code = KV_CUDA_FULL;
+}
+
+/* n more slots are in use; by some threads, of which this is number `at` of `of`. */
+KV_DEVICE void kv_span_grow(const struct kv_span *s, int heads, int n, int at, int of)
+{
+    for (int g = at; g < (s->len_stride ? heads : 1); g += of) s->len[(size_t)g * (size_t)s->len_stride] += n;
 }
 
 /* Channel c of row i of KV head g. */
@@ -77,18 +95,10 @@ KV_DEVICE void kv_append_channel(const struct kv_append_args *a, size_t i, int g
 /* By one block, when all else is done. */
 KV_DEVICE void kv_append_lengths(const struct kv_append_args *a, int full)
 {
-    int heads = a->to.len_stride ? a->n_kv_head : 1;
-    if (full >= 0) {
-        if (threadIdx.x || a->fault->code != KV_CUDA_FINE) return;
-        a->fault->cap = a->to.cap;
-        a->fault->len = kv_span_len(&a->to, full);
-        a->fault->more = a->n;
-        a->fault->head = full;
-        a->fault->code = KV_CUDA_FULL;
-        return;
-    }
-    for (int g = (int)threadIdx.x; g < heads; g += (int)blockDim.x)
-        a->to.len[(size_t)g * (size_t)a->to.len_stride] += a->n;
+    if (full < 0)
+        kv_span_grow(&a->to, a->n_kv_head, a->n, (int)threadIdx.x, (int)blockDim.x);
+    else if (!threadIdx.x)
+        kv_span_refuse(&a->to, full, a->n, a->fault);
 }
 
 #endif

@@ -384,7 +384,8 @@ static bool run_all(const struct options *options)
         const struct check *check;
         size_t n;
     } parts[] = { { row_checks, n_row_checks }, { linear_checks, n_linear_checks },
-        { cache_checks, n_cache_checks }, { attend_checks, n_attend_checks }, { pass_checks, n_pass_checks } };
+        { cache_checks, n_cache_checks }, { attend_checks, n_attend_checks }, { few_checks, n_few_checks },
+        { pass_checks, n_pass_checks } };
     FILE *json = options->json ? fopen(options->json, "w") : NULL;
     int number = 0, bad = 0;
     for (size_t i = 0; i < KV_COUNT(parts); i++)

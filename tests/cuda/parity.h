@@ -55,8 +55,9 @@ extern struct parity {
     double worst; /* of this check: the largest error as a share of its tolerance */
 } parity;
 
-extern const struct check row_checks[], linear_checks[], cache_checks[], attend_checks[], pass_checks[];
-extern const size_t n_row_checks, n_linear_checks, n_cache_checks, n_attend_checks, n_pass_checks;
+extern const struct check row_checks[], linear_checks[], cache_checks[], attend_checks[], few_checks[],
+    pass_checks[];
+extern const size_t n_row_checks, n_linear_checks, n_cache_checks, n_attend_checks, n_few_checks, n_pass_checks;
 
 /* Records the check's first failure. */
 void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
