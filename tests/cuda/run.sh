@@ -27,9 +27,10 @@ EMU_LAZY=1 take parity "$here/parity" --small "$here/kvdbg-cuda.so"
 EMU_LAZY=1 take "kernels of sm_80" "$here/parity" --small --sm 80 "$here/kvdbg-cuda.so" attend
 take "the same requests on both" "$here/requests"
 take "SmolLM2 on both" env EMU_GUARD=0 "$here/requests" SmolLM2
-take "Hugging Face's numbers" "$here/models" --backend cuda mistral
-take "bf16 on both" env EMU_GUARD=0 "$here/end_to_end" --tokens 4 synthetic:tiny-sliding
-take "the benchmark, in small" env EMU_GUARD=0 "$here/bench" --smoke
+# What make gpu-check does, in small: Hugging Face's numbers, bf16 on both, the benchmark, its page.
+rm -rf "$here/check"
+take "make gpu-check, emulated" env GPU_CHECK_EMULATED=1 RESULTS="$here/check" tests/cuda/gpu_check.sh "$(dirname "$KVDBG")"
+take "make gpu-check's script" tests/cuda/check_script.sh "$(dirname "$KVDBG")"
 take "the compiler's report" tests/cuda/spills.sh "$(dirname "$KVDBG")"
 take loader tests/cuda/loader.sh "$(dirname "$KVDBG")"
 take "a GPU" tests/cuda/gpu_check.sh "$(dirname "$KVDBG")"
