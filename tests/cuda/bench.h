@@ -89,7 +89,7 @@ void report_part(int fd); /* this process is a part: all that it has to say goes
 void report_failure(const char *name, const char *why);
 void report_skip(const char *name, const char *why);
 bool report_open(const char *json);
-int report_close(void); /* the number of gates missed */
+bool report_close(void); /* nothing broke, and no gate was missed */
 
 /* ---- bench_rates.cu: what this device can do at best ---- */
 

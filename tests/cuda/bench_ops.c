@@ -180,7 +180,7 @@ void bench_scores(void)
     for (int i = 0; i < 2 && bench_left() > 0; i++) {
         static bench_op *const op[2] = { with_entropy, all_rows };
         int n = bench.smoke ? 64 : i ? 32768 : 8192;
-        struct attention a = open_attention(n, n, 128, 1);
+        struct attention a = open_attention(n, n, 128, decode_spans(n, 128));
         struct samples time[2], last, share, part = { 0 };
         bench_time_both(time, a.ctx, op, &a, 2, 10, 1);
         bench_time(&last, a.ctx, last_rows, &a, 3, 20, 16);

@@ -4,6 +4,18 @@
 # check, a table last. All of it fits ten minutes: each step has a limit, what is left goes to the benchmark, and the
 # results are in the folder as soon as they are known. A check that fails is tried again, as it is and with parts of the
 # backend left out (KVDBG_PLAIN), to say which of them is at fault.
+#
+# Where a GPU is lent by the call, with little time in all: count a minute and a half for its start, some forty to sixty
+# seconds for gpu-build on 16 cores (30 files of kernels for two GPUs, each below half a minute of one core), and keep the
+# calls close together, for what the first one built must still be there. What travels may be limited too, so the model
+# goes in halves, which git ignores as it does the model:
+#     split -n 2 --numeric-suffixes=1 -a 1 models/X.gguf models/X.gguf.part        # here, once; X is $model below
+#     call 1, taking models/X.gguf.part1 along:  make gpu-build
+#     call 2, taking models/X.gguf.part2 along:  GPU_CHECK_SECONDS=N make gpu-check
+# N: at most 580, and 20 less than is left. Both fit one call of ten minutes, less the model:
+#     make gpu-build && GPU_CHECK_SECONDS=500 make gpu-check
+# A call that is cut short has left all rows that it had, and its log, in the folder of the results.
+#
 # usage: gpu_check.sh BUILD
 #     RESULTS=folder             of the JSON, the log and the page; else $OUT, else tests/bench/results
 #     GPU_CHECK_SECONDS=580      for all of it
@@ -145,10 +157,13 @@ sanitize() {
     fi
 }
 
-# Clocks, power and what holds them back, while the benchmark runs.
+# Clocks, power and what holds them back. While somebody watches, the driver does not put the GPU away between two
+# programs either, which would cost each of them seconds.
 watch_clocks() {
     command -v nvidia-smi >/dev/null || return
-    nvidia-smi --query-gpu=timestamp,clocks.sm,clocks.mem,power.draw,temperature.gpu,utilization.gpu,clocks_throttle_reasons.active \
+    local why=clocks_throttle_reasons.active # its name of old
+    nvidia-smi --help-query-gpu 2>/dev/null | grep -q clocks_event_reasons.active && why=clocks_event_reasons.active
+    nvidia-smi --query-gpu=timestamp,clocks.sm,clocks.mem,power.draw,temperature.gpu,utilization.gpu,$why \
         --format=csv -l 2 >"$stem-clocks.csv" 2>/dev/null &
     watcher=$!
 }
@@ -164,12 +179,13 @@ fi
 
 main() {
     trap '[ -z "${watcher:-}" ] || kill "$watcher" 2>/dev/null' EXIT
+    watch_clocks
     # The model may have come in halves.
     if [ ! -e "$model" ] && [ -e "$model.part1" ] && [ -e "$model.part2" ]; then
         cat "$model.part1" "$model.part2" >"$model"
     fi
 
-    take "op parity" 120 "$here/parity" --json "$stem-parity.jsonl" "${parity_small[@]}" "$plugin" "${parity_only[@]}"
+    take "op parity" 130 "$here/parity" --json "$stem-parity.jsonl" "${parity_small[@]}" "$plugin" "${parity_only[@]}"
     hunt 15 "$([ $status -eq 0 ] || "$here/parity" --list)" "$here/parity" "${parity_small[@]}" "$plugin"
     take "architectures against Hugging Face" 30 "$here/models" --backend cuda "${architectures[@]}"
     hunt 10 "$([ $status -eq 0 ] || "$here/models" --list)" "$here/models" --backend cuda
@@ -186,7 +202,6 @@ main() {
         skip "SmolLM2" "$model is not here"
     fi
 
-    watch_clocks
     local peers for_bench
     peers=$(share 75)
     for_bench=$(($(left) - peers - 10 < 310 ? $(left) - peers - 10 : 310))
