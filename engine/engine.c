@@ -285,6 +285,7 @@ static enum kv_status open_machine(struct kv_engine *e, struct kv_error *err)
     status = machine_open(&e->machine, e->model, be, &options, type, set->sliding, err);
     if (status && backend_instead(set, &be, e->backend_note, sizeof e->backend_note, err))
         status = machine_open(&e->machine, e->model, be, &options, type, set->sliding, err);
+    if (!status && e->time_ops && be->time_ops) status = be->time_ops(e->machine.ctx, true, err);
     e->format = (struct cache_format){ be, e->machine.ctx, type, s->n_layer, s->n_kv_head, s->head_dim };
     return status;
 }
@@ -346,10 +347,19 @@ enum kv_status engine_machine(struct kv_engine *e, struct kv_error *err)
     return status;
 }
 
+/* A device that is lost takes no request: the old one stays, to be looked at. */
+static enum kv_status check_device(struct kv_engine *e, struct kv_error *err)
+{
+    const struct machine *m = &e->machine;
+    if (!m->be || m->be->on_host || !same_machine(&e->set, &e->used)) return KV_OK;
+    return m->be->sync(m->ctx, err);
+}
+
 enum kv_status kv_start(struct kv_engine *e, struct kv_error *err)
 {
     if (engine_need_live(e, err)) return err->code;
     if (!e->n_all) return kv_fail(err, KV_NOT_NOW, "No prompt: use the prompt command or the option -p.");
+    if (check_device(e, err)) return err->code;
     end_request(e);
     enum kv_status status = open_machine(e, err);
     if (!status && e->machine.be == &kv_backend_cpu) status = engine_check_memory(e, err);

@@ -146,6 +146,7 @@ struct kv_engine {
     struct machine machine;
     struct cache_format format;
     char backend_note[200]; /* which backend was taken, and why */
+    bool time_ops;          /* a clock around each of its ops */
     struct plan plan[PLAN_KINDS];
 
     /* the request */

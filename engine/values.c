@@ -69,19 +69,17 @@ static void *own(struct kv_engine *e, size_t count, size_t size, struct kv_error
 
 static enum kv_status get_entropy(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    (void)err;
-    record_means(&e->record, e->at.phase > KV_PHASE_prefill, &e->set.policy);
+    enum kv_status status = record_means(&e->record, e->at.phase > KV_PHASE_prefill, &e->set.policy, err);
     *out =
         (struct kv_array){ KV_F64, 2, { n_layer(e), n_head(e) }, e->record.mean.head, "nats", { "layer", "head" } };
-    return KV_OK;
+    return status;
 }
 
 static enum kv_status get_layer_entropy(struct kv_engine *e, struct kv_array *out, struct kv_error *err)
 {
-    (void)err;
-    record_means(&e->record, e->at.phase > KV_PHASE_prefill, &e->set.policy);
+    enum kv_status status = record_means(&e->record, e->at.phase > KV_PHASE_prefill, &e->set.policy, err);
     *out = by_layer(e, KV_F64, e->record.mean.layer, "nats");
-    return KV_OK;
+    return status;
 }
 
 static enum kv_status get_entropy_q(struct kv_engine *e, struct kv_array *out, struct kv_error *err)

@@ -120,13 +120,38 @@ static void print_calls(struct session *s, const struct kv_device *d)
         const char *name, *what;
         uint64_t n;
     } line[] = { { "Ops", "called", d->calls }, { "Kernels", "started", d->kernels },
-        { "Graphs", "started", d->graphs } };
-    for (size_t i = 0; i < KV_COUNT(line) && line[i].n; i++) {
+        { "Graphs", "started", d->graphs }, { "Waits", "for the device", d->waits } };
+    for (size_t i = 0; i < KV_COUNT(line); i++) {
+        if (!line[i].n) continue;
         rows_number(s, line[i].name, (double)line[i].n);
         print_label(s, line[i].name);
         fprintf(s->out, "%14" PRIu64 " %s\n", line[i].n, line[i].what);
     }
-    fprintf(s->out, "%-18s %14s\n", "op", "calls");
+}
+
+static void print_ops(struct session *s, const struct kv_device *d)
+{
+    bool timed = d->us > 0;
+    fprintf(s->out, "%-18s %14s", "op", "calls");
+    if (timed) fprintf(s->out, " %10s %12s %10s %8s", "timed", "ms", "us/call", "share");
+    fputc('\n', s->out);
+    for (int i = 0; i < d->n_op; i++) {
+        double us = d->op[i].us, share = timed ? us / d->us : NAN;
+        uint64_t n = d->op[i].timed;
+        rows_new(s);
+        rows_text(s, "op", d->op[i].name);
+        rows_number(s, "calls", (double)d->op[i].calls);
+        fprintf(s->out, "%-18s %14" PRIu64, d->op[i].name, d->op[i].calls);
+        if (timed) {
+            rows_number(s, "timed", (double)n);
+            rows_number(s, "ms", us / 1e3);
+            rows_number(s, "us/call", n ? us / (double)n : NAN);
+            rows_number(s, "share", share);
+            fprintf(s->out, " %10" PRIu64 " %12.3f", n, us / 1e3);
+            if (n) fprintf(s->out, " %10.2f %7.1f%%", us / (double)n, 1e2 * share);
+        }
+        fputc('\n', s->out);
+    }
 }
 
 struct reaction cmd_info_backend(struct session *s, const char *args)
@@ -144,14 +169,17 @@ struct reaction cmd_info_backend(struct session *s, const char *args)
     fprintf(s->out, "%s\n", d.device);
     print_memory(s, &d);
     print_calls(s, &d);
-    for (int i = 0; i < d.n_op; i++) {
-        rows_new(s);
-        rows_text(s, "op", d.op[i].name);
-        rows_number(s, "calls", (double)d.op[i].calls);
-        fprintf(s->out, "%-18s %14" PRIu64 "\n", d.op[i].name, d.op[i].calls);
-    }
+    print_ops(s, &d);
     print_phases(s);
     return DONE;
+}
+
+struct reaction cmd_maint_time(struct session *s, const char *args)
+{
+    bool on = !strcmp(args, "ops on");
+    if (!on && strcmp(args, "ops off"))
+        return refuse(s, KV_BAD_ARG, "Usage: maint time ops on|off, got \"%.40s\".", args);
+    return kv_time_ops(s->engine, on, &s->err) ? failed(s) : DONE;
 }
 
 double info_kv_bytes(struct session *s, double tokens, char *element, size_t size)

@@ -6,6 +6,7 @@
 
 struct reaction cmd_info_model(struct session *s, const char *args);
 struct reaction cmd_info_backend(struct session *s, const char *args);
+struct reaction cmd_maint_time(struct session *s, const char *args);
 struct reaction cmd_info_engine(struct session *s, const char *args);
 struct reaction cmd_info_mem(struct session *s, const char *args);
 struct reaction cmd_info_kv(struct session *s, const char *args);

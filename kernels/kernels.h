@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-#define KV_BACKEND_ABI    4
+#define KV_BACKEND_ABI    5
 #define KV_INTERLEAVE_MAX 1024 /* channels of a head */
 
 enum kv_precision {
@@ -54,10 +54,14 @@ struct kv_backend_stats {
     size_t upload_bytes;           /* from upload(); 0 where weights stay the host's */
     uint64_t launches;             /* ops called */
     uint64_t kernels, graphs;      /* started on a device */
+    uint64_t waits;                /* of the host for a device: syncs, reads and what answers */
+    size_t bytes_free;             /* that alloc() can still get; 0 = not known */
     int n_op;
     struct {
         const char *name;
         uint64_t calls;
+        uint64_t timed;   /* of these while time_ops() was on, or of a kind that does several at once */
+        double us;        /* that those took */
     } op[KV_OPS_COUNTED]; /* launches by kind, those that were called */
 };
 
@@ -129,6 +133,8 @@ struct kv_backend {
     /* One line for the user: device, SIMD path, threads, libraries. */
     void (*describe)(void *ctx, char *text, size_t size);
     void (*stats)(void *ctx, struct kv_backend_stats *stats);
+    /* Whether ops are launched one by one, with a clock around each. */
+    enum kv_status (*time_ops)(void *ctx, bool on, struct kv_error *err);
     enum kv_status (*reserve)(void *ctx, const struct kv_limits *limits, struct kv_error *err);
     enum kv_status (*sync)(void *ctx, struct kv_error *err);
 

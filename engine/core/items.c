@@ -60,7 +60,8 @@ static enum kv_status add_value(struct core_plan *p, const struct core_value *v,
     uint64_t dim[4];
     if (!strncmp(v->name, "stats.", 6)) return add_stats(p, v, err);
     enum kv_status status = kv_value(p->e, v->name, &a, err);
-    if (status == KV_NOT_NOW && v->part == KV_CORE_BASE) return KV_OK;
+    bool gone = status == KV_NOT_NOW || status == KV_DEVICE; /* not there yet, or lost with the GPU */
+    if (gone && v->part == KV_CORE_BASE) return KV_OK;
     if (status) return status;
     for (int d = 0; d < a.n_dim; d++) dim[d] = a.dim[d];
     struct item *item = add(p, v->name, types[a.type], a.n_dim, dim, err);
@@ -292,6 +293,7 @@ enum kv_status core_items(struct core_plan *p, const struct kv_core_want *want, 
 {
     struct kv_engine *e = p->e;
     enum kv_status status = engine_logits(e, err);
+    if (status == KV_DEVICE) status = KV_OK; /* their value goes, the rest can be had */
     for (int i = 0; i < CORE_VALUES && !status; i++)
         if (core_values[i].part == KV_CORE_BASE || want->part[core_values[i].part])
             status = add_value(p, &core_values[i], err);

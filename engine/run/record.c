@@ -189,13 +189,14 @@ static void add_rows(struct record *r, size_t l)
     layer_mean(r, l);
 }
 
-void record_means(struct record *r, bool complete, const struct kv_policy *policy)
+enum kv_status record_means(struct record *r, bool complete, const struct kv_policy *policy, struct kv_error *err)
 {
     struct means *m = &r->mean;
-    record_settle(r, NULL);
+    enum kv_status status = record_settle(r, err);
+    if (status) return status;
     bool same =
         m->whole && m->policy_rows == policy->rows && m->window == policy->window && m->unit == policy->entropy;
-    if (complete && same) return;
+    if (complete && same) return KV_OK;
     if (!complete && (m->whole || !m->rows[0]))
         for (size_t l = 0; l < layers(r); l++) m->rows[l] = -1;
     m->whole = complete;
@@ -215,4 +216,5 @@ void record_means(struct record *r, bool complete, const struct kv_policy *polic
         policy_layer_entropy(policy, &stats, m->head + l * heads(r));
         layer_mean(r, l);
     }
+    return KV_OK;
 }

@@ -82,6 +82,6 @@ enum kv_status record_stats_of(struct record *r, unsigned needs, int layer, cons
 
 /* Brings r->mean up to date: of the rows that each layer has read so far, NaN where there is none, or, once the
  * prefill is complete, of the rows that the policy names. */
-void record_means(struct record *r, bool complete, const struct kv_policy *policy);
+enum kv_status record_means(struct record *r, bool complete, const struct kv_policy *policy, struct kv_error *err);
 
 #endif

@@ -42,7 +42,11 @@ const struct command info_table[] = {
     { "backend", NULL, GROUP_LOOKING, "", "What computes: device, memory, how often each op was called",
         "Bytes of caches and activations (live, peak), of scratch, of weights copied to a device; ops called, and "
         "the "
-        "kernels\nand graphs that they took on a GPU, where neighbours share a kernel; the time of each phase.",
+        "kernels\nand graphs that they took on a GPU, where neighbours share a kernel, and how often the host "
+        "waited for it; the "
+        "time\nof each phase. After \"maint time ops on\" ops are launched one by one and timed: times, share of "
+        "all, and "
+        "the\ntime of one; what a kernel does at once has a row of its own.",
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_backend, NULL },
     { "program", "prog", GROUP_LOOKING, "", "Where the request stands and why it stopped", NULL, REPEAT_SAME,
         NEEDS_RUN, COMPLETE_NONE, cmd_info_program, NULL },
@@ -436,6 +440,8 @@ const struct command maint_table[] = {
         NEEDS_RUN, COMPLETE_NONE, cmd_maint_hash, NULL },
     { "interrupt", NULL, GROUP_HIDDEN, "N", "Send SIGINT at the Nth report of progress from now on", NULL,
         REPEAT_NEVER, NEEDS_NOTHING, COMPLETE_NONE, cmd_maint_interrupt, NULL },
+    { "time", NULL, GROUP_HIDDEN, "ops on|off", "Time each op on the GPU, for info backend", NULL, REPEAT_NEVER,
+        NEEDS_NOTHING, COMPLETE_NONE, cmd_maint_time, NULL },
     { "which", NULL, GROUP_HIDDEN, "WORDS", "The full name of the command that WORDS mean", NULL, REPEAT_NEVER,
         NEEDS_NOTHING, COMPLETE_COMMAND, cmd_which, NULL },
     { 0 },

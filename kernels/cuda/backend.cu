@@ -26,6 +26,9 @@ static void give_back(struct kv_cuda *cu)
     cudaFreeHost(cu->bounce);
     cudaFreeHost(cu->fault);
     if (cu->staged) cudaEventDestroy(cu->staged);
+    for (size_t i = 0; i < cu->n_event; i++) cudaEventDestroy(cu->event[i]);
+    free(cu->event);
+    kv_cuda_close_pool(cu);
     if (cu->stream) cudaStreamDestroy(cu->stream);
     free(cu->angles.frequency);
     free(cu->args);
@@ -94,6 +97,7 @@ static bool open_memory(struct kv_cuda *cu)
 {
     size_t tickets = (KV_CUDA_TICKETS + 1) * sizeof *cu->ticket;
     return kv_cuda_ok(cu, "its stream", cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking)) &&
+           kv_cuda_open_pool(cu) &&
            kv_cuda_ok(cu, "its event", cudaEventCreateWithFlags(&cu->staged, cudaEventDisableTiming)) &&
            kv_cuda_ok(cu, "its tickets", cudaMalloc((void **)&cu->ticket, tickets)) &&
            kv_cuda_ok(cu, "its tickets", cudaMemsetAsync(cu->ticket, 0, tickets, cu->stream)) &&
@@ -135,8 +139,7 @@ static void backend_describe(void *ctx, char *text, size_t size)
 {
     const struct kv_cuda *cu = (const struct kv_cuda *)ctx;
     bool f32 = cu->precision == KV_PRECISION_F32;
-    size_t free_bytes = 0, total = 0;
-    cudaMemGetInfo(&free_bytes, &total);
+    size_t total = 0, free_bytes = kv_cuda_free_bytes(cu, &total);
     snprintf(text, size,
         "GPU %d, %s, sm_%d, %d SMs, %.1f of %.1f GiB free, CUDA %d.%d, prefill in %s, decode with %s activations; "
         "%llu kernels, %llu graphs launched",
@@ -164,24 +167,22 @@ static void backend_stats(void *ctx, struct kv_backend_stats *stats)
     stats->launches = cu->launches + cu->n_op;
     stats->kernels = cu->kernels;
     stats->graphs = cu->graphs_run;
-    for (int i = 0; i < KV_CUDA_KINDS && stats->n_op < KV_OPS_COUNTED; i++) {
-        if (!cu->count[i].kind) continue;
-        stats->op[stats->n_op].name = cu->count[i].kind->name;
-        stats->op[stats->n_op++].calls = cu->count[i].calls;
+    stats->waits = cu->waits;
+    stats->bytes_free = kv_cuda_free_bytes(cu, NULL);
+    for (int i = 0; i < KV_CUDA_KINDS; i++) {
+        const struct kv_cuda_count *count = &cu->count[i];
+        int at = 0;
+        if (!count->kind) continue;
+        while (at < stats->n_op && strcmp(stats->op[at].name, count->kind->name)) at++;
+        if (at == KV_OPS_COUNTED) continue;
+        if (at == stats->n_op) stats->op[stats->n_op++].name = count->kind->name;
+        stats->op[at].calls += count->calls;
+        stats->op[at].timed += count->timed;
+        stats->op[at].us += count->us;
     }
 }
 
-/* ---- memory ---- */
-
-/* A failed allocation, with what was free. */
-static enum kv_status short_of(const char *what, size_t bytes, struct kv_error *err)
-{
-    size_t free_bytes = 0, total = 0;
-    cudaGetLastError();
-    cudaMemGetInfo(&free_bytes, &total);
-    return kv_fail(err, KV_NO_MEMORY, "The GPU has no memory for %s: %.1f MiB wanted, %.1f of %.1f MiB free.", what,
-        (double)bytes / MIB, (double)free_bytes / MIB, (double)total / MIB);
-}
+/* ---- scratch and staging ---- */
 
 static enum kv_status backend_sync(void *ctx, struct kv_error *err)
 {
@@ -224,8 +225,8 @@ static enum kv_status backend_reserve(void *ctx, const struct kv_limits *limits,
     cu->scratch = cu->stage = cu->stage_host = NULL;
     cu->scratch_size = cu->stage_size = 0;
     cu->reserved = false;
-    if (cudaMalloc((void **)&cu->scratch, both) != cudaSuccess) return short_of("scratch", both, err);
-    if (cudaMalloc((void **)&cu->stage, stage) != cudaSuccess) return short_of("staging", stage, err);
+    if (!kv_cuda_take(cu, (void **)&cu->scratch, both)) return kv_cuda_short_of(cu, "scratch", both, err);
+    if (!kv_cuda_take(cu, (void **)&cu->stage, stage)) return kv_cuda_short_of(cu, "staging", stage, err);
     if (cudaMallocHost((void **)&cu->stage_host, stage) != cudaSuccess)
         return kv_fail(err, KV_NO_MEMORY, "No pinned memory for %zu bytes of staging.", stage);
     if (!kv_cuda_angles_reserve(cu, limits, cu->scratch + scratch))
@@ -234,109 +235,6 @@ static enum kv_status backend_reserve(void *ctx, const struct kv_limits *limits,
     cu->stage_size = stage;
     cu->limits = *limits;
     cu->reserved = true;
-    return KV_OK;
-}
-
-static void *backend_alloc(void *ctx, size_t bytes)
-{
-    struct kv_cuda *cu = (struct kv_cuda *)ctx;
-    void *p = NULL;
-    if (cudaMalloc(&p, bytes ? bytes : 1) != cudaSuccess) {
-        cudaGetLastError();
-        return NULL;
-    }
-    kv_cuda_ok(cu, "clearing memory", cudaMemsetAsync(p, 0, bytes, cu->stream));
-    cu->bytes_live += bytes;
-    if (cu->bytes_peak < cu->bytes_live) cu->bytes_peak = cu->bytes_live;
-    return p;
-}
-
-static void backend_release(void *ctx, void *p, size_t bytes)
-{
-    struct kv_cuda *cu = (struct kv_cuda *)ctx;
-    if (!p) return;
-    kv_cuda_run(cu); /* what waits may still read it */
-    cudaFree(p);
-    cu->bytes_live -= bytes;
-}
-
-enum kv_status kv_cuda_read(void *ctx, void *host, const void *from, size_t bytes, struct kv_error *err)
-{
-    struct kv_cuda *cu = (struct kv_cuda *)ctx;
-    bool small = bytes <= KV_CUDA_BOUNCE;
-    enum kv_status status = kv_cuda_flush(cu, err);
-    if (status || !bytes) return status;
-    kv_cuda_ok(
-        cu, "a read", cudaMemcpyAsync(small ? cu->bounce : host, from, bytes, cudaMemcpyDeviceToHost, cu->stream));
-    status = kv_cuda_finish(cu, err);
-    if (!status && small) memcpy(host, cu->bounce, bytes);
-    return status;
-}
-
-struct copy_args {
-    void *to;
-    const void *from;
-    size_t bytes;
-};
-
-static void copy_launch(struct kv_cuda *cu, const void *args)
-{
-    const struct copy_args *a = (const struct copy_args *)args;
-    kv_cuda_ok(cu, "a copy", cudaMemcpyAsync(a->to, a->from, a->bytes, cudaMemcpyDeviceToDevice, cu->stream));
-}
-
-static const struct kv_cuda_kind copy_kind = { "copy", copy_launch };
-
-static enum kv_status backend_copy(void *ctx, void *to, const void *from, size_t bytes, struct kv_error *err)
-{
-    struct kv_cuda *cu = (struct kv_cuda *)ctx;
-    enum kv_status status = kv_cuda_room(cu, 0, err);
-    if (status || !bytes) return status;
-    const struct copy_args a = { to, from, bytes };
-    kv_cuda_push(cu, &copy_kind, &a, sizeof a);
-    return KV_OK;
-}
-
-/* What is short goes through the queue as an op of its pass; the rest is copied there and then. */
-static enum kv_status backend_write(void *ctx, void *to, const void *host, size_t bytes, struct kv_error *err)
-{
-    struct kv_cuda *cu = (struct kv_cuda *)ctx;
-    if (bytes && cu->reserved && bytes <= cu->stage_size / 8) {
-        enum kv_status status = kv_cuda_room(cu, bytes + 16, err);
-        return status ? status : backend_copy(ctx, to, kv_cuda_stage(cu, host, bytes), bytes, err);
-    }
-    enum kv_status status = kv_cuda_flush(cu, err);
-    if (status || !bytes) return status;
-    kv_cuda_ok(cu, "a write", cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, cu->stream));
-    return kv_cuda_finish(cu, err);
-}
-
-/* Weights that are used twice (a tied head) are on the device once. */
-static enum kv_status backend_upload(
-    void *ctx, const void *host, size_t bytes, const void **out, struct kv_error *err)
-{
-    struct kv_cuda *cu = (struct kv_cuda *)ctx;
-    for (size_t i = 0; i < cu->n_upload; i++)
-        if (cu->upload[i].host == host && cu->upload[i].bytes == bytes) {
-            *out = cu->upload[i].device;
-            return KV_OK;
-        }
-    if (cu->n_upload == cu->room_upload) {
-        size_t room = cu->room_upload ? 2 * cu->room_upload : 512;
-        struct kv_cuda_upload *more = (struct kv_cuda_upload *)realloc(cu->upload, room * sizeof *more);
-        if (!more) return kv_fail(err, KV_NO_MEMORY, "No memory for the list of %zu weights.", room);
-        cu->upload = more;
-        cu->room_upload = room;
-    }
-    void *device = NULL;
-    if (cudaMalloc(&device, bytes ? bytes : 1) != cudaSuccess) return short_of("weights", bytes, err);
-    if (!kv_cuda_ok(cu, "the weights", cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, cu->stream))) {
-        cudaFree(device);
-        return kv_cuda_report(cu, err);
-    }
-    cu->upload[cu->n_upload++] = (struct kv_cuda_upload){ host, device, bytes };
-    cu->bytes_uploaded += bytes;
-    *out = device;
     return KV_OK;
 }
 
@@ -350,14 +248,15 @@ static const struct kv_backend backend = {
     .free = backend_free,
     .describe = backend_describe,
     .stats = backend_stats,
+    .time_ops = kv_cuda_time_ops,
     .reserve = backend_reserve,
     .sync = backend_sync,
-    .alloc = backend_alloc,
-    .release = backend_release,
-    .write = backend_write,
+    .alloc = kv_cuda_alloc,
+    .release = kv_cuda_release,
+    .write = kv_cuda_write,
     .read = kv_cuda_read,
-    .copy = backend_copy,
-    .upload = backend_upload,
+    .copy = kv_cuda_copy,
+    .upload = kv_cuda_upload,
     .embed = kv_cuda_embed,
     .norm = kv_cuda_norm,
     .linear = kv_cuda_linear,

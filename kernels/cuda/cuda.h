@@ -83,6 +83,12 @@ struct kv_cuda_upload {
     size_t bytes;
 };
 
+struct kv_cuda_count {
+    const struct kv_cuda_kind *kind;
+    uint64_t calls, timed;
+    double us; /* of those timed */
+};
+
 struct kv_cuda {
     enum kv_precision precision;
     int device, sm; /* sm: 80, 90, ... */
@@ -124,12 +130,20 @@ struct kv_cuda {
 
     size_t bytes_live, bytes_peak;
     size_t bytes_uploaded;
-    uint64_t launches; /* ops */
-    struct {
-        const struct kv_cuda_kind *kind;
-        uint64_t calls;
-    } count[KV_CUDA_KINDS]; /* by the kind's address */
-    uint64_t kernels, graphs_run;
+    uint64_t launches;                         /* ops */
+    struct kv_cuda_count count[KV_CUDA_KINDS]; /* by the kind's address */
+    uint64_t kernels, graphs_run, waits;
+
+    bool timing;        /* a clock around each op */
+    cudaEvent_t *event; /* [n_event] made while timing, one more than ops */
+    size_t n_event;
+
+    cudaMemPool_t pool; /* memory of alloc(); NULL = the device has no pools */
+    /* Ops started since the device was last seen well; once it is lost nothing is started any more. */
+    const struct kv_cuda_kind *first, *last;
+    uint64_t unseen;
+    bool lost;
+    struct kv_error why;
 };
 
 /* ---- queue.cu ---- */
@@ -156,6 +170,7 @@ enum kv_status kv_cuda_finish(struct kv_cuda *cu, struct kv_error *err);
 /* A failure as its sentence; KV_OK when there was none. */
 enum kv_status kv_cuda_report(struct kv_cuda *cu, struct kv_error *err);
 void kv_cuda_drop_graphs(struct kv_cuda *cu);
+enum kv_status kv_cuda_time_ops(void *ctx, bool on, struct kv_error *err);
 
 /* Keeps the first failure of the runtime with the place it came from. */
 static inline bool kv_cuda_ok(struct kv_cuda *cu, const char *at, cudaError_t error)
@@ -217,6 +232,23 @@ bool kv_cuda_angles_reserve(struct kv_cuda *cu, const struct kv_limits *limits, 
 /* Checks that every attention op makes. */
 enum kv_status kv_cuda_attend_check(
     const struct kv_cuda *cu, const struct kv_attend *a, const char *op, struct kv_error *err);
+
+/* ---- memory.cu ---- */
+
+/* The pool, where the device has them. */
+bool kv_cuda_open_pool(struct kv_cuda *cu);
+void kv_cuda_close_pool(struct kv_cuda *cu);
+/* Bytes that an allocation can get, with what the pool keeps. */
+size_t kv_cuda_free_bytes(const struct kv_cuda *cu, size_t *total);
+/* Memory outside the pool, for what stays. False: there is none, even without what the pool keeps. */
+bool kv_cuda_take(struct kv_cuda *cu, void **p, size_t bytes);
+/* A failed allocation, with what is free. */
+enum kv_status kv_cuda_short_of(struct kv_cuda *cu, const char *what, size_t bytes, struct kv_error *err);
+void *kv_cuda_alloc(void *ctx, size_t bytes);
+void kv_cuda_release(void *ctx, void *p, size_t bytes);
+enum kv_status kv_cuda_copy(void *ctx, void *to, const void *from, size_t bytes, struct kv_error *err);
+enum kv_status kv_cuda_write(void *ctx, void *to, const void *host, size_t bytes, struct kv_error *err);
+enum kv_status kv_cuda_upload(void *ctx, const void *host, size_t bytes, const void **out, struct kv_error *err);
 
 /* ---- the slots of struct kv_backend, one file each; see kernels.h ---- */
 

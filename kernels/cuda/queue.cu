@@ -1,19 +1,48 @@
 /* The queue of ops, the staging of their host arrays, and the captured graphs of passes that come again. */
 #include "kernels/cuda/cuda.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static size_t aligned(size_t bytes) { return (bytes + 15) & ~(size_t)15; }
+
+/* After such failures the driver refuses all further work of the process. */
+static bool is_lost(const struct kv_cuda *cu)
+{
+    cudaGetLastError();
+    bool lost = cudaStreamSynchronize(cu->stream) != cudaSuccess;
+    cudaGetLastError();
+    return lost;
+}
+
+static enum kv_status report_lost(struct kv_cuda *cu, const char *at, cudaError_t failed, struct kv_error *err)
+{
+    char ops[160] = "";
+    if (cu->unseen)
+        snprintf(ops, sizeof ops, ", within %llu ops from %s to %s", (unsigned long long)cu->unseen,
+            cu->first->name, cu->last->name);
+    cu->lost = true;
+    cu->timing = false;
+    kv_fail(&cu->why, KV_DEVICE,
+        "The GPU failed at %s%s (%s), and takes no more work: what is on the host can still be looked at and "
+        "saved; "
+        "then start the program again, with CUDA_LAUNCH_BLOCKING=1 and KVDBG_PLAIN=graphs to have the op named.",
+        at, ops, cudaGetErrorString(failed));
+    return kv_fail(err, KV_DEVICE, "%s", cu->why.text);
+}
 
 enum kv_status kv_cuda_report(struct kv_cuda *cu, struct kv_error *err)
 {
     cudaError_t failed = cu->failed;
     const char *at = cu->failed_at;
     struct kv_cuda_fault fault = *cu->fault;
+    if (cu->lost) return kv_fail(err, KV_DEVICE, "%s", cu->why.text);
     cu->failed = cudaSuccess;
     cu->fault->code = KV_CUDA_FINE;
     if (failed != cudaSuccess) {
         cu->angles.n = 0;
+        if (is_lost(cu)) return report_lost(cu, at, failed, err);
         return kv_fail(err, failed == cudaErrorMemoryAllocation ? KV_NO_MEMORY : KV_DEVICE,
             "The GPU failed at %s: %s.", at, cudaGetErrorString(failed));
     }
@@ -89,11 +118,17 @@ static void stage_free(struct kv_cuda *cu)
     if (cu->stage_used) kv_cuda_ok(cu, "staging", cudaEventRecord(cu->staged, cu->stream));
 }
 
-static void launch_all(struct kv_cuda *cu, bool captured)
+/* Host arrays of the ops that wait, to where these look for them. */
+static void bring_stage(struct kv_cuda *cu)
 {
     if (cu->stage_used)
         kv_cuda_ok(cu, "staging",
             cudaMemcpyAsync(cu->stage, cu->stage_host, cu->stage_used, cudaMemcpyHostToDevice, cu->stream));
+}
+
+static void launch_all(struct kv_cuda *cu, bool captured)
+{
+    bring_stage(cu);
     if (!captured) stage_free(cu);
     for (size_t i = 0; i < cu->n_op; i++) cu->op[i].kind->launch(cu, cu->args + cu->op[i].at);
 }
@@ -119,9 +154,62 @@ static bool capture(struct kv_cuda *cu, struct kv_cuda_graph *graph)
     return false;
 }
 
+/* ---- timing ---- */
+
+static struct kv_cuda_count *count_of(struct kv_cuda *cu, const struct kv_cuda_kind *kind)
+{
+    size_t at = (uintptr_t)kind / sizeof *kind % KV_CUDA_KINDS;
+    while (cu->count[at].kind && cu->count[at].kind != kind) at = (at + 1) % KV_CUDA_KINDS;
+    cu->count[at].kind = kind;
+    return &cu->count[at];
+}
+
+static bool make_events(struct kv_cuda *cu, size_t n)
+{
+    if (!cu->event) cu->event = (cudaEvent_t *)calloc(KV_CUDA_OPS_MAX + 1, sizeof *cu->event);
+    while (cu->event && cu->n_event < n && kv_cuda_ok(cu, "timing", cudaEventCreate(&cu->event[cu->n_event])))
+        cu->n_event++;
+    return cu->event && cu->n_event >= n;
+}
+
+/* The same with an event before each op and behind the last one; waits for them. */
+static void launch_timed(struct kv_cuda *cu)
+{
+    size_t n = cu->n_op;
+    bring_stage(cu);
+    stage_free(cu);
+    for (size_t i = 0; i < n; i++) {
+        kv_cuda_ok(cu, "timing", cudaEventRecord(cu->event[i], cu->stream));
+        cu->op[i].kind->launch(cu, cu->args + cu->op[i].at);
+    }
+    kv_cuda_ok(cu, "timing", cudaEventRecord(cu->event[n], cu->stream));
+    kv_cuda_ok(cu, "the end of timed ops", cudaEventSynchronize(cu->event[n]));
+    cu->waits++;
+    for (size_t i = 0; i < n && cu->failed == cudaSuccess; i++) {
+        struct kv_cuda_count *count = count_of(cu, cu->op[i].kind);
+        float ms = 0;
+        kv_cuda_ok(cu, "timing", cudaEventElapsedTime(&ms, cu->event[i], cu->event[i + 1]));
+        count->timed++;
+        count->us += 1e3 * (double)ms;
+    }
+}
+
+enum kv_status kv_cuda_time_ops(void *ctx, bool on, struct kv_error *err)
+{
+    struct kv_cuda *cu = (struct kv_cuda *)ctx;
+    enum kv_status status = kv_cuda_finish(cu, err);
+    if (!status) cu->timing = on;
+    return status;
+}
+
 /* What is worth a graph: the second time that a short pass comes with the same shapes and addresses. */
 static void run(struct kv_cuda *cu)
 {
+    if (cu->timing) {
+        if (!(cu->plain & KV_CUDA_PLAIN_FUSE)) kv_cuda_fuse(cu);
+        if (make_events(cu, cu->n_op + 1)) launch_timed(cu);
+        return;
+    }
     uint64_t key = queue_key(cu);
     struct kv_cuda_graph *graph = graph_of(cu, key);
     bool again = graph->key == key;
@@ -145,39 +233,41 @@ static void run(struct kv_cuda *cu)
 static void count_ops(struct kv_cuda *cu)
 {
     cu->launches += cu->n_op;
-    for (size_t i = 0; i < cu->n_op; i++) {
-        const struct kv_cuda_kind *kind = cu->op[i].kind;
-        size_t at = (uintptr_t)kind / sizeof *kind % KV_CUDA_KINDS;
-        while (cu->count[at].kind && cu->count[at].kind != kind) at = (at + 1) % KV_CUDA_KINDS;
-        cu->count[at].kind = kind;
-        cu->count[at].calls++;
-    }
+    for (size_t i = 0; i < cu->n_op; i++) count_of(cu, cu->op[i].kind)->calls++;
 }
 
 void kv_cuda_run(struct kv_cuda *cu)
 {
-    count_ops(cu);
-    if (cu->n_op) run(cu);
+    if (cu->n_op && !cu->lost) {
+        count_ops(cu);
+        if (!cu->unseen) cu->first = cu->op[0].kind;
+        cu->last = cu->op[cu->n_op - 1].kind;
+        cu->unseen += cu->n_op;
+        run(cu);
+    }
     cu->n_op = cu->args_used = cu->stage_used = 0;
 }
 
 enum kv_status kv_cuda_flush(struct kv_cuda *cu, struct kv_error *err)
 {
     kv_cuda_run(cu);
-    return cu->failed == cudaSuccess ? KV_OK : kv_cuda_report(cu, err);
+    return cu->failed == cudaSuccess && !cu->lost ? KV_OK : kv_cuda_report(cu, err);
 }
 
 enum kv_status kv_cuda_finish(struct kv_cuda *cu, struct kv_error *err)
 {
     enum kv_status status = kv_cuda_flush(cu, err);
-    if (!status) kv_cuda_ok(cu, "the end of its work", cudaStreamSynchronize(cu->stream));
-    return status ? status : kv_cuda_report(cu, err);
+    if (status) return status;
+    cu->waits++;
+    if (kv_cuda_ok(cu, "the end of its work", cudaStreamSynchronize(cu->stream))) cu->unseen = 0;
+    return kv_cuda_report(cu, err);
 }
 
 /* ---- filling ---- */
 
 enum kv_status kv_cuda_room(struct kv_cuda *cu, size_t bytes, struct kv_error *err)
 {
+    if (cu->lost) return kv_cuda_report(cu, err);
     if (!cu->reserved && bytes) return kv_fail(err, KV_NOT_NOW, "An op of the GPU before reserve().");
     if (bytes > cu->stage_size)
         return kv_fail(err, KV_NOT_NOW, "An op of the GPU takes %zu bytes from the host; reserve() was for %zu.",

@@ -83,23 +83,67 @@ export KVDBG_PLAIN=graphs,fusion
 emulated "an unknown part to do without" 'KVDBG_PLAIN names "fusion"; it can name graphs, early, fuse, hopper'
 unset KVDBG_PLAIN
 
-# What is left out is said, and leaves out nothing else: the reply is the same.
+# ask NAME ARGS: runs kvdbg on the emulated GPU to $dir/NAME.out and .err; more arguments may come first, as ENV=VALUE.
 cp "$odd/kvdbg-cuda.so" "$dir/"
-reply() { timeout 60 "$dir/kvdbg" --backend cuda -q -nx -batch --threads 1 -p tests/dialogue/fox.txt -ex 'set decode.tokens 6' -ex run -ex 'print logit' -ex 'info backend' synthetic:tiny; }
-number=$((number + 1)) wrong=
-reply 2>&1 | grep -v '^[A-Z][a-z]*:' >"$dir/whole"
-KVDBG_PLAIN=graphs,early,fuse,hopper reply >"$dir/plain" 2>&1
-grep -q '; without graphs, early, fuse, hopper$' "$dir/plain" || wrong="it does not say what is left out"
-grep -q '^Graphs:' "$dir/plain" && wrong="graphs although they are left out"
-for what in whole plain; do grep '= {' "$dir/$what" >"$dir/$what.logits"; done
-[ -s "$dir/whole.logits" ] && cmp -s "$dir/whole.logits" "$dir/plain.logits" || wrong="other logits"
-if [ -z "$wrong" ]; then
-    echo "ok $number - without graphs, early starts, fusion and new kernels"
-else
-    bad=1
-    echo "not ok $number - without graphs, early starts, fusion and new kernels"
-    echo "# $wrong"
-fi
+ask() {
+    to=$1
+    shift
+    timeout 100 env $more "$dir/kvdbg" --backend cuda -q -nx -batch --threads 1 -p tests/dialogue/fox.txt -ex 'set decode.tokens 6' "$@" synthetic:tiny >"$dir/$to.out" 2>"$dir/$to.err"
+}
+said() {
+    number=$((number + 1))
+    [ -n "$wrong" ] && bad=1 && echo "not ok $number - $1" && echo "# $wrong" && return
+    echo "ok $number - $1"
+}
+logits() { grep '^\$1 = ' "$dir/$1.out" >"$dir/$1.logits" && [ -s "$dir/$1.logits" ]; }
+
+# What is left out is said, and leaves out nothing else: the reply is the same.
+more= wrong=
+ask whole -ex run -ex 'print logit' -ex 'info backend'
+more=KVDBG_PLAIN=graphs,early,fuse,hopper
+ask plain -ex run -ex 'print logit' -ex 'info backend'
+grep -q '; without graphs, early, fuse, hopper$' "$dir/plain.out" || wrong="it does not say what is left out"
+grep -q '^Graphs:' "$dir/whole.out" || wrong="no graphs"
+grep -q '^Graphs:' "$dir/plain.out" && wrong="graphs although they are left out"
+logits whole && logits plain && cmp -s "$dir/whole.logits" "$dir/plain.logits" || wrong="other logits"
+said "without graphs, early starts, fusion and new kernels"
+
+more=EMU_POOLS=0 wrong=
+ask plain -ex run -ex 'print logit'
+logits plain && cmp -s "$dir/whole.logits" "$dir/plain.logits" || wrong="other logits: $(cat "$dir/plain.err")"
+said "a GPU without memory pools"
+
+# Each op is timed: as often as it was called, where it is not joined with others; and the bits are the same.
+more= wrong=
+ask timed -ex 'maint time ops on' -ex run -ex 'print logit' -ex 'info backend' -ex 'maint time ops off' -ex run -ex 'info backend'
+logits timed && cmp -s "$dir/whole.logits" "$dir/timed.logits" || wrong="other logits"
+awk '/^op / { table++; next }
+    /^phase / && table == 1 && (share < 99 || share > 101) { print "shares add up to " share "%" }
+    /^phase / { table += 0.5 }
+    table == 0 && /^Graphs:/ { print "graphs while timing" }
+    table == 1 { share += $NF; if ($(NF - 2) <= 0) print $1 " took no time" }
+    table == 1 && /^(attend|linear|select|gather|columns|argmax|copy)/ && $(NF - 3) != $(NF - 4) { print $1 " called " $(NF - 4) ", timed " $(NF - 3) }
+    table == 2.5 && /^select / { print $(NF - 3) == 3 && $(NF - 4) == 6 ? "off" : "timed after off" }' "$dir/timed.out" >"$dir/found"
+[ "$(cat "$dir/found")" = off ] || wrong="$(tr '\n' ';' <"$dir/found")"
+said "a clock around each op"
+
+# A GPU that is lost in the middle: one sentence with the op, the same again for what would need it, and the rest is saved.
+for fault in 20 120; do
+    more=EMU_FAULT=$fault wrong=
+    rm -f "$dir/saved"
+    ask lost --keep-going -ex run -ex run -ex 'info program' -ex "gcore $dir/saved" -ex 'maint hash' -ex 'set engine.backend cpu' -ex run
+    [ $? = 1 ] || wrong="not status 1"
+    sentence='The GPU failed at [a-z ]*, within [0-9]* ops from [a-z ]* to [a-z ]* (an illegal memory access was encountered), and takes no more work: .*\.'
+    [ "$(grep -cx "$sentence" "$dir/lost.err")" -ge 3 ] || wrong="not the sentence: $(head -1 "$dir/lost.err")"
+    [ "$(sort -u "$dir/lost.err" | wc -l)" = 1 ] || wrong="other sentences: $(sort -u "$dir/lost.err" | tail -1)"
+    grep -q '^Saved corefile' "$dir/lost.out" || [ $fault -lt 100 ] || wrong="no core file"
+    grep -q '^It stopped by: error' "$dir/lost.out" || wrong="the request is gone"
+    tail -1 "$dir/lost.out" | grep -q '^\[Request finished.*cpu' || wrong="the CPU does not go on"
+    said "a GPU that is lost at kernel $fault"
+done
+more= wrong=
+timeout 60 "$dir/kvdbg" -q -nx -batch -c "$dir/saved" -ex 'print reply' -ex 'print entropy' >"$dir/core.out" 2>&1 || wrong="$(tail -1 "$dir/core.out")"
+said "the core file of a GPU that was lost"
 
 # Too little memory is no reason to go elsewhere unasked: one sentence with the bytes, exit status 5.
 cp "$odd/kvdbg-cuda.so" "$dir/"

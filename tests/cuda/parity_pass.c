@@ -48,6 +48,43 @@ static void check_memory(void)
     if (!failed() && memcmp(back, text, 1000)) fail("uploaded weights differ");
 }
 
+static size_t free_bytes(void)
+{
+    struct kv_backend_stats stats;
+    parity.be->stats(parity.gpu, &stats);
+    return stats.bytes_free;
+}
+
+/* What was given back can be had again, in blocks of another size, for reserve() and for weights too; and is counted as
+ * free until then. An emulated device is too slow for all of a large memory: EMU_MEMORY=300000000 makes it small. */
+static void check_all_memory(void)
+{
+    static const struct kv_limits limits = {
+        .rows = 8, .keys = 8, .seqs = 1, .n_head = 1, .n_kv_head = 1, .head_dim = 64, .widest = 64
+    };
+    struct kv_error err = { 0 };
+    const void *weights;
+    reserve(limits);
+    size_t left = free_bytes(), piece = left / 8 * 5, slack = (size_t)64 << 20;
+    if (parity.small && left > (size_t)1 << 30) return;
+    for (int i = 0; i < 3 && !failed(); i++) {
+        size_t bytes = i == 1 ? piece / 5 * 4 : piece;
+        void *p = parity.be->alloc(parity.gpu, bytes);
+        if (!p) fail("%zu bytes of %zu free ones cannot be had, try %d", bytes, left, i);
+        if (parity.be->alloc(parity.gpu, left)) fail("more memory than there is");
+        if (!failed() && free_bytes() + bytes > left + slack)
+            fail("%zu bytes free beside %zu", free_bytes(), bytes);
+        parity.be->release(parity.gpu, p, bytes);
+        if (!failed() && free_bytes() + slack < left) fail("%zu bytes free, before %zu", free_bytes(), left);
+    }
+    char *host = parity.small ? calloc(piece, 1) : NULL;
+    if (!failed() && host && parity.be->upload(parity.gpu, host, piece, &weights, &err)) fail("%s", err.text);
+    free(host);
+    if (failed() || !host) return;
+    if (parity.be->alloc(parity.gpu, piece)) fail("the same memory twice");
+    reserve(limits);
+}
+
 /* More writes in a row than any staging buffer holds, with nothing that waits between them. */
 static void check_writes(void)
 {
@@ -242,6 +279,7 @@ static void check_passes(void)
 
 const struct check pass_checks[] = {
     { "memory", check_memory, KV_PRECISION_F32, NULL },
+    { "memory, all of it", check_all_memory, KV_PRECISION_F32, NULL },
     { "memory, many writes", check_writes, KV_PRECISION_F32, NULL },
     { "passes of a model", check_passes, KV_PRECISION_F32, PASS_OPS },
     { "passes of a model", check_passes, KV_PRECISION_FAST, PASS_OPS },

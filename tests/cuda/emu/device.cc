@@ -1,7 +1,7 @@
 /* The machine that is emulated, its memory, and its errors.
  *
  * It is like an H200: sm 9.0, 132 multiprocessors, 227 KiB of shared memory a block. EMU_SM=75 makes it an older one,
- * EMU_DEVICES=0 takes the device away, EMU_MEMORY says how many bytes it has. Device memory is closed to the host while
+ * EMU_DEVICES=0 takes the device away, EMU_MEMORY says how many bytes it has, EMU_POOLS=0 that it has no pools. Device memory is closed to the host while
  * no kernel or copy runs, so host code that follows a device pointer ends the program; EMU_GUARD=0 leaves it open. */
 #include "runtime.h"
 #include "cuda.h"
@@ -185,6 +185,7 @@ cudaError_t emu_malloc(void **p, size_t bytes)
     size_t at;
     *p = NULL;
     if (!number_of("EMU_DEVICES", 1)) return emu_failed(cudaErrorNoDevice);
+    if (emu_lost()) return emu_failed(cudaErrorIllegalAddress);
     if (emu_forbidden_now()) return emu_failed(cudaErrorStreamCaptureUnsupported);
     if (!bytes) return cudaSuccess;
     prepare();
@@ -224,6 +225,7 @@ void emu_check_memory(const void *kernel)
 cudaError_t cudaFree(void *p)
 {
     if (!p) return cudaSuccess;
+    if (emu_lost()) return emu_failed(cudaErrorIllegalAddress);
     if (emu_forbidden_now()) return emu_failed(cudaErrorStreamCaptureUnsupported);
     emu_drain();
     auto given = memory.given.find((size_t)((char *)p - memory.base));
@@ -242,6 +244,7 @@ cudaError_t emu_malloc_host(void **p, size_t bytes)
 {
     *p = NULL;
     if (!number_of("EMU_DEVICES", 1)) return emu_failed(cudaErrorNoDevice);
+    if (emu_lost()) return emu_failed(cudaErrorIllegalAddress);
     if (emu_forbidden_now()) return emu_failed(cudaErrorStreamCaptureUnsupported);
     *p = aligned_alloc(4096, (bytes + 4096) & ~(size_t)4095);
     if (!*p) return emu_failed(cudaErrorMemoryAllocation);
@@ -383,6 +386,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
     case cudaDevAttrComputeCapabilityMinor: *value = prop.minor; break;
     case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = (int)prop.sharedMemPerMultiprocessor; break;
     case cudaDevAttrCooperativeLaunch: *value = 0; break;
+    case cudaDevAttrMemoryPoolsSupported: *value = number_of("EMU_POOLS", 1) != 0; break;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = (int)prop.sharedMemPerBlockOptin; break;
     default: return emu_failed(cudaErrorInvalidValue);
     }

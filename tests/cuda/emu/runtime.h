@@ -14,6 +14,10 @@ void emu_drain(void);
 bool emu_forbidden_now(void);
 bool emu_lazy(void);
 
+/* EMU_FAULT=N: the Nth kernel since the start touches memory that is not there. Nothing runs any more then, and every
+ * call fails with cudaErrorIllegalAddress. */
+bool emu_lost(void);
+
 /* Keeps the error for cudaGetLastError. */
 cudaError_t emu_failed(cudaError_t error);
 

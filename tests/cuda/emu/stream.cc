@@ -48,6 +48,24 @@ bool emu_lazy(void)
     return lazy > 0;
 }
 
+/* ---- a context that is lost ---- */
+
+static bool lost;
+
+bool emu_lost(void) { return lost; }
+
+/* Whether the kernel that is to run now is the one that fails. */
+static bool fails_now(void)
+{
+    static long number, fault = -1;
+    const char *text = getenv("EMU_FAULT");
+    if (fault < 0) fault = text ? atol(text) : 0;
+    if (++number == fault) lost = true;
+    return lost;
+}
+
+static cudaError_t unless_lost(void) { return lost ? emu_failed(cudaErrorIllegalAddress) : cudaSuccess; }
+
 /* ---- queues ---- */
 
 static void run_until(emu_stream *s, uint64_t until)
@@ -56,7 +74,7 @@ static void run_until(emu_stream *s, uint64_t until)
     while (s->done < until && !s->waiting.empty()) {
         work w = std::move(s->waiting.front());
         s->waiting.pop_front();
-        w();
+        if (!lost) w();
         s->done++;
     }
     emu_close_memory();
@@ -117,14 +135,14 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
         return emu_failed(cudaErrorStreamCaptureUnsupported);
     }
     run_until(s, s->given);
-    return cudaSuccess;
+    return unless_lost();
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
     emu_stream *s = stream_of(stream);
     if (s->capture) return cudaStreamSynchronize(stream);
-    if (s->done == s->given) return cudaSuccess;
+    if (lost || s->done == s->given) return unless_lost();
     run_until(s, s->done + 1);
     return cudaErrorNotReady;
 }
@@ -133,7 +151,7 @@ cudaError_t cudaDeviceSynchronize(void)
 {
     if (emu_forbidden_now()) return emu_failed(cudaErrorStreamCaptureUnsupported);
     emu_drain();
-    return cudaSuccess;
+    return unless_lost();
 }
 
 /* ---- events ---- */
@@ -157,6 +175,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     emu_stream *s = stream_of(stream);
+    if (lost) return unless_lost();
     if (!event || !streams.count(s)) return emu_failed(cudaErrorInvalidResourceHandle);
     event->stream = s;
     event->recorded = true;
@@ -175,7 +194,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
         return emu_failed(cudaErrorStreamCaptureUnsupported);
     }
     if (event->recorded && streams.count(event->stream)) run_until(event->stream, event->at);
-    return cudaSuccess;
+    return unless_lost();
 }
 
 static bool is_done(const emu_event *e)
@@ -219,6 +238,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode)
 {
+    if (lost) return unless_lost();
     if (!stream || !streams.count(stream)) return emu_failed(cudaErrorStreamCaptureUnsupported);
     if (stream->capture) return emu_failed(cudaErrorIllegalState);
     stream->capture = new emu_graph();
@@ -269,11 +289,13 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t)
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
+    if (lost) return unless_lost();
     if (!exec) return emu_failed(cudaErrorInvalidValue);
     if (stream_of(stream)->capture) return emu_failed(cudaErrorStreamCaptureUnsupported);
     std::vector<work> works = exec->works;
     emu_submit(stream, [works] {
-        for (const work &w : works) w();
+        for (const work &w : works)
+            if (!lost) w();
     });
     return cudaSuccess;
 }
@@ -308,6 +330,7 @@ static cudaError_t check_copy(const void *to, const void *from, size_t bytes, en
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
     emu_stream *s = stream_of(stream);
+    if (lost) return unless_lost();
     cudaError_t error = bytes ? check_copy(to, from, bytes, kind) : cudaSuccess;
     if (error != cudaSuccess || !bytes) return emu_failed(error);
     bool host_from = !emu_is_device(from) && !emu_is_pinned(from),
@@ -342,7 +365,7 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
 
 cudaError_t cudaMemsetAsync(void *to, int byte, size_t bytes, cudaStream_t stream)
 {
-    if (!bytes) return cudaSuccess;
+    if (lost || !bytes) return unless_lost();
     if (emu_is_device(to) ? !emu_is_inside(to, bytes) : !emu_is_pinned(to))
         return emu_failed(cudaErrorInvalidValue);
     emu_submit(stream, [=] { memset(to, byte, bytes); });
@@ -399,6 +422,7 @@ cudaError_t emu_launch(const void *function, const cudaLaunchConfig_t *config, w
 {
     emu_kernel kernel = { function, config->gridDim, config->blockDim, config->dynamicSmemBytes, std::move(body) };
     const dim3 g = kernel.grid, b = kernel.block;
+    if (lost) return unless_lost();
     if (!streams.count(stream_of(config->stream))) return emu_failed(cudaErrorInvalidResourceHandle);
     if (!g.x || !g.y || !g.z || g.x > 0x7fffffff || g.y > 65535 || g.z > 65535)
         return emu_failed(cudaErrorInvalidConfiguration);
@@ -413,6 +437,7 @@ cudaError_t emu_launch(const void *function, const cudaLaunchConfig_t *config, w
             return emu_failed(cudaErrorNotSupported);
     }
     emu_submit(config->stream, [kernel] {
+        if (fails_now()) return;
         emu_run(kernel);
         emu_check_memory(kernel.function);
     });
