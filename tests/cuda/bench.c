@@ -95,8 +95,9 @@ static const struct part {
 } parts[] = { { "rates", measure_rates, 5 }, { "attention", bench_attention, 5 },
     { "decode-attention", bench_decode_attention, 4 }, { "scores", bench_scores, 5 }, { "select", bench_select, 5 },
     { "entropy", bench_entropy, 5 }, { "mistral-bf16", mistral_bf16, 40 }, { "mistral-q4", mistral_q4, 25 },
-    { "qwen-q4", qwen_q4, 20 }, { "qwen-bf16", qwen_bf16, 50 }, { "again", measure_rates_again, 5 },
-    { "qwen-q4_k", qwen_q4_k, 8 }, { "mistral-q4_k", mistral_q4_k, 10 } };
+    { "qwen-q4", qwen_q4, 20 }, { "qwen-bf16", qwen_bf16, 50 }, { "linear", bench_linear, 12 },
+    { "qwen-q4_k", qwen_q4_k, 8 }, { "mistral-q4_k", mistral_q4_k, 10 }, { "again", measure_rates_again, 5 },
+    { "plain", bench_plain, 20 } };
 
 /* false, with a sentence in why: there is no GPU. */
 static bool open_device(char *facts, size_t facts_size, char *why, size_t why_size)

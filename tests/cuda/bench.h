@@ -108,13 +108,14 @@ void rates_close(void);
 }
 #endif
 
-/* ---- parts: bench_ops.c, bench_entropy.c, bench_models.c ---- */
+/* ---- parts: bench_ops.c, bench_entropy.c, bench_linear.c, bench_models.c ---- */
 
 void bench_attention(void);
 void bench_decode_attention(void);
 void bench_scores(void);
 void bench_select(void);
 void bench_entropy(void);
+void bench_linear(void);
 
 /* A synthetic model: its decode step, and more of it where that is asked for. */
 struct bench_plan {
@@ -124,6 +125,8 @@ struct bench_plan {
     bool longest;            /* prefill of 128k */
 };
 void bench_model(const struct bench_plan *plan);
+/* A step and a prefill with what KVDBG_PLAIN leaves out. */
+void bench_plain(void);
 
 /* One request line of --serve: microseconds, or below 0 with the reason in bench.err. */
 double serve_attention(int rows, int head_dim, int n);

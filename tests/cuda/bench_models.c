@@ -67,7 +67,7 @@ static void prompt(struct whole *w, int n)
     free(ids);
 }
 
-static void open_whole(struct whole *w, const char *name, const char *path)
+static void open_model(struct whole *w, const char *name, const char *path)
 {
     char synthetic[64];
     *w = (struct whole){ .name = name };
@@ -75,9 +75,11 @@ static void open_whole(struct whole *w, const char *name, const char *path)
         snprintf(synthetic, sizeof synthetic, "synthetic:%s", path);
         path = synthetic;
     }
-    double from = kv_now_us();
     bench_must(kv_model_open(path, &w->model, &bench.err));
-    double made = kv_now_us();
+}
+
+static void open_engine(struct whole *w)
+{
     bench_must(kv_engine_open(w->model, &w->engine, &bench.err));
     set(w, "engine.backend", "cuda");
     set(w, "engine.kv", "bf16");
@@ -89,6 +91,14 @@ static void open_whole(struct whole *w, const char *name, const char *path)
     bench_must(kv_start(w->engine, &bench.err));
     bench_must(w->engine->machine.be->sync(w->engine->machine.ctx, &bench.err));
     weigh(w);
+}
+
+static void open_whole(struct whole *w, const char *name, const char *path)
+{
+    double from = kv_now_us();
+    open_model(w, name, path);
+    double made = kv_now_us();
+    open_engine(w);
     if (!bench.serve)
         bench_note("%s: %.2f GB read a step; weights made in %.1f s, on the device in %.1f s", name,
             w->step_bytes * 1e-9, (made - from) * 1e-6, (kv_now_us() - made) * 1e-6);
@@ -122,18 +132,27 @@ static double decode_once(struct whole *w)
     return kv_now_us() - from;
 }
 
-static void decode(struct whole *w, double gate, double aim)
+/* Steps behind the prompt that the engine was opened with; returns their context in the middle. */
+static double decode_steps(struct whole *w, struct samples *time)
 {
     int n = bench.smoke ? 48 : 1024, warm = bench.smoke ? 2 : 20, count = bench.smoke ? 2 : BENCH_SAMPLES;
-    struct samples time = { 0 };
+    *time = (struct samples){ 0 };
     set(w, "policy.preset", "full");
     set_number(w, "decode.tokens", warm + count + 1);
     run_to(w, KV_PHASE_decode);
     for (int i = 0; i < warm + count && phase(w) == KV_PHASE_decode; i++) {
         double us = decode_once(w);
-        if (i >= warm) bench_add(&time, us);
+        if (i >= warm) bench_add(time, us);
     }
-    double floor_us = (w->step_bytes + w->kv_bytes * (n + warm + count / 2.0)) / bench.copy * 1e6;
+    return n + warm + count / 2.0;
+}
+
+static void decode(struct whole *w, double gate, double aim)
+{
+    struct samples time;
+    double context = decode_steps(w, &time);
+    int n = bench.smoke ? 48 : 1024;
+    double floor_us = (w->step_bytes + w->kv_bytes * context) / bench.copy * 1e6;
     struct samples ms = bench_times(1e-3, &time), share = bench_over(floor_us * 100, &time);
     bench_row("ms", &ms, (struct bench_want){ .floor = floor_us * 1e-3 },
         "decode step with sampling, %s, context %d", w->name, n);
@@ -381,6 +400,35 @@ void bench_model(const struct bench_plan *plan)
     if (plan->prefill) prefill(&w, "seed", most, 50);
     if (plan->longest) prefill(&w, "seed", bench.smoke ? 400 : 131072, 50);
     close_whole(&w);
+}
+
+/* ---- what the backend's own ways bring ---- */
+
+void bench_plain(void)
+{
+    static const char *const without[] = { "", "early", "graphs", "fuse", "hopper" };
+    static const char *const said[] = { "as it is", "without early starts", "without graphs", "without fusion",
+        "without Hopper's kernels" };
+    const char *name = bench.smoke ? "tiny-qwen3:q4_1" : "qwen3-4b:q4_1";
+    int n = bench.smoke ? 100 : 8192;
+    struct whole w;
+    open_model(&w, name, name);
+    for (size_t i = 0; i < (bench.smoke ? 2 : KV_COUNT(without)) && bench_left() > 0; i++) {
+        struct samples time, whole = { 0 };
+        setenv("KVDBG_PLAIN", without[i], 1);
+        open_engine(&w);
+        decode_steps(&w, &time);
+        set(&w, "policy.preset", "snapkv"), set(&w, "policy.ratio", "0.25");
+        for (int k = 0; k < (bench.smoke ? 1 : 3); k++) {
+            double ms = prefill_once(&w, n) * 1e-3;
+            if (k || bench.smoke) bench_add(&whole, ms);
+        }
+        time = bench_times(1e-3, &time);
+        bench_row("ms", &time, (struct bench_want){ 0 }, "decode step, %s, %s", name, said[i]);
+        bench_row("ms", &whole, (struct bench_want){ 0 }, "prefill of %d tokens, %s, %s", n, name, said[i]);
+        kv_engine_close(w.engine);
+    }
+    kv_model_close(w.model);
 }
 
 /* ---- by turns with another program ---- */
