@@ -87,7 +87,8 @@ static void qwen_q4(void) { model("qwen3-4b:q4_1", "qwen3-4b:q4_1", "tiny-qwen3:
 static void mistral_q4_k(void) { model("mistral-7b:q4_k", "mistral-7b:q4_k", "tiny-mistral:q4_0", 55, 75, false); }
 static void qwen_q4_k(void) { model("qwen3-4b:q4_k", "qwen3-4b:q4_k", "tiny-qwen3:q8_0", 45, 75, false); }
 
-/* seconds: what a part takes: it is begun if that much is left, and hangs if it takes three times as long. */
+/* seconds: what a part takes: it is begun if that much is left, and hangs if it is far from through after three times as
+ * long. */
 static const struct part {
     const char *name;
     void (*run)(void);
@@ -128,7 +129,7 @@ static _Noreturn void be_part(const struct part *p, int fd)
 static void run_part(const struct part *p)
 {
     int fd[2], status = 0;
-    double limit = bench.smoke ? 600 : 3 * p->seconds, left = bench_left() + 5;
+    double limit = bench.smoke ? 600 : 3 * p->seconds + 15, left = bench_left() + 5;
     if (limit > left) limit = left;
     fflush(NULL);
     pid_t child = pipe(fd) ? -1 : fork();

@@ -74,6 +74,9 @@ void bench_note(const char *text, ...) __attribute__((format(printf, 1, 2)));
 /* The rates have been measured: later parts begin with them. */
 void bench_keep_rates(void);
 
+/* What one op takes of a run: microseconds and calls, percent of all ops. */
+void bench_op_time(const char *of, const char *op, double us, double calls, double share);
+
 /* What a decode step saves by keeping keep percent of the context, measured by turns with the whole cache. */
 struct bench_saving {
     char model[40];

@@ -1,13 +1,15 @@
 /* Whole models of random weights: a decode step, prefill under a policy, and what compression saves of a step. */
 #include "tests/cuda/bench.h"
 
+#include "engine/device.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BATCH_MAX 15
-#define DECODED   8 /* steps of one answer */
+#define DECODED   8 /* steps of one answer; with a clock around each op */
 
 struct whole {
     struct kv_model *model;
@@ -123,6 +125,32 @@ static void run_to(struct whole *w, enum kv_phase until)
     while (phase(w) < until) bench_must(kv_step(w->engine, KV_UNIT_PHASE, &bench.err));
 }
 
+/* ---- the ops of a run ---- */
+
+/* Says what run(w, n) takes by op, divided by times. Ops are launched one by one for that, so the sum is not the run's
+ * own time. */
+static void time_ops(struct whole *w, void (*run)(struct whole *w, int n), int n, int times, const char *of)
+{
+    struct kv_device before, after;
+    double all = 0;
+    bench_must(kv_device(w->engine, &before, &bench.err));
+    bench_must(kv_time_ops(w->engine, true, &bench.err));
+    run(w, n);
+    bench_must(kv_time_ops(w->engine, false, &bench.err));
+    bench_must(kv_device(w->engine, &after, &bench.err));
+    for (int i = 0; i < after.n_op; i++)
+        for (int k = 0; k < before.n_op; k++)
+            if (!strcmp(after.op[i].name, before.op[k].name)) {
+                after.op[i].us -= before.op[k].us;
+                after.op[i].timed -= before.op[k].timed;
+            }
+    for (int i = 0; i < after.n_op; i++) all += after.op[i].us;
+    for (int i = 0; i < after.n_op; i++)
+        if (after.op[i].us > 0.002 * all)
+            bench_op_time(of, after.op[i].name, after.op[i].us / times, (double)after.op[i].timed / times,
+                after.op[i].us / all * 100);
+}
+
 /* ---- a decode step ---- */
 
 static double decode_once(struct whole *w)
@@ -132,18 +160,21 @@ static double decode_once(struct whole *w)
     return kv_now_us() - from;
 }
 
-/* Steps behind the prompt that the engine was opened with; returns their context in the middle. */
+static void decode_some(struct whole *w, int n)
+{
+    while (n--) decode_once(w);
+}
+
+/* Steps behind the prompt that the engine was opened with; some are left. Returns their context in the middle. */
 static double decode_steps(struct whole *w, struct samples *time)
 {
     int n = bench.smoke ? 48 : 1024, warm = bench.smoke ? 2 : 20, count = bench.smoke ? 2 : BENCH_SAMPLES;
     *time = (struct samples){ 0 };
     set(w, "policy.preset", "full");
-    set_number(w, "decode.tokens", warm + count + 1);
+    set_number(w, "decode.tokens", warm + count + DECODED + 2);
     run_to(w, KV_PHASE_decode);
-    for (int i = 0; i < warm + count && phase(w) == KV_PHASE_decode; i++) {
-        double us = decode_once(w);
-        if (i >= warm) bench_add(time, us);
-    }
+    decode_some(w, warm);
+    for (int i = 0; i < count; i++) bench_add(time, decode_once(w));
     return n + warm + count / 2.0;
 }
 
@@ -151,13 +182,16 @@ static void decode(struct whole *w, double gate, double aim)
 {
     struct samples time;
     double context = decode_steps(w, &time);
-    int n = bench.smoke ? 48 : 1024;
+    int n = bench.smoke ? 48 : 1024, some = bench.smoke ? 1 : DECODED;
     double floor_us = (w->step_bytes + w->kv_bytes * context) / bench.copy * 1e6;
     struct samples ms = bench_times(1e-3, &time), share = bench_over(floor_us * 100, &time);
     bench_row("ms", &ms, (struct bench_want){ .floor = floor_us * 1e-3 },
         "decode step with sampling, %s, context %d", w->name, n);
     bench_row("%", &share, (struct bench_want){ BENCH_AT_LEAST, .gate = gate, .aim = aim },
         "decode step as a share of the memory floor, %s, context %d", w->name, n);
+    char of[BENCH_NAME];
+    snprintf(of, sizeof of, "decode step, %s, context %d", w->name, n);
+    time_ops(w, decode_some, some, some, of);
 }
 
 /* ---- prefill ---- */
@@ -185,6 +219,8 @@ static double prefill_once(struct whole *w, int n)
     return kv_now_us() - from;
 }
 
+static void prefill_again(struct whole *w, int n) { prefill_once(w, n); }
+
 static void prefill(struct whole *w, const char *preset, int n, double gate)
 {
     int count = bench.smoke ? 1 : n <= 8192 ? 5 : n <= 32768 ? 2 : 1, warm = !bench.smoke && n <= 8192;
@@ -202,6 +238,10 @@ static void prefill(struct whole *w, const char *preset, int n, double gate)
         "prefill with entropy, scores and compaction, %s, %s, %d tokens", preset, w->name, n);
     bench_row("%", &share, (struct bench_want){ BENCH_AT_LEAST, .gate = gate, .aim = 80 },
         "prefill as a share of its floor, %s, %s, %d tokens", preset, w->name, n);
+    if (n > 8192) return;
+    char of[BENCH_NAME];
+    snprintf(of, sizeof of, "prefill, %s, %s, %d tokens", preset, w->name, n);
+    time_ops(w, prefill_again, n, 1, of);
 }
 
 /* ---- what compression saves ---- */

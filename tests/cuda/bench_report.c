@@ -13,7 +13,7 @@
 
 #define REACHED 46.6 /* percent of a decode step: what the seed paper reports */
 
-enum message_kind { ROW, SAVING, SKIP, NOTE, FAILURE, RATES };
+enum message_kind { ROW, SAVING, OP, SKIP, NOTE, FAILURE, RATES };
 
 /* One write of less than PIPE_BUF bytes: it arrives whole. */
 struct message {
@@ -97,6 +97,14 @@ void bench_keep_rates(void)
     send(&m);
 }
 
+void bench_op_time(const char *of, const char *op, double us, double calls, double share)
+{
+    struct message m = { .kind = OP, .median = us, .least = calls, .most = share };
+    snprintf(m.name, sizeof m.name, "%s", of);
+    snprintf(m.text, sizeof m.text, "%s", op);
+    send(&m);
+}
+
 void bench_save(const struct bench_saving *s)
 {
     struct message m = { .kind = SAVING, .saving = *s };
@@ -175,6 +183,15 @@ static void take_saving(const struct bench_saving *s)
     json_end();
 }
 
+static void take_op(const struct message *m)
+{
+    printf("# %s: %s %.1f us in %.4g calls, %.1f %%\n", m->name, m->text, m->median, m->least, m->most);
+    if (!json) return;
+    fprintf(json, "{\"op\": \"%s\", \"of\": \"%s\"", m->text, m->name);
+    json_number("us", m->median), json_number("calls", m->least), json_number("share", m->most);
+    json_end();
+}
+
 void report_failure(const char *name, const char *why)
 {
     broken++;
@@ -198,6 +215,7 @@ static void take(const struct message *m, const char *part)
     switch (m->kind) {
     case ROW: take_row(m); break;
     case SAVING: take_saving(&m->saving); break;
+    case OP: take_op(m); break;
     case NOTE: printf("# %s\n", m->text); break;
     case FAILURE: report_failure(part, m->text); break;
     case SKIP: report_skip(m->name, m->text); break;

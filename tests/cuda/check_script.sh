@@ -2,7 +2,7 @@
 # gpu_check.sh itself, over programs that fail, hang and die: a mistake in it would show on a GPU's first day alone.
 # usage: check_script.sh BUILD     One TAP line a check.
 set -u
-dir=${1:?usage: check_script.sh BUILD}/tests/cuda/script
+dir=$(realpath -m "${1:?usage: check_script.sh BUILD}/tests/cuda/script")
 number=0 bad=0
 rm -rf "$dir"
 mkdir -p "$dir/programs" "$dir/bin"
@@ -74,10 +74,13 @@ END
 chmod +x "$dir"/bin/*
 
 from=$SECONDS
-OUT="" RESULTS=$dir/out GPU_CHECK_SECONDS=60 GPU_CHECK_COMMIT=abc GPU_CHECK_PROGRAMS=$dir/programs PATH=$PWD/$dir/bin:$PATH \
+OUT="" RESULTS=$dir/out GPU_CHECK_SECONDS=60 GPU_CHECK_COMMIT=abc GPU_CHECK_PROGRAMS=$dir/programs PATH=$dir/bin:$PATH \
     timeout 120 tests/cuda/gpu_check.sh "$1" >"$dir/said" 2>&1
 status=$?
 page=$(ls "$dir"/out/*.md 2>/dev/null)
+GPU_CHECK_STEPS="benchmark" GPU_CHECK_PART=scores RESULTS=$dir/some GPU_CHECK_SECONDS=60 GPU_CHECK_PROGRAMS=$dir/programs \
+    timeout 120 tests/cuda/gpu_check.sh "$1" >"$dir/some.said" 2>&1
+GPU_CHECK_STEPS="benchmark tests" GPU_CHECK_PROGRAMS=$dir/programs tests/cuda/gpu_check.sh "$1" >"$dir/none.said" 2>&1
 
 # says WHAT FILE PATTERN
 says() {
@@ -88,7 +91,7 @@ says() {
         echo "# nothing like: $3"
     fi
 }
-echo "$status in $((SECONDS - from)) s, $(find "$dir/out" -type f | wc -l) files; $(pgrep -f "$PWD/$dir/bin/nvidia-smi" | wc -l) left" >"$dir/how"
+echo "$status in $((SECONDS - from)) s, $(find "$dir/out" -type f | wc -l) files; $(pgrep -f "$dir/bin/nvidia-smi" | wc -l) left" >"$dir/how"
 says "failures are its exit status, and it keeps to its time" "$dir/how" '^1 in [1-4]?[0-9] s'
 says "no more files than can be taken home, and nothing runs on" "$dir/how" '[1-8] files; 0 left$'
 says "a failed check is tried without parts" "$dir/said" '^# attend, fast, alone: as it is: fails; graphs: fails; early: passes$'
@@ -108,5 +111,7 @@ says "the page: a row" "$page" '^\| attention \| 400 \(390–410\) TFLOP/s \| >=
 says "the page: what is saved" "$page" '^\| m \| 4 × 32768 \| 11.000 \(10.000\) \| 5.400 \(5.000\) yes, 49.1 % \(50.0 %\) ✓'
 says "the page: what broke" "$page" '^- \*\*scores\*\*: It died of signal 11'
 says "a line cut off is no row" <(grep -c 'cut off' "$page") '^0$'
+says "some steps, some parts" <(grep -vE '^#' "$dir/some.said" | tr '\n' ' ') '^ok 1 - scores,  1..1 $'
+says "a step that there is not" "$dir/none.said" '^There is no step tests[.]$'
 echo "1..$number"
 exit $bad

@@ -14,11 +14,14 @@
 #     call 2, taking models/X.gguf.part2 along:  GPU_CHECK_SECONDS=N make gpu-check
 # N: at most 580, and 20 less than is left. Both fit one call of ten minutes, less the model:
 #     make gpu-build && GPU_CHECK_SECONDS=500 make gpu-check
-# A call that is cut short has left all rows that it had, and its log, in the folder of the results.
+# A call that is cut short has left all rows that it had, and its log, in the folder of the results. What is left of the
+# time is for what failed: GPU_CHECK_STEPS="parity benchmark" GPU_CHECK_PART=mistral-q4 GPU_CHECK_SECONDS=100 make gpu-check
 #
 # usage: gpu_check.sh BUILD
 #     RESULTS=folder             of the JSON, the log and the page; else $OUT, else tests/bench/results
 #     GPU_CHECK_SECONDS=580      for all of it
+#     GPU_CHECK_STEPS="..."      some of: parity architectures requests made_up smollm2 benchmark peers sanitizer
+#     GPU_CHECK_PART=word        of the benchmark, only parts with it in their names (bench --list)
 #     GPU_CHECK_PROGRAMS=folder  of the programs, else BUILD/gpu; asks for no GPU
 #     GPU_CHECK_EMULATED=1       the emulated GPU's programs, in small and in as long as it takes
 set -u -o pipefail
@@ -27,6 +30,8 @@ emulated=${GPU_CHECK_EMULATED:-}
 here=${GPU_CHECK_PROGRAMS:-$build/$([ "$emulated" ] && echo tests/cuda || echo gpu)}
 results=${RESULTS:-${OUT:-tests/bench/results}}
 seconds=${GPU_CHECK_SECONDS:-$([ "$emulated" ] && echo 3000 || echo 580)}
+all_steps="parity architectures requests made_up smollm2 benchmark peers sanitizer"
+steps=${GPU_CHECK_STEPS:-$all_steps}
 model=models/smollm2-135m-instruct-q4_1.gguf
 plugin=$here/kvdbg-cuda.so
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
@@ -35,6 +40,9 @@ log=$here/check.log
 number=0 passed=0 failed=0 skipped=0 table=
 
 why=
+for step in $steps; do
+    [[ " $all_steps " == *" $step "* ]] || { echo "There is no step $step." >&2; exit 2; }
+done
 [ -e "$here/parity" ] && [ -e "$plugin" ] || why="no programs for a GPU: run make gpu-build where nvcc is"
 [ "$emulated${GPU_CHECK_PROGRAMS:-}" ] || [ -e /dev/nvidiactl ] || [ -e /dev/nvidia0 ] || why="no NVIDIA GPU on this machine"
 if [ -n "$why" ]; then
@@ -49,7 +57,7 @@ hunting=$((seconds / 8)) # seconds for what failed
 left() { echo $((end - SECONDS)); }
 share() { echo $(($1 * seconds / 580 > 1 ? $1 * seconds / 580 : 1)); }
 
-row() { table+=$(printf '%-40s %7s %7s %7s %8s' "$@")$'\n'; }
+row() { table+=$(printf '%-40.40s %7s %7s %7s %8s' "$@")$'\n'; }
 skip() {
     number=$((number + 1)) skipped=$((skipped + 1))
     echo "ok $number - $1 # SKIP $2"
@@ -177,21 +185,32 @@ if [ "$emulated" ]; then
     export EMU_LAZY=1 EMU_GUARD=0
 fi
 
-main() {
-    trap '[ -z "${watcher:-}" ] || kill "$watcher" 2>/dev/null' EXIT
-    watch_clocks
+# ---- steps ----
+
+step_parity() {
+    take "op parity" 130 "$here/parity" --json "$stem-parity.jsonl" "${parity_small[@]}" "$plugin" "${parity_only[@]}"
+    hunt 15 "$([ $status -eq 0 ] || "$here/parity" --list)" "$here/parity" "${parity_small[@]}" "$plugin"
+}
+
+step_architectures() {
+    take "architectures against Hugging Face" 30 "$here/models" --backend cuda "${architectures[@]}"
+    hunt 10 "$([ $status -eq 0 ] || "$here/models" --list)" "$here/models" --backend cuda
+}
+
+step_requests() {
+    take "requests, number by number" 30 "${requests[@]}"
+    hunt 10 "$([ $status -eq 0 ] || "$here/requests" --list | grep -v SmolLM2)" "$here/requests"
+}
+
+step_made_up() {
+    take "requests on made-up models" 40 "$here/end_to_end" --json "$stem-end-to-end.jsonl" "${end_to_end[@]}"
+}
+
+step_smollm2() {
     # The model may have come in halves.
     if [ ! -e "$model" ] && [ -e "$model.part1" ] && [ -e "$model.part2" ]; then
         cat "$model.part1" "$model.part2" >"$model"
     fi
-
-    take "op parity" 130 "$here/parity" --json "$stem-parity.jsonl" "${parity_small[@]}" "$plugin" "${parity_only[@]}"
-    hunt 15 "$([ $status -eq 0 ] || "$here/parity" --list)" "$here/parity" "${parity_small[@]}" "$plugin"
-    take "architectures against Hugging Face" 30 "$here/models" --backend cuda "${architectures[@]}"
-    hunt 10 "$([ $status -eq 0 ] || "$here/models" --list)" "$here/models" --backend cuda
-    take "requests, number by number" 30 "${requests[@]}"
-    hunt 10 "$([ $status -eq 0 ] || "$here/requests" --list | grep -v SmolLM2)" "$here/requests"
-    take "requests on made-up models" 40 "$here/end_to_end" --json "$stem-end-to-end.jsonl" "${end_to_end[@]}"
     if [ "$emulated" ]; then
         skip "SmolLM2" "the emulator takes too long"
     elif [ -e "$model" ]; then
@@ -201,28 +220,45 @@ main() {
     else
         skip "SmolLM2" "$model is not here"
     fi
+}
 
-    local peers for_bench
-    peers=$(share 75)
-    for_bench=$(($(left) - peers - 10 < 310 ? $(left) - peers - 10 : 310))
-    take "benchmark" "$((for_bench * 580 / seconds + 5))" "$here/bench" "${bench_small[@]}" --seconds $((for_bench - 5)) --json "$stem-bench.jsonl"
+for_peers() { if [[ " $steps " == *" peers "* ]]; then share 75; else echo 0; fi; }
+
+step_benchmark() {
+    local time part peers
+    peers=$(for_peers)
+    time=$(($(left) - peers - 10 < 310 ? $(left) - peers - 10 : 310))
+    take "benchmark" "$((time * 580 / seconds + 5))" "$here/bench" "${bench_small[@]}" ${GPU_CHECK_PART:+--only "$GPU_CHECK_PART"} \
+        --seconds $((time - 5)) --json "$stem-bench.jsonl"
     # A part that broke may run without what breaks it: figures are better than none.
-    local part
     for part in $(sed -n 's/^{"failed": "\([^"]*\)".*/\1/p' "$stem-bench.jsonl" 2>/dev/null | sort -u | head -2); do
         [ "$(left)" -gt $((peers + 20)) ] || break
         export KVDBG_PLAIN=graphs,early
-        take "benchmark of $part without graphs and early starts" 60 "$here/bench" "${bench_small[@]}" --seconds 50 --only "$part" --json "$stem-plain.jsonl"
+        take "$part, without graphs, early starts" 60 "$here/bench" "${bench_small[@]}" --seconds 50 --only "$part" --json "$stem-plain.jsonl"
         unset KVDBG_PLAIN
     done
+}
+
+step_peers() {
     if command -v python3 >/dev/null; then
-        take "other programs beside it" 75 python3 tests/cuda/peers.py "${peers_small[@]}" --bench "$here/bench" --seconds $((peers - 5)) --json "$stem-peers.jsonl" "$model"
+        take "other programs beside it" 75 python3 tests/cuda/peers.py "${peers_small[@]}" --bench "$here/bench" \
+            --seconds $(($(share 75) - 5)) --json "$stem-peers.jsonl" "$model"
     else
         skip "other programs beside it" "no python3 here"
     fi
+}
 
+step_sanitizer() {
     sanitize memcheck
     # Copies that are handed on by barriers in shared memory are no race, but racecheck knows nothing of them.
     sanitize racecheck --sm 80
+}
+
+main() {
+    local step
+    trap '[ -z "${watcher:-}" ] || kill "$watcher" 2>/dev/null' EXIT
+    watch_clocks
+    for step in $steps; do "step_$step"; done
 
     cat "$stem"-hunt.jsonl "$stem"-plain.jsonl 2>/dev/null >>"$stem-parity.jsonl"
     rm -f "$stem"-hunt.jsonl "$stem"-plain.jsonl # some places take few files

@@ -256,7 +256,7 @@ class Peers:
             def theirs():
                 try:
                     return self.timed(run, 1)
-                except torch.OutOfMemoryError:
+                except getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError):
                     raise MemoryError("out of memory") from None
                 finally:
                     if self.o.device == "cuda":

@@ -39,6 +39,10 @@ function reached(x, aim, sense) { return sense == "<=" ? x + 0 <= aim + 0 : x + 
     if (get("reached") != "") allowed++
     if (get("reached") == "true") got++
 }
+/^{"op"/ {
+    if (!(get("of") in ops)) runs[++n_run] = get("of")
+    ops[get("of")] = ops[get("of")] sprintf("%s%s %.0f (%.3g calls, %.0f %%)", ops[get("of")] == "" ? "" : ", ", get("op"), get("us"), get("calls"), get("share"))
+}
 /^{"peer"/ {
     gate = get("gate")
     peers = peers "| " get("peer") " | " get("against") " | " short(get("ours")) " " get("unit") " | " \
@@ -71,5 +75,7 @@ END {
         print "| peer | what | kvdbg | peer | ratio (worst) | gate | met |\n|---|---|---|---|---|---|---|"
         printf "%s", peers
     }
+    if (n_run) print "\nMicroseconds by op, each launched alone:\n"
+    for (i = 1; i <= n_run; i++) print "- " runs[i] ": " ops[runs[i]]
     if (others != "") printf "\n%s", others
 }
