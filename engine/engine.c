@@ -339,11 +339,17 @@ enum kv_status engine_begin(struct kv_engine *e, struct kv_error *err)
     return KV_OK;
 }
 
+static void take_settings(struct kv_engine *e)
+{
+    e->used = e->set;
+    e->used.segment = engine_segment(e);
+}
+
 enum kv_status engine_machine(struct kv_engine *e, struct kv_error *err)
 {
     if (e->started) return KV_OK;
     enum kv_status status = open_machine(e, err);
-    if (!status) e->used = e->set;
+    if (!status) take_settings(e);
     return status;
 }
 
@@ -364,7 +370,7 @@ enum kv_status kv_start(struct kv_engine *e, struct kv_error *err)
     enum kv_status status = open_machine(e, err);
     if (!status && e->machine.be == &kv_backend_cpu) status = engine_check_memory(e, err);
     if (status) return status;
-    e->used = e->set;
+    take_settings(e);
     past_reset(&e->past);
     status = engine_begin(e, err);
     e->past.seeded = e->run.sampler;

@@ -11,11 +11,11 @@ enum settings_kv { SETTINGS_KV_F16, SETTINGS_KV_F32, SETTINGS_KV_BF16 };
 
 struct settings {
     struct kv_policy policy;
-    int backend;                      /* enum settings_backend */
-    int precision;                    /* enum kv_precision */
-    int kv;                           /* enum settings_kv; f32 precision means f32 here too */
-    int threads;                      /* 0 = all cores */
-    int segment;                      /* rows of a prefill pass */
+    int backend;   /* enum settings_backend */
+    int precision; /* enum kv_precision */
+    int kv;        /* enum settings_kv; f32 precision means f32 here too */
+    int threads;   /* 0 = all cores */
+    int segment; /* rows of a prefill pass; SETTING_AUTO = what engine_segment() says, never so in a request's own */
     int snapshot, stats_all, sliding; /* booleans */
     int tokens;                       /* longest reply */
     double temperature;

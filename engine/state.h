@@ -298,6 +298,8 @@ bool engine_stopped(struct kv_engine *e);
 void engine_progress(struct kv_engine *e, const char *what, double done, double total);
 /* Brings the logits of the last sampled row to e->logits. */
 enum kv_status engine_logits(struct kv_engine *e, struct kv_error *err);
+/* Rows of a prefill pass that a request would have which started now: engine.segment, or what suits the machine. */
+int engine_segment(const struct kv_engine *e);
 /* KV_NO_MEMORY, with the numbers, where the prompt's request cannot fit. */
 enum kv_status engine_check_memory(const struct kv_engine *e, struct kv_error *err);
 /* Puts a pass under way aside, for what comes next uses the machine; nothing where none is. Then unpark, whatever came

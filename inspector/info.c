@@ -9,6 +9,7 @@
 #include "engine/bytes.h"
 #include "engine/device.h"
 #include "engine/edit.h"
+#include "engine/look.h"
 #include "inspector/language/line.h"
 #include "inspector/json/rows.h"
 #include "inspector/run.h"
@@ -167,6 +168,9 @@ struct reaction cmd_info_backend(struct session *s, const char *args)
     if (!d.opened) return DONE;
     print_label(s, "Device");
     fprintf(s->out, "%s\n", d.device);
+    rows_number(s, "Segment", kv_pass_rows(s->engine));
+    print_label(s, "Segment");
+    fprintf(s->out, "%14d tokens a prefill pass\n", kv_pass_rows(s->engine));
     print_memory(s, &d);
     print_calls(s, &d);
     print_ops(s, &d);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/look.h"
 #include "engine/model/window.h"
 #include "engine/text/utf8.h"
 
@@ -78,6 +79,7 @@ static enum kv_status note_place(struct core_plan *p, struct kv_error *err)
     if (!status) status = note(p, "stage", w->phase == KV_PHASE_done ? "" : kv_stage_name[w->stage], err);
     if (!status) status = core_note_number(p, "tick", (long long)w->tick, err);
     if (!status) status = core_note_number(p, "branch", w->branch, err);
+    if (!status) status = core_note_number(p, "segment", kv_pass_rows(e), err);
     if (!status)
         status = core_note_number(p, "tail", e->run.base > e->n ? run_seen(&e->run) - e->n : e->run.tail_len, err);
     if (!status) status = core_note_number(p, "history.compress", (long long)e->compress_tick, err);

@@ -164,9 +164,14 @@ static enum kv_status read_settings(struct kv_engine *e, struct kv_error *err)
     }
     enum kv_status status = kv_set(e, name, value, n, err);
     e->used = e->set;
-    if (!status) return read_policy(e, &e->sel.policy, err);
-    const struct kv_error why = *err;
-    return st_bad(f, err, "its settings cannot be: %.*s", (int)strlen(why.text) - 1, why.text);
+    if (status) {
+        const struct kv_error why = *err;
+        return st_bad(f, err, "its settings cannot be: %.*s", (int)strlen(why.text) - 1, why.text);
+    }
+    int64_t rows;
+    status = number(f, "segment", 1, 8192, engine_segment(e), &rows, err);
+    e->used.segment = (int)rows;
+    return status ? status : read_policy(e, &e->sel.policy, err);
 }
 
 static enum kv_status read_costs(struct kv_engine *e, struct kv_error *err)

@@ -3,7 +3,11 @@
 
 #include "engine/core.h"
 #include "engine/policy/allocate.h"
+#include "engine/setting.h"
 #include "engine/state.h"
+
+#define SEGMENT_HOST   512
+#define SEGMENT_DEVICE 4096 /* so many rows keep a GPU's tensor cores busy */
 
 /* --- a request ------------------------------------------------------------------------------------------------------ */
 
@@ -29,6 +33,21 @@ static size_t stats_bytes(const struct kv_engine *e, size_t n, size_t rows)
            (size_t)s->n_layer * sets * n * (sizeof *e->sel.kept + sizeof *e->sel.score + sizeof *e->sel.reason);
 }
 
+/* On a device no more than the prompt has, in whole SEGMENT_HOST, and no activations beyond a quarter of its memory. */
+int engine_segment(const struct kv_engine *e)
+{
+    const struct machine *m = &e->machine;
+    if (e->set.segment != SETTING_AUTO) return e->set.segment;
+    if (!m->be || m->be->on_host) return SEGMENT_HOST;
+    struct kv_backend_stats stats;
+    int rows = SEGMENT_DEVICE;
+    m->be->stats(m->ctx, &stats);
+    size_t room = (stats.bytes_free + m->block_bytes) / 4;
+    while (rows > SEGMENT_HOST && (rows / 2 >= e->n_all || (room && machine_bytes(m->shape, (size_t)rows) > room)))
+        rows /= 2;
+    return rows;
+}
+
 enum kv_status kv_wanted(const struct kv_engine *e, struct kv_wanted *out, struct kv_error *err)
 {
     const struct kv_shape *s = &e->model->shape;
@@ -37,7 +56,7 @@ enum kv_status kv_wanted(const struct kv_engine *e, struct kv_wanted *out, struc
     if (e->core) return kv_fail(err, KV_NOT_NOW, "%s", KV_CORE_CANNOT_RUN);
     if (!e->n_all) return kv_fail(err, KV_NOT_NOW, "No prompt: use the prompt command or the option -p.");
     size_t n = (size_t)(set->policy.query_aware ? e->n_all : e->n_context), layers = (size_t)s->n_layer;
-    size_t rows = (size_t)(set->segment > KV_LAST_ROWS ? set->segment : KV_LAST_ROWS);
+    size_t rows = kv_max((size_t)engine_segment(e), KV_LAST_ROWS);
     int room = s->n_context - e->n_all, reply = set->tokens < room ? set->tokens : room;
     size_t tail = (size_t)e->n_all - n + (size_t)(reply > 0 ? reply : 0), position = sizeof(int32_t);
     int64_t kept = policy_total(&set->policy, (int)n, s->n_layer, token_bytes(e));

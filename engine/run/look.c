@@ -172,7 +172,7 @@ int kv_cache_unseen(const struct kv_engine *e, int layer)
     return sum / heads;
 }
 
-int kv_pass_rows(const struct kv_engine *e) { return e->used.segment ? e->used.segment : e->set.segment; }
+int kv_pass_rows(const struct kv_engine *e) { return e->used.segment ? e->used.segment : engine_segment(e); }
 
 /* --- costs ---------------------------------------------------------------------------------------------------------- */
 

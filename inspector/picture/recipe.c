@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/history.h"
+#include "engine/look.h"
 #include "inspector/picture/hash.h"
 #include "inspector/policy/policy.h"
 #include "inspector/progress.h"
@@ -41,6 +42,8 @@ static char *settings_json(struct session *s, const char *room)
         const char *name = row->name;
         char value[200];
         if (strncmp(name, room, strlen(room)) || kv_get(s->engine, name, value, sizeof value, &s->err)) continue;
+        if (!strcmp(name, "engine.segment"))
+            snprintf(value, sizeof value, "%d", kv_pass_rows(s->engine)); /* no "auto" */
         whole = cJSON_AddStringToObject(object, name + strlen(room), value) != NULL;
     }
     char *text = whole ? cJSON_PrintUnformatted(object) : NULL;
