@@ -1,6 +1,7 @@
 /* Opening a core file: every text and tensor is checked before anything is built on it. */
 #include "engine/core/parts.h"
 #include "engine/model/window.h"
+#include "engine/setting.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -129,6 +130,14 @@ static enum kv_status read_place(struct kv_engine *e, struct kv_error *err)
     return status;
 }
 
+/* A refused setting's sentence as the file's; it may quote what the file holds, a name of a profile for one. */
+static enum kv_status bad_settings(const struct st_file *f, struct kv_error *err)
+{
+    char why[sizeof err->text];
+    setting_quote(err->text, why, sizeof why);
+    return st_bad(f, err, "its settings cannot be: %.*s", (int)strlen(why) - 1, why);
+}
+
 /* Fills a policy that has settings of its own, named "compress.policy.*". */
 static enum kv_status read_policy(struct kv_engine *e, struct kv_policy *policy, struct kv_error *err)
 {
@@ -146,8 +155,7 @@ static enum kv_status read_policy(struct kv_engine *e, struct kv_policy *policy,
     }
     enum kv_status status = policy_set_many(policy, name, value, n, err);
     if (!status) return KV_OK;
-    const struct kv_error why = *err;
-    return st_bad(&e->core->file, err, "its settings cannot be: %.*s", (int)strlen(why.text) - 1, why.text);
+    return bad_settings(&e->core->file, err);
 }
 
 static enum kv_status read_settings(struct kv_engine *e, struct kv_error *err)
@@ -164,10 +172,7 @@ static enum kv_status read_settings(struct kv_engine *e, struct kv_error *err)
     }
     enum kv_status status = kv_set(e, name, value, n, err);
     e->used = e->set;
-    if (status) {
-        const struct kv_error why = *err;
-        return st_bad(f, err, "its settings cannot be: %.*s", (int)strlen(why.text) - 1, why.text);
-    }
+    if (status) return bad_settings(f, err);
     int64_t rows;
     status = number(f, "segment", 1, 8192, engine_segment(e), &rows, err);
     e->used.segment = (int)rows;

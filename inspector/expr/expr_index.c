@@ -200,9 +200,10 @@ static enum kv_status drop_head(
 
 /* What of an array is asked for. */
 struct request {
-    int part[8], n;          /* index nodes */
-    const struct span *span; /* of the last dimension; with clip, the focus stands in for indices left out */
-    bool shape_only;         /* no numbers */
+    const struct expr_node *base; /* what has the indices */
+    int part[8], n;               /* index nodes */
+    const struct span *span;      /* of the last dimension; with clip, the focus stands in for indices left out */
+    bool shape_only;              /* no numbers */
 };
 
 /* Sets of KV heads are asked for by query head too: kept[l][h][j]; without h the focus stands for it. */
@@ -263,6 +264,27 @@ static enum kv_status fill(struct session *s, const struct named *named, const s
     return named->kind == NAMED_ROWS ? copy_rows(s, named, c, out, err) : copy_chosen(&named->array, c, out);
 }
 
+static enum kv_status resolve(
+    struct session *s, const struct expr *e, const struct expr_node *n, struct named *named, struct kv_error *err)
+{
+    *named = (struct named){ .kind = NAMED_VALUE };
+    if (n->kind == EXPR_NAME) return names_find(s, e->pool + n->text, named, err);
+    if (n->kind == EXPR_DOLLAR) return names_dollar(s, e->pool + n->text, &named->value, err);
+    if (n->kind == EXPR_ALL || n->kind == EXPR_RANGE || n->kind == EXPR_LAST || n->kind == EXPR_FOCUS)
+        return kv_fail(err, KV_BAD_ARG, "A range, *, last and [] only have a meaning inside an index.");
+    return expr_node(s, e, (int)(n - e->node), &named->value, err);
+}
+
+/* Whether an index may ask for values itself: these may take the place of the array that it chooses from. */
+static bool computed_index(const struct expr *e, const struct request *r)
+{
+    for (int i = 0; i < r->n; i++) {
+        enum expr_kind kind = e->node[r->part[i]].kind;
+        if (kind != EXPR_NUMBER && kind != EXPR_ALL && kind != EXPR_LAST && kind != EXPR_FOCUS) return true;
+    }
+    return false;
+}
+
 static enum kv_status index_named(struct session *s, const struct expr *e, struct named *named, struct request *r,
     struct value *out, struct kv_error *err)
 {
@@ -271,12 +293,14 @@ static enum kv_status index_named(struct session *s, const struct expr *e, struc
     struct choice c[VALUE_DIMS] = { { 0 } };
     size_t dim[VALUE_DIMS];
     int n_dim = 0;
+    bool again = named->kind == NAMED_ARRAY && computed_index(e, r);
     enum kv_status st = drop_head(s, e, a, r->part, &r->n, err);
     if (!st && r->n && !a->n_dim) st = kv_fail(err, KV_BAD_ARG, "A single number has no elements.");
     if (!st && r->n > a->n_dim)
         st = kv_fail(
             err, KV_BAD_ARG, "Too many indices: this has %d dimension%s.", a->n_dim, a->n_dim == 1 ? "" : "s");
     if (!st) st = choose_all(s, e, a, r, c, dim, &n_dim, err);
+    if (!st && again) st = resolve(s, e, r->base, named, err);
     if (!st) st = fill(s, named, c, r, n_dim, dim, out, err);
     for (int d = 0, to = 0; d < VALUE_DIMS; d++) {
         bool stays = !st && d < a->n_dim && !c[d].scalar;
@@ -307,23 +331,11 @@ static void as_array(struct named *named)
     named->names = v->names;
 }
 
-static enum kv_status resolve(
-    struct session *s, const struct expr *e, const struct expr_node *n, struct named *named, struct kv_error *err)
-{
-    *named = (struct named){ .kind = NAMED_VALUE };
-    if (n->kind == EXPR_NAME) return names_find(s, e->pool + n->text, named, err);
-    if (n->kind == EXPR_DOLLAR) return names_dollar(s, e->pool + n->text, &named->value, err);
-    if (n->kind == EXPR_ALL || n->kind == EXPR_RANGE || n->kind == EXPR_LAST || n->kind == EXPR_FOCUS)
-        return kv_fail(err, KV_BAD_ARG, "A range, *, last and [] only have a meaning inside an index.");
-    return expr_node(s, e, (int)(n - e->node), &named->value, err);
-}
-
 /* Collects the indices of a node and the node that they belong to. */
-static enum kv_status read_indices(
-    const struct expr *e, int node, struct request *r, const struct expr_node **base, struct kv_error *err)
+static enum kv_status read_indices(const struct expr *e, int node, struct request *r, struct kv_error *err)
 {
     bool indexed = e->node[node].kind == EXPR_INDEX;
-    *base = &e->node[indexed ? e->node[node].left : node];
+    r->base = &e->node[indexed ? e->node[node].left : node];
     r->n = 0;
     for (int at = indexed ? e->node[node].first : -1; at >= 0; at = e->node[at].next) {
         if (r->n == (int)KV_COUNT(r->part)) return kv_fail(err, KV_BAD_ARG, "Too many indices.");
@@ -335,11 +347,10 @@ static enum kv_status read_indices(
 static enum kv_status index_value(struct session *s, const struct expr *e, int node, struct request *r,
     struct named *named, struct value *out, struct kv_error *err)
 {
-    const struct expr_node *base;
     *out = (struct value){ 0 };
     *named = (struct named){ .kind = NAMED_VALUE };
-    enum kv_status st = read_indices(e, node, r, &base, err);
-    if (!st) st = resolve(s, e, base, named, err);
+    enum kv_status st = read_indices(e, node, r, err);
+    if (!st) st = resolve(s, e, r->base, named, err);
     if (!st && named->kind == NAMED_VALUE) {
         if (!r->n && !r->span) {
             *out = named->value;

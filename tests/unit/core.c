@@ -398,6 +398,7 @@ static void odd_metadata(void)
     header_with("\"tail\":\"4\"", "\"tail\":\"77\"", "tail");
     header_with("\"policy.ratio\":\"0.25\"", "\"policy.ratio\":\"7\"", "policy.ratio");
     header_with("\"policy.preset\":\"seed\"", "\"policy.preset\":\"\\u0007\"", "policy.preset");
+    header_with("\"policy.profile\":\"none\"", "\"policy.profile\":\"\x9a\\u001bne\"", "??ne");
     header_with("\"mem.peak\":\"", "\"mem.peak\":\"x", "mem.peak");
     header_with("\"time.prefill\":\"", "\"time.prefill\":\"x", "time.prefill");
 }
