@@ -481,7 +481,7 @@ double serve_model(bool decodes, const char *path, int n)
     if (strcmp(open, path)) {
         if (*open) close_whole(&w);
         snprintf(open, sizeof open, "%s", path);
-        open_whole(&w, path, path);
+        open_whole(&w, open, open);
         *doing = 0;
     }
     snprintf(wanted, sizeof wanted, "%d %d", decodes, n);

@@ -28,6 +28,8 @@ struct message {
     char device[96];
 };
 
+_Static_assert(sizeof(struct message) <= 4096, "a write to a pipe is whole up to here");
+
 static int to = -1; /* the pipe, in a part */
 static FILE *json;
 static int number, missed, broken;

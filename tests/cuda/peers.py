@@ -188,10 +188,12 @@ class Peers:
         for dim, n in [(128, 64)] if small else [(128, 8192), (128, 16384), (64, 8192), (64, 16384)]:
             flops = 2 * n * n * heads * dim
             rate = lambda us, flops=flops: flops / us * 1e-6
-            for name, backend, gate in [("torch SDPA, flash", SDPBackend.FLASH_ATTENTION, 1.0),
-                                        ("torch SDPA, cuDNN", SDPBackend.CUDNN_ATTENTION, None)]:
-                if self.o.device == "cpu" and gate is None:
+            for name, backend in [("torch SDPA, flash", SDPBackend.FLASH_ATTENTION),
+                                  ("torch SDPA, cuDNN", SDPBackend.CUDNN_ATTENTION)]:
+                flash = backend == SDPBackend.FLASH_ATTENTION
+                if self.o.device == "cpu" and not flash:
                     continue
+                gate = 1.0 if flash and dim == 128 else None
                 self.with_peer(name, f"prefill attention with entropy, d {dim}, {n} tokens", f"attention {dim} {n}",
                                lambda: self.attention(backend, dim, n, n, 5 if n <= 8192 else 2), "TFLOP/s", rate, gate)
         for n in [100] if small else [32768, 131072]:
