@@ -133,6 +133,7 @@ enum kv_status kv_cuda_attend(void *ctx, const struct kv_attend *a, struct kv_er
     args.window = a->window;
     args.scale = a->scale;
     args.scale2 = (float)(a->scale * 1.4426950408889634);
+    args.slack = 8 / args.scale2 < 1e20f ? 8 / args.scale2 : 1e20f; /* nothing beside the maximum of an empty row */
     kv_cuda_push(cu, path.kind, &args, sizeof args);
     return KV_OK;
 }

@@ -27,6 +27,7 @@ struct kv_attend_args {
     float *out, *lse, *entropy; /* lse, entropy: or NULL */
     int n_tile, n_head, n_kv_head, head_dim, group, type, window;
     float scale, scale2; /* of e, and of two */
+    float slack;         /* by which a logit may exceed the maximum that its row's sums are relative to */
 };
 
 /* ---- the paths of attend(), each in its file; pairs: what a tile of the path holds at most ---- */

@@ -134,7 +134,8 @@ __global__ void __launch_bounds__(THREADS, blocks_of(d)) attend_mma_kernel(const
     const int keys = keys_of(d);
     unsigned char *q = shared, *ring = shared + queries_bytes(d);
     struct kv_attend_block *block = (struct kv_attend_block *)(ring + ring_bytes(d));
-    kv_attend_prepare(block, &a, pairs_of(d));
+    kv_attend_prepare(block, &a, pairs_of(d), THREADS);
+    __syncthreads();
     const int begin = block->seen[0].lo / keys * keys, end = block->seen[block->rows - 1].hi;
     if (begin < end) kv_tile_load<d, keys_of(d), THREADS>(ring, &block->slots, false, begin, end);
     kv_cp_async_commit();
@@ -152,7 +153,7 @@ __global__ void __launch_bounds__(THREADS, blocks_of(d)) attend_mma_kernel(const
     for (int j0 = begin; j0 < end; j0 += keys) {
         multiply_keys<d, bf16>(x, q, next<d>(ring, &buffer, block, false, j0 + keys));
         if (kv_attend_ragged(block, j0, keys)) kv_rows_hide(x, block, pair_of(m), j0);
-        if (kv_rows_raise<m, n, entropy>(rows, x, a.scale2, shrink)) kv_rows_shrink(o, shrink);
+        if (kv_rows_raise<m, n, entropy>(rows, x, a.scale2, a.slack, shrink)) kv_rows_shrink(o, shrink);
         kv_rows_weigh<m, n, entropy>(rows, x, a.scale2);
         multiply_values<d, bf16>(o, x, next<d>(ring, &buffer, block, true, j0 + keys));
     }

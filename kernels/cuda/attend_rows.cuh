@@ -3,9 +3,10 @@
  * neighbours, 2 (lane % 4) and the next, at [2 r] and [2 r + 1].
  *
  * Logits s are q k as the products give them; max is theirs. In the exponent of two, x = scale2 s - m with m = scale2
- * max, rounded once and the same wherever it is used: l += 2^x, u += x 2^x. Each thread adds up its part of a tile before it joins the
- * rest, and the four threads of a row join at the end: at 128k keys no sum has more than some thousand terms, and
- * entropy, ln l - ln 2 u/l, stays within 1e-5 nats of exact. */
+ * max, rounded once and the same wherever it is used: l += 2^x, u += x 2^x. max follows the largest logit with a slack:
+ * weights may reach 2^8, and what was added up is seldom multiplied by anything. Each thread adds up its part of a tile
+ * before it joins the rest, and the four threads of a row join at the end: at 128k keys no sum has more than some
+ * thousand terms, and entropy, ln l - ln 2 u/l, stays within 1e-5 nats of exact. */
 #ifndef KV_CUDA_ATTEND_ROWS_CUH
 #define KV_CUDA_ATTEND_ROWS_CUH
 
@@ -40,17 +41,28 @@ static inline size_t kv_attend_block_bytes(int pairs, int group)
     return sizeof(struct kv_attend_block) + (size_t)rows * sizeof(struct kv_slots_range);
 }
 
-/* Fills it in; all threads of the block. pairs: what a full tile has. */
-KV_DEVICE void kv_attend_prepare(struct kv_attend_block *block, const struct kv_attend_args *a, int pairs)
+/* The block's tile and KV head. */
+KV_DEVICE const struct kv_attend_tile *kv_attend_tile_of(const struct kv_attend_args *a)
 {
-    const struct kv_attend_tile *t = a->tile + blockIdx.x / (unsigned)a->n_kv_head;
+    return a->tile + blockIdx.x / (unsigned)a->n_kv_head;
+}
+KV_DEVICE int kv_attend_kv_head(const struct kv_attend_args *a)
+{
+    return (int)(blockIdx.x % (unsigned)a->n_kv_head);
+}
+
+/* Fills it in, by the block's first so many threads; a barrier is to follow. pairs: what a full tile has. */
+KV_DEVICE void kv_attend_prepare(
+    struct kv_attend_block *block, const struct kv_attend_args *a, int pairs, int threads)
+{
+    const struct kv_attend_tile *t = kv_attend_tile_of(a);
     const struct kv_seq *seq = a->seq + t->seq;
-    int g = (int)(blockIdx.x % (unsigned)a->n_kv_head);
+    int g = kv_attend_kv_head(a);
     struct kv_slots s = kv_slots_of(seq, g, a->type, a->head_dim);
     int first = kv_attend_row(a, t, 0), rows = kv_attend_row(a, t, t->pairs - 1) - first + 1;
-    for (int i = (int)threadIdx.x; i < rows; i += (int)blockDim.x)
+    for (int i = (int)threadIdx.x; i < rows; i += threads)
         block->seen[i] = kv_slots_seen(&s, seq->row_pos[first + i], a->window);
-    for (int i = (int)threadIdx.x; i < pairs; i += (int)blockDim.x)
+    for (int i = (int)threadIdx.x; i < pairs; i += threads)
         block->row[i] = (unsigned char)(kv_attend_row(a, t, i) - first);
     if (threadIdx.x == 0) {
         block->slots = s;
@@ -58,7 +70,6 @@ KV_DEVICE void kv_attend_prepare(struct kv_attend_block *block, const struct kv_
         block->g = g;
         block->rows = rows;
     }
-    __syncthreads();
 }
 
 /* Whether some pair does not see all of slots [j0, j0 + keys). */
@@ -86,11 +97,12 @@ KV_DEVICE void kv_rows_hide(struct kv_logits<m, n> &x, const struct kv_attend_bl
         }
 }
 
-/* Raises the rows' maxima to those of the tile. True where some row of the warp has a new one, which is seldom after
- * the first tiles; then what was weighted by the old ones is to be multiplied by shrink. */
+/* Raises the rows' maxima where those of the tile exceed them by more than `slack`, which is seldom after the first
+ * tile. True where some row of the warp has a new one; then what was weighted by the old ones is to be multiplied by
+ * shrink. */
 template <int m, int n, bool entropy>
 KV_DEVICE bool kv_rows_raise(
-    struct kv_rows<m> &rows, const struct kv_logits<m, n> &x, float scale2, float (&shrink)[m][2])
+    struct kv_rows<m> &rows, const struct kv_logits<m, n> &x, float scale2, float slack, float (&shrink)[m][2])
 {
     float most[m][2];
     bool same = true;
@@ -98,23 +110,24 @@ KV_DEVICE bool kv_rows_raise(
     for (int i = 0; i < m; i++)
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            float y = rows.max[i][r];
+            float y = fmaxf(x.s[i][0][r * 2], x.s[i][0][r * 2 + 1]);
 #pragma unroll
-            for (int k = 0; k < n; k++) y = fmaxf(y, fmaxf(x.s[i][k][r * 2], x.s[i][k][r * 2 + 1]));
+            for (int k = 1; k < n; k++) y = fmaxf(y, fmaxf(x.s[i][k][r * 2], x.s[i][k][r * 2 + 1]));
             y = fmaxf(y, __shfl_xor_sync(KV_ALL, y, 1));
             most[i][r] = fmaxf(y, __shfl_xor_sync(KV_ALL, y, 2));
-            same = same && most[i][r] == rows.max[i][r];
+            same = same && !(most[i][r] > rows.max[i][r] + slack);
         }
     if (__all_sync(KV_ALL, same)) return false;
 #pragma unroll
     for (int i = 0; i < m; i++)
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            float delta = __fmul_rn(rows.max[i][r], scale2) - __fmul_rn(most[i][r], scale2);
+            float max = most[i][r] > rows.max[i][r] + slack ? most[i][r] : rows.max[i][r];
+            float delta = __fmul_rn(rows.max[i][r], scale2) - __fmul_rn(max, scale2);
             shrink[i][r] = kv_exp2(delta);
             if (entropy) rows.u[i][r] = shrink[i][r] * fmaf(delta, rows.l[i][r], rows.u[i][r]);
             rows.l[i][r] *= shrink[i][r];
-            rows.max[i][r] = most[i][r];
+            rows.max[i][r] = max;
         }
     return true;
 }
@@ -130,14 +143,19 @@ template <int m, int c> KV_DEVICE void kv_rows_shrink(float (&o)[m][c][4], const
             for (int e = 0; e < 4; e++) o[i][k][e] *= shrink[i][e / 2];
 }
 
-/* u of a row once more, from its weights, where 0 * -inf came into it; NaN if a weight is. */
-template <int n> KV_DEVICE float kv_rows_finite(const float (&p)[n][4], int r)
+/* u of a row once more, from its weights, where 0 * -inf came into it; NaN if a weight is. Little code, for it lies in
+ * the middle of a loop that never runs it: the weights go round. */
+template <int n> KV_DEVICE float kv_rows_finite(float (&p)[n][4], int r)
 {
     float u = 0;
+#pragma unroll 1
+    for (int i = 0; i < n * 2; i++) {
+        float first = p[0][r * 2];
+        u += first == 0 ? 0 : first * __log2f(first);
 #pragma unroll
-    for (int k = 0; k < n; k++)
-#pragma unroll
-        for (int e = r * 2; e < r * 2 + 2; e++) u += p[k][e] == 0 ? 0 : p[k][e] * __log2f(p[k][e]);
+        for (int k = 0; k < n * 2 - 1; k++) p[k / 2][r * 2 + k % 2] = p[(k + 1) / 2][r * 2 + (k + 1) % 2];
+        p[n - 1][r * 2 + 1] = first;
+    }
     return u;
 }
 
@@ -146,22 +164,28 @@ template <int m, int n, bool entropy>
 KV_DEVICE void kv_rows_weigh(struct kv_rows<m> &rows, struct kv_logits<m, n> &x, float scale2)
 {
 #pragma unroll
-    for (int i = 0; i < m; i++)
+    for (int i = 0; i < m; i++) {
+        float u[2] = {};
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            float most = rows.max[i][r] == KV_SOFTMAX_EMPTY ? 0 : __fmul_rn(rows.max[i][r], scale2), l = 0, u = 0;
+            float most = rows.max[i][r] == KV_SOFTMAX_EMPTY ? 0 : __fmul_rn(rows.max[i][r], scale2), l = 0;
 #pragma unroll
             for (int k = 0; k < n; k++)
 #pragma unroll
                 for (int e = r * 2; e < r * 2 + 2; e++) {
                     float shifted = fmaf(x.s[i][k][e], scale2, -most), p = kv_exp2(shifted);
                     l += p;
-                    if (entropy) u = fmaf(p, shifted, u);
+                    if (entropy) u[r] = fmaf(p, shifted, u[r]);
                     x.s[i][k][e] = p;
                 }
             rows.l[i][r] += l;
-            if (entropy) rows.u[i][r] += u == u ? u : kv_rows_finite<n>(x.s[i], r);
         }
+        if (!entropy) continue;
+        if (u[0] + u[1] != u[0] + u[1])
+            for (int r = 0; r < 2; r++) u[r] = kv_rows_finite<n>(x.s[i], r);
+        rows.u[i][0] += u[0];
+        rows.u[i][1] += u[1];
+    }
 }
 
 /* Joins the four threads of each row and writes out, lse and entropy of the pairs from `pair` on. */

@@ -107,8 +107,8 @@ template <int d> KV_DEVICE struct columns_own load_keys(unsigned char *to, const
 template <int d, bool bf16>
 KV_DEVICE void issue(float (&x)[ROWS / 2], const unsigned char *keys, const struct columns_shared *s, int place)
 {
-    uint64_t a = kv_wgmma_matrix(keys, 16);
-    uint64_t b = kv_wgmma_matrix(s->tiles + kv_ring_stage(place) * tile_bytes(d), 16);
+    uint32_t a = kv_wgmma_matrix(keys, 16);
+    uint32_t b = kv_wgmma_matrix(s->tiles + kv_ring_stage(place) * tile_bytes(d), 16);
     kv_wgmma_hold(x);
     kv_wgmma_fence();
 #pragma unroll

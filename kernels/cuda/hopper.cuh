@@ -109,13 +109,17 @@ template <int count> KV_DEVICE void kv_registers_take(void)
 /* ---- products of a warpgroup ---- */
 
 /* Describes a matrix in shared memory with the 128-byte swizzle: rows of 64 halves, 128 bytes each, 16-byte piece c of
- * row r at piece c ^ r % 8, 8 rows in 1024 bytes. `panel`: bytes from one 64 halves of a row to the next, where the
- * matrix goes across (values, whose rows are k). */
-KV_DEVICE uint64_t kv_wgmma_matrix(const void *p, int panel)
+ * row r at piece c ^ r % 8, 8 rows in 1024 bytes, the first at a multiple of 1024. `panel`: bytes from one 64 halves of
+ * a row to the next, where the matrix goes across (values, whose rows are k). This is the low word, to which 16-byte
+ * steps are added; all have one high word: 1024 bytes from eight rows to the next, and the swizzle. */
+KV_DEVICE uint32_t kv_wgmma_matrix(const void *p, int panel)
 {
-    return (uint64_t)((kv_shared_address(p) & 0x3ffff) >> 4) | (uint64_t)(panel >> 4) << 16 |
-           (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
+    return (kv_shared_address(p) & 0x3ffff) >> 4 | (uint32_t)(panel >> 4) << 16;
 }
+#define KV_WGMMA_HIGH (1u << 30 | 1024 >> 4)
+#ifdef KV_CUDA_EMULATED
+KV_DEVICE uint64_t kv_wgmma_whole(uint32_t low) { return (uint64_t)KV_WGMMA_HIGH << 32 | low; }
+#endif
 
 KV_DEVICE void kv_wgmma_fence(void)
 {
@@ -165,119 +169,89 @@ template <int n> KV_DEVICE void kv_wgmma_hold(uint32_t (&x)[n])
 #endif
 }
 
-/* d[64][128] f32 (+)= a[64][16] b[16][128], both from shared memory, each with k along its rows. */
-template <bool bf16> KV_DEVICE void kv_wgmma_keys(float (&d)[64], uint64_t a, uint64_t b, bool add)
+/* What the products have in common: the sums %0 to %31 or %63, as text and as operands. */
+#define KV_SUMS32                                                                                                  \
+    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, "    \
+    "%23, "                                                                                                        \
+    "%24, %25, %26, %27, %28, %29, %30, %31"
+#define KV_SUMS64                                                                                                  \
+    KV_SUMS32                                                                                                      \
+        ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, "   \
+        "%52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define KV_SUM4(d, i)  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
+#define KV_SUM16(d, i) KV_SUM4(d, i), KV_SUM4(d, i + 4), KV_SUM4(d, i + 8), KV_SUM4(d, i + 12)
+
+/* The instructions; `type` of A and B. B's descriptor, and A's, come as low and high words. */
+#define KV_WGMMA_KEYS(type)                                                                                        \
+    "{ .reg .pred p; .reg .b64 a, b; setp.ne.b32 p, %66, 0; mov.b64 a, {%64, %67}; mov.b64 b, {%65, %67}; "        \
+    "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " {" KV_SUMS64 "}, a, b, p, 1, 1, 0, 0; }"
+#define KV_WGMMA_VALUES128(type)                                                                                   \
+    "{ .reg .pred p; .reg .b64 b; setp.ne.b32 p, 1, 0; mov.b64 b, {%68, %69}; "                                    \
+    "wgmma.mma_async.sync.aligned.m64n128k16.f32." type "." type " {" KV_SUMS64                                    \
+    "}, {%64, %65, %66, %67}, b, p, 1, 1, 1; }"
+#define KV_WGMMA_VALUES64(type)                                                                                    \
+    "{ .reg .pred p; .reg .b64 b; setp.ne.b32 p, 1, 0; mov.b64 b, {%36, %37}; "                                    \
+    "wgmma.mma_async.sync.aligned.m64n64k16.f32." type "." type " {" KV_SUMS32                                     \
+    "}, {%32, %33, %34, %35}, b, p, 1, 1, 1; }"
+
+/* Has what x comes from done before the wait that follows, and not behind it: the assembler moves arithmetic across
+ * waits, but not across branches. x is not below 0. */
+KV_DEVICE void kv_settle(float x)
 {
 #ifdef KV_CUDA_EMULATED
-    emu_wgmma_ss(d, 128, a, b, add, bf16, false, false);
+    (void)x;
 #else
+    asm volatile("{ .reg .pred p; setp.lt.f32 p, %0, 0f00000000; @!p bra over; nanosleep.u32 0; over: }" ::"f"(x));
+#endif
+}
+
+/* d[64][128] f32 (+)= a[64][16] b[16][128], both from shared memory, each with k along its rows. */
+template <bool bf16> KV_DEVICE void kv_wgmma_keys(float (&d)[64], uint32_t a, uint32_t b, bool add)
+{
+#ifdef KV_CUDA_EMULATED
+    emu_wgmma_ss(d, 128, kv_wgmma_whole(a), kv_wgmma_whole(b), add, bf16, false, false);
+#else
+#define KV_OPERANDS                                                                                                \
+    KV_SUM16(d, 0), KV_SUM16(d, 16), KV_SUM16(d, 32),                                                              \
+        KV_SUM16(d, 48) : "r"(a), "r"(b), "r"((int)add), "n"(KV_WGMMA_HIGH)
     if (bf16)
-        asm volatile(
-            "{ .reg .pred p; setp.ne.b32 p, %66, 0; "
-            "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, "
-            "%8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, "
-            "%26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "
-            "%44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
-            "%62, %63}, %64, %65, p, 1, 1, 0, 0; }"
-            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-            "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
-            "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
-            "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
-            "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
-            "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
-            "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
-            "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-            : "l"(a), "l"(b), "r"((int)add));
+        asm volatile(KV_WGMMA_KEYS("bf16") : KV_OPERANDS);
     else
-        asm volatile(
-            "{ .reg .pred p; setp.ne.b32 p, %66, 0; "
-            "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, "
-            "%9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, "
-            "%27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, "
-            "%45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, "
-            "%63}, %64, %65, p, 1, 1, 0, 0; }"
-            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-            "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
-            "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
-            "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
-            "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
-            "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
-            "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
-            "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-            : "l"(a), "l"(b), "r"((int)add));
+        asm volatile(KV_WGMMA_KEYS("f16") : KV_OPERANDS);
+#undef KV_OPERANDS
 #endif
 }
 
 /* d[64][128] f32 += a[64][16] b[16][128], a from registers as for m16n8k16, a warp its 16 rows; b across its rows. */
-template <bool bf16> KV_DEVICE void kv_wgmma_values(float (&d)[64], const uint32_t *a, uint64_t b)
+template <bool bf16> KV_DEVICE void kv_wgmma_values(float (&d)[64], const uint32_t *a, uint32_t b)
 {
 #ifdef KV_CUDA_EMULATED
-    emu_wgmma_rs(d, 128, a, b, true, bf16, true);
+    emu_wgmma_rs(d, 128, a, kv_wgmma_whole(b), true, bf16, true);
 #else
+#define KV_OPERANDS                                                                                                \
+    KV_SUM16(d, 0), KV_SUM16(d, 16), KV_SUM16(d, 32),                                                              \
+        KV_SUM16(d, 48) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "n"(KV_WGMMA_HIGH)
     if (bf16)
-        asm volatile(
-            "{ .reg .pred p; setp.ne.b32 p, 1, 0; "
-            "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, "
-            "%8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, "
-            "%26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, "
-            "%44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, "
-            "%62, %63}, {%64, %65, %66, %67}, %68, p, 1, 1, 1; }"
-            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-            "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
-            "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
-            "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
-            "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
-            "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
-            "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
-            "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+        asm volatile(KV_WGMMA_VALUES128("bf16") : KV_OPERANDS);
     else
-        asm volatile(
-            "{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
-            "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, "
-            "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, %34, %35, %36, "
-            "%37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, "
-            "%55, %56, %57, %58, %59, %60, %61, %62, %63}, {%64, %65, %66, %67}, %68, p, 1, 1, 1; }"
-            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-            "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
-            "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
-            "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
-            "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
-            "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
-            "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
-            "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+        asm volatile(KV_WGMMA_VALUES128("f16") : KV_OPERANDS);
+#undef KV_OPERANDS
 #endif
 }
 
 /* The same for 64 columns. */
-template <bool bf16> KV_DEVICE void kv_wgmma_values(float (&d)[32], const uint32_t *a, uint64_t b)
+template <bool bf16> KV_DEVICE void kv_wgmma_values(float (&d)[32], const uint32_t *a, uint32_t b)
 {
 #ifdef KV_CUDA_EMULATED
-    emu_wgmma_rs(d, 64, a, b, true, bf16, true);
+    emu_wgmma_rs(d, 64, a, kv_wgmma_whole(b), true, bf16, true);
 #else
+#define KV_OPERANDS                                                                                                \
+    KV_SUM16(d, 0), KV_SUM16(d, 16) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b), "n"(KV_WGMMA_HIGH)
     if (bf16)
-        asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
-                     "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, "
-                     "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, "
-                     "%36, p, 1, 1, 1; }"
-                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-                     "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-                     "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
-                     "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
-                     "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
-                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+        asm volatile(KV_WGMMA_VALUES64("bf16") : KV_OPERANDS);
     else
-        asm volatile("{ .reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 "
-                     "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, "
-                     "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, {%32, %33, %34, %35}, "
-                     "%36, p, 1, 1, 1; }"
-                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-                     "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-                     "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
-                     "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
-                     "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
-                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+        asm volatile(KV_WGMMA_VALUES64("f16") : KV_OPERANDS);
+#undef KV_OPERANDS
 #endif
 }
 

@@ -46,6 +46,9 @@ KV_DEVICE float kv_block_sum(float x, float *room)
     return sum;
 }
 
+/* What lane 0 has, to the compiler one value of the warp: it may live where each warp has one of a kind. */
+KV_DEVICE int kv_uniform(int x) { return __shfl_sync(KV_ALL, x, 0); }
+
 /* ---- element types of caches and weights ---- */
 
 KV_DEVICE float kv_load_as_f32(int type, const void *p, size_t i)

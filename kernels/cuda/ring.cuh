@@ -50,6 +50,6 @@ KV_DEVICE int kv_panel_at(int row, int chunk, int rows)
 }
 
 /* What takes a descriptor from channel 0 to channel 16 c of a tile of `rows` rows. */
-KV_DEVICE uint64_t kv_panel_step(int c, int rows) { return (uint64_t)((c / 4 * rows * 128 + c % 4 * 32) >> 4); }
+KV_DEVICE uint32_t kv_panel_step(int c, int rows) { return (uint32_t)((c / 4 * rows * 128 + c % 4 * 32) >> 4); }
 
 #endif
