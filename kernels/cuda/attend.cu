@@ -52,10 +52,16 @@ static int by_keys(const void *x, const void *y)
     return a->pair > b->pair ? -1 : 1;
 }
 
-static int count_tiles(const struct kv_attend *a, int pairs)
+/* Sequences that are decoding have a kernel of their own; n_few: how many. */
+static int count_tiles(const struct kv_cuda *cu, const struct kv_attend *a, int pairs, int *n_few)
 {
     int n = 0;
-    for (int s = 0; s < a->n_seq; s++) n += tiles_of(&a->seq[s], a->n_head / a->n_kv_head, pairs);
+    *n_few = 0;
+    for (int s = 0; s < a->n_seq; s++)
+        if (kv_cuda_attend_few_takes(cu, a, s))
+            ++*n_few;
+        else
+            n += tiles_of(&a->seq[s], a->n_head / a->n_kv_head, pairs);
     return n;
 }
 
@@ -68,10 +74,10 @@ static const struct kv_attend_tile *stage_tiles(
     const struct kv_attend_tile *device =
         (const struct kv_attend_tile *)kv_cuda_stage_fill(cu, (size_t)n_tile * sizeof *device, &host);
     struct kv_attend_tile *tile = (struct kv_attend_tile *)host;
-    for (int s = 0; s < a->n_seq; s++) {
+    for (int s = 0; s < a->n_seq; first += a->seq[s++].n_row) {
+        if (kv_cuda_attend_few_takes(cu, a, s)) continue;
         for (int i = tiles_of(&a->seq[s], a->n_head / a->n_kv_head, pairs) - 1; i >= 0; i--)
             tile[n++] = tile_at(a, s, first, i * pairs, pairs);
-        first += a->seq[s].n_row;
     }
     if (a->n_seq > 1) qsort(tile, (size_t)n, sizeof *tile, by_keys);
     return device;
@@ -106,19 +112,11 @@ static struct path path_of(const struct kv_cuda *cu, const struct kv_attend *a)
     return (struct path){ &kv_cuda_attend_mma, kv_cuda_attend_mma_pairs(a->head_dim) };
 }
 
-enum kv_status kv_cuda_attend(void *ctx, const struct kv_attend *a, struct kv_error *err)
+static void push_tiles(
+    struct kv_cuda *cu, const struct kv_attend *a, const struct kv_seq *seq, struct path path, int n_tile)
 {
-    struct kv_cuda *cu = (struct kv_cuda *)ctx;
-    enum kv_status status = kv_cuda_attend_check(cu, a, "Attention", err);
-    if (status) return status;
-    if (kv_cuda_attend_few_takes(cu, a)) return kv_cuda_attend_few(cu, a, err);
-    struct path path = path_of(cu, a);
-    int n_tile = count_tiles(a, path.pairs);
-    size_t bytes = kv_cuda_seqs_bytes(a->seq, a->n_seq) + (size_t)n_tile * sizeof(struct kv_attend_tile) + 16;
-    status = kv_cuda_room(cu, bytes, err);
-    if (status || !n_tile) return status;
     struct kv_attend_args args = {};
-    args.seq = kv_cuda_stage_seqs(cu, a->seq, a->n_seq);
+    args.seq = seq;
     args.tile = stage_tiles(cu, a, path.pairs, n_tile);
     args.q = a->q;
     args.out = a->out;
@@ -135,5 +133,21 @@ enum kv_status kv_cuda_attend(void *ctx, const struct kv_attend *a, struct kv_er
     args.scale2 = (float)(a->scale * 1.4426950408889634);
     args.slack = 8 / args.scale2 < 1e20f ? 8 / args.scale2 : 1e20f; /* nothing beside the maximum of an empty row */
     kv_cuda_push(cu, path.kind, &args, sizeof args);
+}
+
+enum kv_status kv_cuda_attend(void *ctx, const struct kv_attend *a, struct kv_error *err)
+{
+    struct kv_cuda *cu = (struct kv_cuda *)ctx;
+    enum kv_status status = kv_cuda_attend_check(cu, a, "Attention", err);
+    if (status) return status;
+    struct path path = path_of(cu, a);
+    int n_few, n_tile = count_tiles(cu, a, path.pairs, &n_few);
+    size_t bytes = kv_cuda_seqs_bytes(a->seq, a->n_seq) + (size_t)n_tile * sizeof(struct kv_attend_tile) +
+                   (size_t)a->n_seq * KV_ATTEND_FEW_BYTES + 32;
+    status = kv_cuda_room(cu, bytes, err);
+    if (status || !(n_few + n_tile)) return status;
+    const struct kv_seq *seq = kv_cuda_stage_seqs(cu, a->seq, a->n_seq);
+    if (n_few) kv_cuda_attend_few(cu, a, seq);
+    if (n_tile) push_tiles(cu, a, seq, path, n_tile);
     return KV_OK;
 }

@@ -44,10 +44,12 @@ size_t kv_cuda_columns_scratch(const struct kv_cuda *cu, const struct kv_limits 
 int kv_cuda_attend_mma_pairs(int head_dim);
 int kv_cuda_attend_wgmma_pairs(const struct kv_cuda *cu, int head_dim);
 
-/* Attention where no sequence has KV_ATTEND_FEW rows, in attend_few.cu: whether it takes this; its entry, after the
- * check. */
-bool kv_cuda_attend_few_takes(const struct kv_cuda *cu, const struct kv_attend *a);
-enum kv_status kv_cuda_attend_few(struct kv_cuda *cu, const struct kv_attend *a, struct kv_error *err);
+/* Attention of sequences with fewer than KV_ATTEND_FEW rows, in attend_few.cu: whether it takes sequence s of the call;
+ * and its entry for all that it takes, one at least, behind the check and where there is room: seq as they are staged, and
+ * KV_ATTEND_FEW_BYTES of staging a sequence. */
+#define KV_ATTEND_FEW_BYTES 16
+bool kv_cuda_attend_few_takes(const struct kv_cuda *cu, const struct kv_attend *a, int s);
+void kv_cuda_attend_few(struct kv_cuda *cu, const struct kv_attend *a, const struct kv_seq *seq);
 
 /* ---- pairs ---- */
 

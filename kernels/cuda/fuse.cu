@@ -2,10 +2,11 @@
  *
  *   norm, linear                 the norm comes first in every block of the GEMV; the first one writes what norm would
  *   linear of two, swiglu        a warp has the same rows of both, and joins them
- *   interleave, norm, rope of queries and of keys, appends     turn.cu
+ *   interleave, norm, rope of queries and of keys, appends     turn.cu; or, with attention of few rows, attend_few.cu
  *   appends of neighbouring rows to several caches             turn.cu
- * all for few rows; what is not recognised stays as it is. A layer of a decoded token is 6 launches so: norm + q, k, v;
- * turn; attention; o + residual; norm + gate, up + swiglu; down + residual. */
+ * all for few rows; what is not recognised stays as it is. A layer of a decoded token is 5 launches so: norm + q, k, v;
+ * rope + append + attention; o + residual; norm + gate, up + swiglu; down + residual. */
+#include "kernels/cuda/attend_few.h"
 #include "kernels/cuda/gemv.h"
 #include "kernels/cuda/steps.cuh"
 #include "kernels/cuda/turn.h"
@@ -160,6 +161,35 @@ static int take_appends(const struct tape *t, size_t *op, struct kv_turn *turn)
     return row;
 }
 
+/* Attention to these rows that waits behind the appends of all of them; in one go with all that. */
+static bool take_attention(const struct tape *t, size_t *op, const struct kv_turn *turn, struct kv_few *joined)
+{
+    const struct kv_turn_side *q = &turn->heads.side[0], *k = &turn->heads.side[1];
+    const struct kv_append_args *first = (const struct kv_append_args *)peek(t, *op, &kv_cuda_append_kind);
+    size_t n = *op, d = (size_t)turn->heads.head_dim * sizeof(float);
+    while (peek(t, n, &kv_cuda_append_kind)) n++;
+    const struct kv_few *few = (const struct kv_few *)peek(t, n, &kv_cuda_few);
+    if (!first || !few || (size_t)few->appends != n - *op || few->tiles != 1 || few->q != q->x ||
+        few->n_head != q->heads || first->k != k->x || few->n_kv_head != k->heads ||
+        few->head_dim != turn->heads.head_dim || few->n_row != turn->n)
+        return false;
+    size_t q_heads = (size_t)turn->n * (size_t)q->heads, k_heads = (size_t)turn->n * (size_t)k->heads;
+    const void *out[] = { few->out, few->lse, few->entropy };
+    for (size_t i = 0; i < KV_COUNT(out); i++) { /* written while other blocks still read */
+        size_t bytes = q_heads * (i ? sizeof(float) : d);
+        if (out[i] && (!apart(out[i], bytes, q->x, q_heads * d) || !apart(out[i], bytes, k->x, k_heads * d) ||
+                          !apart(out[i], bytes, first->v, k_heads * d)))
+            return false;
+    }
+    *joined = *few;
+    joined->joined = 1;
+    joined->turn = turn->heads;
+    joined->v = first->v;
+    joined->fault = first->fault;
+    *op = n + 1;
+    return true;
+}
+
 static bool fuse_turn(struct tape *t)
 {
     struct kv_turn turn = {};
@@ -171,10 +201,15 @@ static bool fuse_turn(struct tape *t)
     for (int k = 0; k < 2 && turn.heads.interleave; k++)
         if (!take_interleave(t, (size_t)k, &turn, k)) return false;
     if (turn.n > KV_TURN_ROWS || turn.heads.head_dim > KV_CUDA_MAX_DIM) return false;
-    take_appends(t, &op, &turn);
+    struct kv_few few;
+    bool attends = take_attention(t, &op, &turn, &few);
+    if (!attends) take_appends(t, &op, &turn);
     turn.ticket = t->cu->ticket + KV_CUDA_TICKETS;
     if (angles) t->cu->op[t->out++] = *angles;
-    put(t, op, &kv_cuda_turn, &turn, sizeof turn);
+    if (attends)
+        put(t, op, &kv_cuda_few, &few, sizeof few);
+    else
+        put(t, op, &kv_cuda_turn, &turn, sizeof turn);
     return true;
 }
 

@@ -67,6 +67,13 @@ void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Ends what the check has made so far, for one that makes much. */
 void next_shape(void);
 
+/* Whether neighbouring ops may be one kernel. */
+static inline bool joins(void)
+{
+    const char *plain = getenv("KVDBG_PLAIN");
+    return !plain || !strstr(plain, "fuse");
+}
+
 uint32_t random_u32(void);
 int between(int lo, int hi); /* both may come */
 float normal(void);
