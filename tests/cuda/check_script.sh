@@ -50,8 +50,10 @@ fi
 printf 'ok 1 - attention: 400 TFLOP/s\nnot ok 2 - scores\n# It died of signal 11.\n1..2\n'
 cat >"$json" <<LINES
 {"row": "attention", "unit": "TFLOP/s", "median": 400, "min": 390, "max": 410, "sense": ">=", "gate": 335, "passed": true, "aim": 540, "samples": 20, "device": "A GPU"}
+{"row": "select", "unit": "ms", "median": 9, "min": 8, "max": 10, "sense": "<=", "gate": 3, "passed": false, "samples": 20, "device": "A GPU"}
 {"failed": "scores", "why": "It died of signal 11.", "device": "A GPU"}
 {"saved": "m", "batch": 4, "context": 32768, "keep": 10, "whole_ms": 11, "whole_floor_ms": 10, "saved_ms": 5.4, "min": 5, "max": 6, "predicted_ms": 5, "share": 49.1, "predicted_share": 50, "gate": 4.5, "passed": true, "reached": true, "device": "A GPU"}
+{"saved": "m", "batch": 1, "context": 8192, "keep": 50, "whole_ms": 11, "whole_floor_ms": 10, "saved_ms": 0.1, "min": 0, "max": 1, "predicted_ms": 0.2, "share": 1, "predicted_share": 2, "gate": 0.18, "passed": false, "device": "A GPU"}
 {"row": "cut off", "unit": "TF
 LINES
 exit 1
@@ -106,6 +108,8 @@ says "racecheck that finds something" "$dir/said" '^not ok [0-9]+ - racecheck, s
 says "peers that are not there" "$dir/said" 'peers # SKIP no torch'
 says "lines are numbered in a row" <(awk '/^(not )?ok / { sub(/^not /, ""); if ($2 != ++n) bad = 1 } /^1\.\./ { if ($0 != "1.." n) bad = 1 } END { print bad ? "no" : "yes", n }' "$dir/said") '^yes'
 says "the table" "$dir/said" '^# op parity +1 +2 +0'
+says "gates that were missed" "$dir/said" '^#   select: 9 ms, wanted <= 3$'
+says "savings that were missed" "$dir/said" '^#   a step saves, m, 1 x 8192, 50 % kept: 0.1 ms, wanted >= 0.18$'
 says "the log has all of it" "$(ls "$dir"/out/*.log)" 'skipped; .*has the figures'
 says "the page: a row" "$page" '^\| attention \| 400 \(390–410\) TFLOP/s \| >= 335 \| yes \| >= 540, no'
 says "the page: what is saved" "$page" '^\| m \| 4 × 32768 \| 11.000 \(10.000\) \| 5.400 \(5.000\) yes, 49.1 % \(50.0 %\) ✓'

@@ -266,6 +266,12 @@ main() {
     awk -v date="$(date +%Y-%m-%d)" -v commit="${GPU_CHECK_COMMIT:-$(git rev-parse --short HEAD 2>/dev/null || echo unknown)}" \
         -f tests/cuda/table.awk $(ls "$stem"-bench.jsonl "$stem"-peers.jsonl 2>/dev/null) /dev/null >"$stem.md"
     echo "1..$number"
+    # Once more at the end, where a caller that is shown the last lines alone sees it.
+    echo "# gates missed:"
+    sed -nE -e 's/^\{"row": "([^"]*)", "unit": "([^"]*)", "median": ([^,]*),.*"sense": "(..)", "gate": ([^,]*), "passed": false.*/#   \1: \3 \2, wanted \4 \5/p' \
+        -e 's/^\{"saved": "([^"]*)", "batch": ([^,]*), "context": ([^,]*), "keep": ([^,]*),.*"saved_ms": ([^,]*),.*"gate": ([^,]*), "passed": false.*/#   a step saves, \1, \2 x \3, \4 % kept: \5 ms, wanted >= \6/p' \
+        -e 's/^\{"peer": "([^"]*)", "against": "([^"]*)",.*"ratio": ([^,]*),.*"passed": false.*/#   \2, beside \1: \3 x/p' \
+        "$stem"-bench.jsonl "$stem"-peers.jsonl 2>/dev/null | head -60
     echo "#"
     printf '# %-40s %7s %7s %7s %8s\n' check passed failed skipped time
     printf '%s' "$table" | sed 's/^/# /'
