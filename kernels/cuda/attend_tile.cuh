@@ -32,19 +32,29 @@ template <int d> KV_DEVICE int kv_tile_b(void)
     return kv_tile_at<d>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
 }
 
-/* Asks for slots [j0, j0 + rows) of K or V; those from `end` on are zeros. */
+/* Asks for slots [j0, j0 + rows) of K or V; those from `end` on are zeros. Where all are there, of one span, a copy is
+ * little more than its instruction. */
 template <int d, int rows, int threads>
 KV_DEVICE void kv_tile_load(unsigned char *to, const struct kv_slots *s, bool values, int j0, int end)
 {
-    const int chunks = d / 8, thread = kv_thread();
-    bool whole = j0 + rows <= end && (j0 >= s->n_prefix || j0 + rows <= s->n_prefix);
+    const int chunks = d / 8, thread = kv_thread(), turns = rows * chunks / threads;
+    const bool even = threads % chunks == 0; /* whole rows at once */
     const char *first = values ? s->v : s->k, *second = values ? s->tail_v : s->tail_k;
-    const char *from = (j0 < s->n_prefix ? first : second) + (size_t)j0 * (d * 2);
+    const char *from = (j0 < s->n_prefix ? first : second) + (size_t)j0 * (d * 2) + thread * 16;
+    if (j0 + rows <= end && (j0 >= s->n_prefix || j0 + rows <= s->n_prefix)) {
 #pragma unroll
-    for (int i = 0; i < rows * chunks / threads; i++) {
+        for (int i = 0; i < turns; i++) {
+            int n = thread + i * threads, row = even ? thread / chunks + i * (threads / chunks) : n / chunks;
+            kv_cp_async16(
+                to + kv_tile_at<d>(row, even ? thread % chunks : n % chunks), from + i * threads * 16, true);
+        }
+        return;
+    }
+#pragma unroll 1
+    for (int i = 0; i < turns; i++) {
         int n = thread + i * threads, row = n / chunks, chunk = n % chunks, j = j0 + row;
-        if (!whole) from = (j < s->n_prefix ? first : second) + (size_t)j0 * (d * 2);
-        kv_cp_async16(to + kv_tile_at<d>(row, chunk), from + (size_t)(row * d * 2 + chunk * 16), whole || j < end);
+        from = (j < s->n_prefix ? first : second) + (size_t)j * (d * 2) + chunk * 16;
+        kv_cp_async16(to + kv_tile_at<d>(row, chunk), from, j < end);
     }
 }
 

@@ -26,8 +26,8 @@
 SHAPE m_tiles(int d) { return d <= 128 ? 2 : 1; } /* of 16 keys a warp */
 SHAPE keys_of(int d) { return WARPS * 16 * m_tiles(d); }
 SHAPE tile_bytes(int d) { return ROWS * kv_tile_pitch(d); }
-/* Positions and lse of a tile's rows lie behind its queries. */
-SHAPE stage_bytes(int d) { return tile_bytes(d) + ROWS * 2 * (int)sizeof(float); }
+/* The lse of a tile's rows lie behind its queries. */
+SHAPE stage_bytes(int d) { return tile_bytes(d) + ROWS * (int)sizeof(float); }
 SHAPE shared_bytes(int d)
 {
     return STAGES * stage_bytes(d) > keys_of(d) * kv_tile_pitch(d) ? STAGES * stage_bytes(d)
@@ -94,14 +94,14 @@ template <bool bf16> __global__ void __launch_bounds__(256) columns_queries_kern
     if (c == 0) a.lse2[to] = a.lse[head] * (float)LOG2E;
 }
 
-/* Keys of a warp, as A of m16n8k16, and their positions and sums. */
+/* Keys of a warp, as A of m16n8k16, rows that see them, and their sums. */
 template <int d> struct columns_keys {
     uint32_t k[d / 16][m_tiles(d)][4];
-    int pos[m_tiles(d)][2];
+    struct kv_slots_range seen[m_tiles(d)][2];
     float sum[m_tiles(d)][2];
 };
 
-/* Asks for a tile of queries with the rows' lse and positions; those from rows->end on are zeros. */
+/* Asks for a tile of queries with the rows' lse; those from rows->end on are zeros. */
 template <int d>
 KV_DEVICE void load_rows(
     unsigned char *to, const struct kv_columns_args *a, struct kv_columns_step at, int last_head, int end)
@@ -116,14 +116,15 @@ KV_DEVICE void load_rows(
             kv_cp_async16(
                 to + kv_tile_at<d>(row, chunk), from + (size_t)(row * d * 2 + chunk * 16), at.row + row < end);
         }
-        kv_columns_load_words(to + tile_bytes(d), a, at, ROWS, (int)threadIdx.x, end);
+        kv_columns_load_lse(to + tile_bytes(d), a, at, ROWS, (int)threadIdx.x, end);
     }
     kv_cp_async_commit();
 }
 
 /* The block's keys: through shared memory to registers. */
 template <int d>
-KV_DEVICE void load_keys(struct columns_keys<d> &keys, unsigned char *shared, const struct kv_slots *s, int j0)
+KV_DEVICE void load_keys(struct columns_keys<d> &keys, unsigned char *shared, const struct kv_columns_args *a,
+    const struct kv_slots *s, int j0)
 {
     const int first = (int)threadIdx.x / KV_WARP * 16 * m_tiles(d), from = kv_tile_a<d>(first);
     kv_tile_load<d, keys_of(d), THREADS>(shared, s, false, j0, s->n);
@@ -137,7 +138,7 @@ KV_DEVICE void load_keys(struct columns_keys<d> &keys, unsigned char *shared, co
             kv_ldmatrix4(keys.k[c][m], shared + kv_tile_along<d>(from, c * 2) + m * 16 * kv_tile_pitch(d));
         for (int r = 0; r < 2; r++) {
             int j = j0 + first + m * 16 + r * 8 + (int)threadIdx.x % KV_WARP / 4;
-            keys.pos[m][r] = kv_slots_pos(s, j < s->n ? j : s->n - 1);
+            keys.seen[m][r] = kv_columns_seen(a, kv_slots_pos(s, j < s->n ? j : s->n - 1));
         }
     }
     __syncthreads();
@@ -145,12 +146,11 @@ KV_DEVICE void load_keys(struct columns_keys<d> &keys, unsigned char *shared, co
 
 /* Adds a tile of rows to the keys' sums. ragged: some row may not see some key. */
 template <int d, bool bf16>
-KV_DEVICE void add_rows(
-    struct columns_keys<d> &keys, const struct kv_columns_args *a, const unsigned char *tile, int rows, bool ragged)
+KV_DEVICE void add_rows(struct columns_keys<d> &keys, const struct kv_columns_args *a, const unsigned char *tile,
+    int first, bool ragged)
 {
     const int from = kv_tile_b<d>(), lane = (int)threadIdx.x % 4 * 2;
     const float *lse2 = (const float *)(tile + tile_bytes(d));
-    const int *pos = (const int *)(lse2 + ROWS);
     float s[m_tiles(d)][ROWS / 8][4] = {};
 #pragma unroll
     for (int c = 0; c < d / 16; c++)
@@ -176,7 +176,7 @@ KV_DEVICE void add_rows(
 #pragma unroll
                 for (int r = 0; r < 2; r++) {
                     float p = kv_exp2(fmaf(s[m][n][r * 2 + e], a->scale2, -less));
-                    if (ragged && (row >= rows || !kv_columns_sees(a, pos[row], keys.pos[m][r]))) p = 0;
+                    if (ragged && !kv_columns_in(keys.seen[m][r], first + row)) p = 0;
                     sum[m][r] += p;
                 }
         }
@@ -215,7 +215,7 @@ __global__ void __launch_bounds__(THREADS, d <= 64 ? 3 : 2)
     const struct kv_columns_rows rows = kv_columns_rows_of(&a, kv_slots_pos(&s, j0), kv_slots_pos(&s, last));
     if (rows.begin >= rows.end) return;
     struct columns_keys<d> keys = {};
-    load_keys<d>(keys, shared, &s, j0);
+    load_keys<d>(keys, shared, &a, &s, j0);
     struct kv_columns_step at = { place.head, rows.begin }, ahead = at;
     for (int i = 0; i < STAGES - 1; i++, kv_columns_next(&ahead, &rows, ROWS))
         load_rows<d>(shared + i * stage_bytes(d), &a, ahead, last_head, rows.end);
@@ -228,9 +228,9 @@ __global__ void __launch_bounds__(THREADS, d <= 64 ? 3 : 2)
         bool ragged = kv_columns_ragged(at, &rows, ROWS);
         const unsigned char *tile = shared + stage * stage_bytes(d);
         if (ragged)
-            add_rows<d, bf16>(keys, &a, tile, rows.end - at.row, true);
+            add_rows<d, bf16>(keys, &a, tile, at.row, true);
         else
-            add_rows<d, bf16>(keys, &a, tile, ROWS, false);
+            add_rows<d, bf16>(keys, &a, tile, at.row, false);
         kv_columns_next(&at, &rows, ROWS);
         if (at.head != head) put_sums<d>(keys, a.out + (size_t)head * a.stride, j0, n);
         stage = stage + 1 < STAGES ? stage + 1 : 0;

@@ -19,6 +19,21 @@ struct kv_columns_args {
     struct kv_cuda_fault *fault;
 };
 
+/* Rows that see the key at a position, counted from the sequence's first. */
+KV_DEVICE struct kv_slots_range kv_columns_seen(const struct kv_columns_args *a, int pos)
+{
+    const int32_t *rows = a->seq->row_pos;
+    struct kv_slots_range r = { kv_lower_near(rows, a->n_row, pos), a->n_row };
+    if (a->window) r.hi = kv_lower_near(rows, a->n_row, pos + a->window);
+    return r;
+}
+
+/* Whether a row is one of them. */
+KV_DEVICE bool kv_columns_in(struct kv_slots_range r, int row)
+{
+    return (unsigned)(row - r.lo) < (unsigned)(r.hi - r.lo);
+}
+
 /* Rows that see a key at one of ascending positions [from, to]: [begin, end); those that see all: [all_from, all_to). */
 struct kv_columns_rows {
     int begin, end, all_from, all_to;
@@ -26,12 +41,8 @@ struct kv_columns_rows {
 
 KV_DEVICE struct kv_columns_rows kv_columns_rows_of(const struct kv_columns_args *a, int from, int to)
 {
-    const int32_t *pos = a->seq->row_pos;
-    struct kv_columns_rows r = { kv_lower_near(pos, a->n_row, from), a->n_row, kv_lower_near(pos, a->n_row, to),
-        a->n_row };
-    if (a->window) r.end = kv_lower_near(pos, a->n_row, to + a->window);
-    if (a->window) r.all_to = kv_lower_near(pos, a->n_row, from + a->window);
-    return r;
+    struct kv_slots_range first = kv_columns_seen(a, from), last = kv_columns_seen(a, to);
+    return (struct kv_columns_rows){ first.lo, last.hi, last.lo, first.hi };
 }
 
 KV_DEVICE bool kv_columns_sees(const struct kv_columns_args *a, int row_pos, int key_pos)
@@ -70,15 +81,12 @@ KV_DEVICE bool kv_columns_ragged(struct kv_columns_step at, const struct kv_colu
     return at.row < rows->all_from || at.row + tile > rows->all_to || at.row + tile > rows->end;
 }
 
-/* Asks for the rows' lse and positions: `thread` of 2 `tile` threads a word each, behind one another; zeros from `end`
- * on. */
-KV_DEVICE void kv_columns_load_words(
+/* Asks for the rows' lse: the first threads a word each; zeros from `end` on. */
+KV_DEVICE void kv_columns_load_lse(
     unsigned char *to, const struct kv_columns_args *a, struct kv_columns_step at, int tile, int thread, int end)
 {
-    int row = at.row + thread % tile;
-    size_t lse = (size_t)at.head * (size_t)a->n_row + (size_t)row;
-    const void *from = thread < tile ? (const void *)(a->lse2 + lse) : (const void *)(a->seq->row_pos + row);
-    kv_cp_async4(to + thread * 4, from, row < end);
+    size_t lse = (size_t)at.head * (size_t)a->n_row + (size_t)(at.row + thread);
+    if (thread < tile) kv_cp_async4(to + thread * 4, a->lse2 + lse, at.row + thread < end);
 }
 
 /* On Hopper, in columns_wgmma.cu: keys that a block takes, 0 where this GPU or head_dim is not for it; the launch. */

@@ -264,6 +264,27 @@ template <bool bf16> KV_DEVICE uint32_t kv_pack_half2(float lo, float hi)
     return bits;
 }
 
+/* 2^x as product of a part and a power of two, by adds and multiplications alone, for where ex2 is what is waited for:
+ * to 3e-6; 2^-126 from there down; not for x above 127. NaN stays NaN. */
+struct kv_power {
+    float part, scale;
+};
+KV_DEVICE struct kv_power kv_exp2_by_fma(float x)
+{
+    const float round = 12582912; /* 1.5 2^23: what is added to it is an integer */
+#ifdef KV_CUDA_EMULATED
+    x = x < -126 ? -126 : x;
+#else
+    asm("max.NaN.f32 %0, %0, 0fc2fc0000;" : "+f"(x));
+#endif
+    float whole = x + round, rest = x - (whole - round);
+    float part = fmaf(rest, 0.009570101f, 0.055917863f);
+    part = fmaf(rest, part, 0.24024744f);
+    part = fmaf(rest, part, 0.6931218f);
+    part = fmaf(rest, part, 0.9999993f);
+    return (struct kv_power){ part, __int_as_float((int)((unsigned)__float_as_int(whole) << 23) + 0x3f800000) };
+}
+
 /* 2^x, to 2 ulp, and 0 for very negative x. */
 KV_DEVICE float kv_exp2(float x)
 {
