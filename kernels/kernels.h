@@ -122,6 +122,15 @@ struct kv_attend {
     float *entropy; /* [n][H] Shannon entropy of the row's softmax, nats; or NULL */
 };
 
+/* One selection, all on the host: the budget best of n scores (see kernels/select.h). */
+struct kv_select {
+    const float *score;    /* [n] */
+    const uint8_t *forced; /* [n] enum kv_forced; NULL = all by score */
+    int n, budget;
+    int32_t *kept; /* [budget] ascending, the first *n_kept count */
+    int *n_kept;
+};
+
 struct kv_backend {
     uint32_t abi; /* KV_BACKEND_ABI */
     size_t size;  /* sizeof(struct kv_backend) */
@@ -199,9 +208,15 @@ struct kv_backend {
      * has room for that many from start[g] on, and a length for each head. */
     enum kv_status (*gather_heads)(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,
         const int32_t *index, size_t index_stride, const int32_t *n, struct kv_span *to, struct kv_error *err);
-    /* The budget best of n scores (see kernels/select.h); kept[budget] ascending, all on the host. */
+    /* Adds neighbouring rows in f64, in their order: out[g][j] = sum of x[h][j] over rows h of g*each..g*each+each-1, for
+     * `groups` of them. Rows of x `stride` apart, of out n. */
+    enum kv_status (*fold)(void *ctx, const float *x, size_t stride, int groups, int each, size_t n, double *out,
+        struct kv_error *err);
+    /* struct kv_select by its parts. */
     enum kv_status (*select)(void *ctx, const float *score, const uint8_t *forced, int n, int budget, int32_t *kept,
         int *n_kept, struct kv_error *err);
+    /* Many at once, where memory is a device's for as few waits as can be. */
+    enum kv_status (*select_many)(void *ctx, const struct kv_select *s, int count, struct kv_error *err);
     /* Index of the first of the largest of x[n], given on the host; -1 when one is NaN or none is finite. */
     enum kv_status (*argmax)(void *ctx, const float *x, size_t n, int *index, struct kv_error *err);
 };

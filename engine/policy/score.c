@@ -11,8 +11,9 @@
 /* One way from per-head sums to a score row. */
 struct part {
     const char *name;
-    const float *sums; /* [n_head][n] */
-    int first_row;     /* the sums are over the rows from this one on */
+    const float *sums;   /* [n_head][n] */
+    const double *added; /* [sets][n] the same added over the heads of each set; NULL = from sums */
+    int first_row;       /* the sums are over the rows from this one on */
     enum { PER_NOTHING, PER_VISIBLE_ROW, PER_ROW } divide;
     enum policy_pool pool;
     int split; /* pooling does not mix keys before this one with the rest; 0 = one piece */
@@ -99,7 +100,8 @@ static enum kv_status score_heads(const struct policy_scored *s, const struct pa
 {
     const struct kv_stats *stats = s->stats;
     size_t n = (size_t)stats->n;
-    if (!part->sums) return kv_fail(err, KV_BAD_ARG, "Layer %d has no attention sums to score by.", stats->layer);
+    if (!part->sums && !part->added)
+        return kv_fail(err, KV_BAD_ARG, "Layer %d has no attention sums to score by.", stats->layer);
     double *row = kv_alloc(n, sizeof *row), *pooled = kv_alloc(n, sizeof *pooled);
     if (!row || !pooled) {
         free(row);
@@ -110,7 +112,12 @@ static enum kv_status score_heads(const struct policy_scored *s, const struct pa
     bool linear = !maximum && part->pool != POLICY_POOL_MAX;
     for (size_t j = 0; j < n; j++) score[j] = maximum ? -INFINITY : 0;
     int group = stats->n_head / stats->n_kv_head, added = 0;
-    for (int h = first; h < first + heads; h++) {
+    if (part->added) {
+        for (size_t j = 0; j < n; j++) row[j] = part->added[(size_t)s->set * n + j];
+        finish_row(s, part, row, pooled);
+        for (size_t j = 0; j < n; j++) score[j] += pooled[j];
+    }
+    for (int h = first; h < first + heads && !part->added; h++) {
         const float *head = part->sums + (size_t)h * n;
         for (size_t j = 0; j < n; j++) row[j] = added ? row[j] + (double)head[j] : (double)head[j];
         for (size_t j = 0; part->more && j < n; j++) row[j] += part->weight * (double)part->more[(size_t)h * n + j];
@@ -162,13 +169,17 @@ static int first_of_window(const struct policy_scored *s, int n)
 /* The sums that policy.rows names. */
 static struct part part_of_rows(const struct policy_scored *s)
 {
-    struct part part = { .name = "sum", .sums = s->stats->columns, .pool = s->policy->pool };
+    struct part part = {
+        .name = "sum", .sums = s->stats->columns, .added = s->stats->columns_added, .pool = s->policy->pool
+    };
     if (s->policy->rows == POLICY_ROWS_WINDOW) {
         part.sums = s->stats->window;
+        part.added = s->stats->window_added;
         part.first_row = first_of_window(s, kv_stats_rows(s->stats));
     }
     if (s->policy->rows == POLICY_ROWS_LAST) {
         part.sums = s->stats->last;
+        part.added = s->stats->last_added;
         part.first_row = kv_stats_rows(s->stats) - 1;
     }
     if (part.pool == POLICY_POOL_AUTO) part.pool = POLICY_POOL_NONE;
@@ -179,6 +190,7 @@ static struct part part_of_window(const struct policy_scored *s)
 {
     return (struct part){ .name = "window",
         .sums = s->stats->window,
+        .added = s->stats->window_added,
         .first_row = first_of_window(s, kv_stats_rows(s->stats)),
         .divide = PER_ROW,
         .pool = s->policy->pool == POLICY_POOL_AUTO ? POLICY_POOL_AVG : (enum policy_pool)s->policy->pool,
@@ -227,6 +239,7 @@ static int parts_last(const struct policy_scored *s, struct part *part)
 {
     part[0] = (struct part){ .name = "last",
         .sums = s->stats->last,
+        .added = s->stats->last_added,
         .pool = s->policy->pool == POLICY_POOL_AUTO ? POLICY_POOL_NONE : (enum policy_pool)s->policy->pool };
     return 1;
 }
@@ -327,6 +340,14 @@ unsigned policy_selector_needs(const struct kv_policy *policy, const struct poli
         [POLICY_ROWS_LAST] = KV_NEED_LAST };
     unsigned needs = selector->needs & ~POLICY_NEED_ROWS;
     return selector->needs & POLICY_NEED_ROWS ? needs | of_rows[policy->rows] : needs;
+}
+
+bool policy_folds(const struct kv_policy *policy)
+{
+    const struct policy_selector *selector = policy_selector_at(policy->selector);
+    const unsigned sums = POLICY_NEED_ROWS | KV_NEED_COLUMNS | KV_NEED_WINDOW | KV_NEED_LAST;
+    return selector && selector->parts && !(selector->needs & ~sums) && policy->reduce != POLICY_REDUCE_MAX &&
+           policy->pool != POLICY_POOL_MAX;
 }
 
 enum kv_status policy_score(const struct policy_scored *s, float *score, struct kv_error *err)

@@ -34,6 +34,9 @@ const char *policy_selector_name(int row);                 /* NULL behind the la
 /* enum kv_need of a selector under this policy, POLICY_NEED_ROWS resolved. */
 unsigned policy_selector_needs(const struct kv_policy *policy, const struct policy_selector *selector);
 
+/* Whether a score is made of attention that is added over heads, and of nothing else. */
+bool policy_folds(const struct kv_policy *policy);
+
 /* Writes score [n] f32, accumulated in f64 in ascending head order and rounded once. Heads are all query heads, or
  * those of KV head `set`; they are pooled each (policy.pool; knorm and expected only where it is set), then reduced.
  *   sum        attention that the key got from the policy's rows

@@ -39,10 +39,13 @@ struct kv_stats {
     int rows;                /* queries so far; 0 = n, and row i is key i's */
     const int32_t *position; /* [n_kv_head][n] row of each key; NULL = j */
     const int32_t *seen; /* [rows] keys that the row saw, itself among them; NULL = those that the window lets it */
-    const float *entropy;  /* [n_head][rows] nats, of row i */
-    const float *columns;  /* [n_head][n] sum of attention to key j over all rows */
-    const float *window;   /* [n_head][n] the same over the last min(policy.window, n) rows */
-    const float *last;     /* [n_head][n] attention of the last row */
+    const float *entropy; /* [n_head][rows] nats, of row i */
+    const float *columns; /* [n_head][n] sum of attention to key j over all rows */
+    const float *window;  /* [n_head][n] the same over the last min(policy.window, n) rows */
+    const float *last;    /* [n_head][n] attention of the last row */
+    /* The three above added over the query heads of each kept set in f64, [sets][n], where policy_folds() says that no
+     * head is looked at by itself; then they may be NULL themselves. */
+    const double *columns_added, *window_added, *last_added;
     const float *variance; /* [n_head][n] unbiased variance of attention over the window's rows; of one row 0 */
     /* [2]: over all heads and the window's rows, keys before the window: -sum A ln(A + 1e-10), and the sum over keys of
      * the unbiased variance of A over rows (CAKE, arXiv 2503.12491); 0 without such keys, variance of one row NaN */

@@ -383,9 +383,26 @@ static void place(const struct choice *w, struct selection *s)
     }
 }
 
+/* What was chosen before becomes what is selected. */
+static void take_ahead(const struct compression *c, int layer)
+{
+    struct selection *s = c->sel;
+    size_t row = selection_row(s, layer, 0);
+    memcpy(s->n_kept + row, s->ahead + row, (size_t)s->sets * sizeof *s->ahead);
+    if (layer < c->e->model->shape.n_layer - 1) return;
+    free(s->ahead);
+    s->ahead = NULL;
+}
+
 enum kv_status compress_select(const struct compression *c, int layer, struct kv_error *err)
 {
     struct selection *s = target(c);
+    enum kv_status ready = layer ? KV_OK : compress_ahead(c, err);
+    if (ready) return ready;
+    if (s->ahead) {
+        take_ahead(c, layer);
+        return KV_OK;
+    }
     const struct kv_policy own = selection_policy(s, layer);
     const struct candidates from = candidates_of(c, &own, s->pins);
     struct choice w = { .from = &from, .policy = &own, .layer = layer, .n = slots(&from, layer), .sets = s->sets };

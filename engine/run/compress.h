@@ -51,6 +51,11 @@ enum kv_status compress_allocate(const struct compression *c, const struct kv_po
 enum kv_status compress_select(const struct compression *c, int layer, struct kv_error *err);
 enum kv_status compress_gather(const struct compression *c, int layer, struct kv_error *err);
 
+/* Chooses for all layers at once, so that a device is waited for twice and not twice a layer: when the first layer of
+ * number 0 is selected, nobody looks at the stages, and the policy's scores are added over heads. Then compress_select()
+ * of each layer, the first one too, finds its choice in sel->ahead; where it cannot be, sel->ahead stays NULL. */
+enum kv_status compress_ahead(const struct compression *c, struct kv_error *err);
+
 /* Whether a run compresses again before it decodes on. */
 static inline bool compress_due(const struct run *r, const struct selection *s)
 {

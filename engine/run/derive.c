@@ -278,6 +278,37 @@ static enum kv_status expected(struct deriving *g, float *device, struct kv_erro
     return status;
 }
 
+/* --- added over heads ----------------------------------------------------------------------------------------------- */
+
+bool record_can_fold(const struct record *r, unsigned needs)
+{
+    bool rows = needs & (KV_NEED_WINDOW | KV_NEED_LAST);
+    return r->m->be->fold && (r->columns || !(needs & KV_NEED_COLUMNS)) && (r->last_q || !rows);
+}
+
+enum kv_status record_fold(struct record *r, unsigned need, int layer, const struct kv_policy *policy,
+    const struct kv_span *resident, int sets, double *added, struct kv_error *err)
+{
+    const struct kv_shape *s = r->m->shape;
+    const struct kv_backend *be = r->m->be;
+    const struct record_keys keys = { .prefix = resident, .n = r->n, .rows = r->n };
+    int window = policy->window < r->n ? policy->window : r->n, rows = need == KV_NEED_LAST ? 1 : window;
+    struct deriving g = { r, policy, &keys, layer, rows, (size_t)r->n, (size_t)s->n_head, (size_t)s->n_kv_head,
+        (size_t)s->head_dim, host_of(r) };
+    size_t bytes = g.heads * g.n * sizeof(float);
+    const float *sums = r->columns + (size_t)layer * g.heads * g.n;
+    float *made = NULL;
+    enum kv_status status = KV_OK;
+    if (need != KV_NEED_COLUMNS) {
+        sums = made = be->alloc(r->m->ctx, bytes);
+        status = made ? sum_rows(&g, rows, made, err)
+                      : kv_fail(err, KV_NO_MEMORY, "No memory for %zu statistics of a layer.", g.heads * g.n);
+    }
+    if (!status) status = be->fold(r->m->ctx, sums, g.n, sets, s->n_head / sets, g.n, added, err);
+    if (made) be->release(r->m->ctx, made, bytes);
+    return status;
+}
+
 /* --- entry ------------------------------------------------------------------------------------------------------------ */
 
 /* A row of the record is as long as all keys that it has room for. */

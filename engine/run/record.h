@@ -80,6 +80,13 @@ struct record_keys {
 enum kv_status record_stats_of(struct record *r, unsigned needs, int layer, const struct kv_policy *policy,
     const struct record_keys *keys, struct kv_stats *out, struct kv_error *err);
 
+/* Column sums of a prefill's layer over the rows that `need` names (KV_NEED_COLUMNS, _WINDOW or _LAST), added over the
+ * query heads of each of `sets` kept sets, to added [sets][n] on the device, which is not waited for; record_can_fold():
+ * where the device can and the prefill left what it takes. */
+bool record_can_fold(const struct record *r, unsigned needs);
+enum kv_status record_fold(struct record *r, unsigned need, int layer, const struct kv_policy *policy,
+    const struct kv_span *resident, int sets, double *added, struct kv_error *err);
+
 /* Brings r->mean up to date: of the rows that each layer has read so far, NaN where there is none, or, once the
  * prefill is complete, of the rows that the policy names. */
 enum kv_status record_means(struct record *r, bool complete, const struct kv_policy *policy, struct kv_error *err);

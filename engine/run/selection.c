@@ -75,6 +75,7 @@ void selection_free(struct selection *s)
     free(s->budget);
     free(s->selector);
     free_sets(s);
+    free(s->ahead);
     pins_drop(s->pins);
     *s = (struct selection){ 0 };
 }
@@ -89,6 +90,8 @@ struct kv_policy selection_policy(const struct selection *s, int layer)
 void selection_reset(struct selection *s, int n_layer)
 {
     s->allocated = false;
+    free(s->ahead);
+    s->ahead = NULL;
     for (int row = 0; row < n_layer * s->sets; row++) s->n_kept[row] = -1;
 }
 

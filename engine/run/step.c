@@ -406,12 +406,12 @@ enum kv_status kv_step(struct kv_engine *e, enum kv_unit unit, struct kv_error *
     }
     e->past.cut = false;
     const struct kv_where from = e->at;
-    do {
-        if (engine_stopped(e)) return kv_fail(err, KV_STOPPED, "Stopped on request.");
-        enum kv_status status = step_stage(e, err);
-        if (status) return status;
-    } while (!reached(&from, &e->at, unit));
-    return KV_OK;
+    enum kv_status status = KV_OK;
+    e->far = unit >= KV_UNIT_PASS;
+    do status = engine_stopped(e) ? kv_fail(err, KV_STOPPED, "Stopped on request.") : step_stage(e, err);
+    while (!status && !reached(&from, &e->at, unit));
+    e->far = false;
+    return status;
 }
 
 enum kv_status kv_recompress(struct kv_engine *e, struct kv_error *err)

@@ -156,6 +156,14 @@ static enum kv_status cpu_select(void *ctx, const float *score, const uint8_t *f
                   : KV_OK;
 }
 
+static enum kv_status cpu_select_many(void *ctx, const struct kv_select *s, int count, struct kv_error *err)
+{
+    enum kv_status status = KV_OK;
+    for (int i = 0; i < count && !status; i++)
+        status = cpu_select(ctx, s[i].score, s[i].forced, s[i].n, s[i].budget, s[i].kept, s[i].n_kept, err);
+    return status;
+}
+
 const struct kv_backend kv_backend_cpu = {
     .abi = KV_BACKEND_ABI,
     .size = sizeof(struct kv_backend),
@@ -189,6 +197,8 @@ const struct kv_backend kv_backend_cpu = {
     .swiglu = kv_cpu_swiglu,
     .gather = kv_cpu_gather,
     .gather_heads = kv_cpu_gather_heads,
+    .fold = kv_cpu_fold,
     .select = cpu_select,
+    .select_many = cpu_select_many,
     .argmax = kv_cpu_argmax,
 };

@@ -35,6 +35,7 @@ enum kv_scratch_slot {
     X(probabilities)                                                                                               \
     X(norms)                                                                                                       \
     X(cosine)                                                                                                      \
+    X(fold)                                                                                                        \
     X(moments)                                                                                                     \
     X(expect)                                                                                                      \
     X(swiglu)                                                                                                      \
@@ -109,6 +110,8 @@ enum kv_status kv_cpu_probabilities(
     void *ctx, const struct kv_attend *a, int head, float *out, size_t stride, struct kv_error *err);
 enum kv_status kv_cpu_norms(void *ctx, const struct kv_span *span, bool values, int power, int type, int n_kv_head,
     int head_dim, float *out, size_t stride, struct kv_error *err);
+enum kv_status kv_cpu_fold(
+    void *ctx, const float *x, size_t stride, int groups, int each, size_t n, double *out, struct kv_error *err);
 enum kv_status kv_cpu_cosine(
     void *ctx, const float *a, const float *b, int n, int cols, float *out, struct kv_error *err);
 enum kv_status kv_cpu_moments(

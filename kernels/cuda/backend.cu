@@ -273,7 +273,9 @@ static const struct kv_backend backend = {
     .swiglu = kv_cuda_swiglu,
     .gather = kv_cuda_gather,
     .gather_heads = kv_cuda_gather_heads,
+    .fold = kv_cuda_fold,
     .select = kv_cuda_select,
+    .select_many = kv_cuda_select_many,
     .argmax = kv_cuda_argmax,
 };
 

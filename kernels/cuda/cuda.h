@@ -284,8 +284,11 @@ enum kv_status kv_cuda_gather(void *ctx, const struct kv_seq *from, int type, in
     const int32_t *index, int n, struct kv_span *to, struct kv_error *err);
 enum kv_status kv_cuda_gather_heads(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,
     const int32_t *index, size_t index_stride, const int32_t *n, struct kv_span *to, struct kv_error *err);
+enum kv_status kv_cuda_fold(void *ctx, const float *x, size_t stride, int groups, int each, size_t n, double *out,
+    struct kv_error *err);
 enum kv_status kv_cuda_argmax(void *ctx, const float *x, size_t n, int *index, struct kv_error *err);
 enum kv_status kv_cuda_select(void *ctx, const float *score, const uint8_t *forced, int n, int budget,
     int32_t *kept, int *n_kept, struct kv_error *err);
+enum kv_status kv_cuda_select_many(void *ctx, const struct kv_select *s, int count, struct kv_error *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* Top-k of one score row: the set of kernels/select.h, by radix selection on the sortable key.
  *
- * score [n] f32, forced [n] u8 or NULL, kept [budget] i32 ascending, all on the host. The host counts what is forced;
+ * score [n] f32, forced [n] u8 or NULL, kept [budget] i32 ascending, all on the host; many rows are queued one behind the
+ * other, and what they keep comes home in one read. The host counts what is forced;
  * the device finds the key of the last token that is kept, 8 bits at a time, then writes all above it and, of those
  * equal to it, the first ones, in order. Bytes: 25 n from cache, 6 n over the bus; one block, bound by the latency of
  * its barriers. Counting is in integers: the result is kv_select_cpu's, bit for bit. */
@@ -8,9 +9,13 @@
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/select.h"
 
-#define THREADS 1024
-#define WARPS   (THREADS / KV_WARP)
-#define DIGITS  256
+#include <stdlib.h>
+#include <string.h>
+
+#define THREADS  1024
+#define WARPS    (THREADS / KV_WARP)
+#define DIGITS   256
+#define TOGETHER 32 /* selections of as many keys as there can be, whose results the scratch holds */
 
 /* ---- kernels ---- */
 
@@ -131,7 +136,7 @@ static const struct kv_cuda_kind kind = { "select", launch };
 size_t kv_cuda_select_scratch(const struct kv_cuda *cu, const struct kv_limits *limits)
 {
     (void)cu;
-    return (size_t)kv_max(1, (size_t)limits->keys) * sizeof(int32_t);
+    return TOGETHER * (size_t)kv_max(1, (size_t)limits->keys) * sizeof(int32_t);
 }
 
 /* Tokens that must be kept and dropped; false for a byte that says neither. */
@@ -148,29 +153,77 @@ static bool count_forced(const uint8_t *forced, int n, int *must, int *dropped)
     return !unknown;
 }
 
+/* A selection as it will be: how many are kept, which only counts decide, and by what. */
+static enum kv_status select_check(
+    const struct kv_cuda *cu, const struct kv_select *s, struct select_args *a, struct kv_error *err)
+{
+    int must = 0, dropped = 0;
+    if (s->n < 0 || s->budget < 0 || !s->n_kept || (s->n > 0 && (!s->score || !s->kept)) ||
+        !count_forced(s->forced, s->n, &must, &dropped) || must > s->budget)
+        return kv_fail(
+            err, KV_BAD_ARG, "Cannot select %d of %d tokens: %s.", s->budget, s->n, kv_status_text(KV_BAD_ARG));
+    if ((size_t)s->n * sizeof *s->kept > cu->scratch_size)
+        return kv_fail(err, KV_NOT_NOW, "Selecting among %d tokens where %d were reserved.", s->n, cu->limits.keys);
+    int candidates = s->n - must - dropped, left = s->budget - must;
+    a->n = s->n;
+    a->want = left < candidates ? left : candidates;
+    a->all = a->want == candidates ? 1 : a->want == 0 ? 0 : -1;
+    *s->n_kept = must + a->want;
+    return KV_OK;
+}
+
+/* Queues one, whose result will be at kept. */
+static enum kv_status select_push(
+    struct kv_cuda *cu, const struct kv_select *s, int32_t *kept, struct kv_error *err)
+{
+    struct select_args a = {};
+    enum kv_status status = select_check(cu, s, &a, err);
+    if (status || !*s->n_kept) return status;
+    status = kv_cuda_room(cu, (size_t)s->n * 5 + 32, err);
+    if (status) return status;
+    a.score = (const float *)kv_cuda_stage(cu, s->score, (size_t)s->n * sizeof *s->score);
+    a.forced = s->forced ? (const uint8_t *)kv_cuda_stage(cu, s->forced, (size_t)s->n) : NULL;
+    a.kept = kept;
+    kv_cuda_push(cu, &kind, &a, sizeof a);
+    return KV_OK;
+}
+
+/* As many as the scratch has room for, at least one of `count`; *done gets how many. */
+static enum kv_status select_some(
+    struct kv_cuda *cu, const struct kv_select *s, int count, int *done, struct kv_error *err)
+{
+    int32_t *device = (int32_t *)cu->scratch, *host = NULL;
+    size_t room = cu->scratch_size / sizeof *device, all = 0, at = 0;
+    enum kv_status status = KV_OK;
+    int n = 0;
+    for (; n < count && !status && (!n || all + (size_t)s[n].budget <= room); n++) {
+        status = select_push(cu, &s[n], device + all, err);
+        if (!status) all += (size_t)*s[n].n_kept;
+    }
+    *done = n;
+    if (status || !all) return status;
+    if (n == 1) return kv_cuda_read(cu, s->kept, device, all * sizeof *device, err);
+    host = (int32_t *)malloc(all * sizeof *host);
+    if (!host) return kv_fail(err, KV_NO_MEMORY, "No memory for %zu tokens of %d selections.", all, n);
+    status = kv_cuda_read(cu, host, device, all * sizeof *device, err);
+    for (int i = 0; i < n && !status; at += (size_t)*s[i++].n_kept)
+        memcpy(s[i].kept, host + at, (size_t)*s[i].n_kept * sizeof *host);
+    free(host);
+    return status;
+}
+
+enum kv_status kv_cuda_select_many(void *ctx, const struct kv_select *s, int count, struct kv_error *err)
+{
+    enum kv_status status = KV_OK;
+    for (int at = 0, done = 0; at < count && !status; at += done)
+        status = select_some((struct kv_cuda *)ctx, s + at, count - at, &done, err);
+    return status;
+}
+
 enum kv_status kv_cuda_select(void *ctx, const float *score, const uint8_t *forced, int n, int budget,
     int32_t *kept, int *n_kept, struct kv_error *err)
 {
-    struct kv_cuda *cu = (struct kv_cuda *)ctx;
-    int must = 0, dropped = 0;
-    if (n < 0 || budget < 0 || !n_kept || (n > 0 && (!score || !kept)) ||
-        !count_forced(forced, n, &must, &dropped) || must > budget)
-        return kv_fail(
-            err, KV_BAD_ARG, "Cannot select %d of %d tokens: %s.", budget, n, kv_status_text(KV_BAD_ARG));
-    if ((size_t)n * sizeof *kept > cu->scratch_size)
-        return kv_fail(err, KV_NOT_NOW, "Selecting among %d tokens where %d were reserved.", n, cu->limits.keys);
-    int candidates = n - must - dropped, want = budget - must < candidates ? budget - must : candidates;
-    *n_kept = must + want;
-    if (!*n_kept) return KV_OK;
-    enum kv_status status = kv_cuda_room(cu, (size_t)n * 5 + 32, err);
-    if (status) return status;
-    struct select_args a = {};
-    a.score = (const float *)kv_cuda_stage(cu, score, (size_t)n * sizeof *score);
-    a.forced = forced ? (const uint8_t *)kv_cuda_stage(cu, forced, (size_t)n) : NULL;
-    a.kept = (int32_t *)cu->scratch;
-    a.n = n;
-    a.want = want;
-    a.all = want == candidates ? 1 : want == 0 ? 0 : -1;
-    kv_cuda_push(cu, &kind, &a, sizeof a);
-    return kv_cuda_read(cu, kept, a.kept, (size_t)*n_kept * sizeof *kept, err);
+    const struct kv_select one = { score, forced, n, budget, kept, n_kept };
+    int done;
+    return select_some((struct kv_cuda *)ctx, &one, 1, &done, err);
 }

@@ -275,7 +275,7 @@ static const struct {
     }
     SLOT(embed), SLOT(norm), SLOT(linear), SLOT(rope), SLOT(interleave), SLOT(append), SLOT(attend), SLOT(columns),
     SLOT(probabilities), SLOT(norms), SLOT(cosine), SLOT(moments), SLOT(expect), SLOT(swiglu), SLOT(gather),
-    SLOT(gather_heads), SLOT(select), SLOT(argmax)
+    SLOT(gather_heads), SLOT(fold), SLOT(select), SLOT(select_many), SLOT(argmax)
 #undef SLOT
 };
 

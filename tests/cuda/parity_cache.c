@@ -294,6 +294,38 @@ static void one_select(int i, int n)
     }
 }
 
+/* Rows of all sizes one behind the other in pick's arrays, more than the scratch holds at once. */
+static void check_select_many(void)
+{
+    enum { COUNT = 100, WIDTH = 1300 };
+    static struct kv_select all[COUNT];
+    static int got[COUNT];
+    struct kv_error err = { 0 };
+    reserve((struct kv_limits){
+        .rows = 8, .keys = WIDTH, .seqs = 1, .n_head = 8, .n_kv_head = 8, .head_dim = 64, .widest = 64 });
+    fill_scores(2, COUNT * WIDTH);
+    memset(pick.got, 0xff, sizeof pick.got);
+    for (int i = 0; i < COUNT; i++) {
+        size_t at = (size_t)i * WIDTH;
+        int n = i % 9 ? between(1, WIDTH) : 0;
+        for (int j = 0; j < n; j++) pick.forced[at + (size_t)j] = between(0, 9) ? KV_BY_SCORE : KV_MUST_DROP;
+        all[i] = (struct kv_select){ pick.score + at, i % 2 ? pick.forced + at : NULL, n, between(0, n),
+            pick.got + at, &got[i] };
+    }
+    if (parity.be->select_many(parity.gpu, all, COUNT, &err)) fail("%s", err.text);
+    for (int i = 0; i < COUNT && !failed(); i++) {
+        const struct kv_select *s = &all[i];
+        int want = -1;
+        if (kv_select_cpu(s->score, s->forced, s->n, s->budget, pick.want, &want)) fail("the CPU refuses");
+        if (got[i] != want) fail("row %d keeps %d, not %d", i, got[i], want);
+        for (int j = 0; j < WIDTH && !failed(); j++)
+            if (s->kept[j] != (j < want ? pick.want[j] : -1))
+                fail("the %d-th kept of row %d is %d, not %d of %d", j, i, s->kept[j], pick.want[j], want);
+    }
+    all[COUNT / 2].budget = -1;
+    if (!failed() && !parity.be->select_many(parity.gpu, all, COUNT, &err)) fail("a budget of -1 was taken");
+}
+
 static void check_select(void)
 {
     static const int small_n[] = { 1, 2, 31, 32, 33, 255, 1000, 1025, 3000 };
@@ -316,5 +348,6 @@ const struct check cache_checks[] = {
     { "norms", check_norms, KV_PRECISION_F32, NULL },
     { "expect", check_expect, KV_PRECISION_F32, NULL },
     { "select", check_select, KV_PRECISION_F32, NULL },
+    { "select_many", check_select_many, KV_PRECISION_F32, NULL },
 };
 const size_t n_cache_checks = KV_COUNT(cache_checks);

@@ -192,6 +192,37 @@ static void check_cosine(void)
     }
 }
 
+/* ---- fold ---- */
+
+struct fold {
+    struct buffer *x, *out;
+    int groups, each, n, stride;
+};
+
+static enum kv_status fold(const struct side *s, const void *args, struct kv_error *err)
+{
+    const struct fold *a = args;
+    return s->be->fold(
+        s->ctx, AT(s, a->x), (size_t)a->stride, a->groups, a->each, (size_t)a->n, AT(s, a->out), err);
+}
+
+static void check_fold(void)
+{
+    for (int i = 0; i < times(); i++) {
+        struct fold a = { .groups = between(1, 9), .each = between(1, 17), .n = width() };
+        a.stride = a.n + between(0, 3);
+        size_t count = (size_t)a.groups * (size_t)a.each * (size_t)a.stride, sums = (size_t)a.groups * (size_t)a.n;
+        a.x = normals(count, 1, false), a.out = output(sums * sizeof(double));
+        if (i % 3 == 2) f32(a.x)[(size_t)a.stride * (size_t)(a.each - 1)] = NAN;
+        if (!run_both(fold, &a)) return;
+        const double *got = a.out->got, *want = a.out->cpu;
+        for (size_t j = 0; j < sums; j++)
+            if (got[j] != want[j] && !(isnan(got[j]) && isnan(want[j])))
+                fail("sum %zu is %.17g, not %.17g", j, got[j], want[j]);
+        next_shape();
+    }
+}
+
 /* ---- moments ---- */
 
 struct moments {
@@ -279,6 +310,7 @@ const struct check row_checks[] = {
     { "rope", check_rope, KV_PRECISION_FAST, NULL },
     { "interleave", check_interleave, KV_PRECISION_F32, NULL },
     { "cosine", check_cosine, KV_PRECISION_F32, NULL },
+    { "fold", check_fold, KV_PRECISION_F32, NULL },
     { "moments", check_moments, KV_PRECISION_F32, NULL },
     { "argmax", check_argmax, KV_PRECISION_F32, NULL },
 };

@@ -4,6 +4,7 @@
  *
  * The program looks for the plugin beside itself. Without one, or without a GPU where it is a real one, all is SKIP. */
 #include "engine/core.h"
+#include "engine/device.h"
 #include "engine/edit.h"
 #include "engine/engine.h"
 #include "engine/history.h"
@@ -476,6 +477,45 @@ static void cloned(void)
     close_pair(&p);
 }
 
+/* ---- how often the host waits for the device ---- */
+
+static uint64_t waits(const struct kv_engine *e)
+{
+    struct kv_device d;
+    return kv_device(e, &d, &err) ? UINT64_MAX : d.waits;
+}
+
+/* Whole: for the scores of all layers, for the sets of all layers, and once for each token. Stage by stage, at most twice a layer. */
+static void waited(void)
+{
+    static const struct {
+        const char *preset, *group;
+        bool folds; /* not what looks at heads or values */
+    } row[] = { { "seed", "shared", true }, { "pyramid", "shared", true }, { "snapkv", "kv-head", true },
+        { "adakv", "kv-head", true }, { "h2o", "shared", true }, { "tova", "shared", true },
+        { "cake", "shared", false } };
+    for (size_t i = 0; i < KV_COUNT(row); i++) {
+        struct pair p;
+        struct kv_where at;
+        if (!open_pair(&p, "synthetic:tiny", story, NULL)) return;
+        struct kv_engine *e = p.on[1];
+        bool fine = set(e, "policy.preset", row[i].preset) && set(e, "policy.group", row[i].group) &&
+                    run_to(e, KV_PHASE_compress, KV_UNIT_PHASE);
+        uint64_t before = waits(e);
+        fine = fine && run_to(e, KV_PHASE_decode, KV_UNIT_PHASE);
+        uint64_t after = waits(e);
+        CHECK(fine, "%s", err.text);
+        CHECK((after - before <= 2) == row[i].folds, "%s waits %d times to compress", row[i].preset,
+            (int)(after - before));
+        for (kv_where(e, &at); fine && at.phase == KV_PHASE_decode; kv_where(e, &at)) {
+            before = waits(e);
+            fine = !kv_step(e, KV_UNIT_PASS, &err);
+            CHECK(fine && waits(e) - before <= 1, "%d waits for a token; %s", (int)(waits(e) - before), err.text);
+        }
+        close_pair(&p);
+    }
+}
+
 static const struct tap_case cases[] = {
     { "a request on synthetic:tiny", tiny }, { "a question over the compressed context", tiny_asked },
     { "sliding windows", sliding }, { "a small qwen3", qwen3 }, { "a small mistral", mistral },
@@ -484,8 +524,9 @@ static const struct tap_case cases[] = {
     { "compressed again while decoding", again }, { "kept keys turned to new positions", turned },
     { "stage by stage, to the bit", stepped }, { "stage by stage in 16 bits, to the bit", stepped_fast },
     { "compacted in place, to the bit", in_place }, { "back and on again, to the bit", back }, { "a twin", judged },
-    { "kept sets scored as a batch", scored }, { "attention, hidden rows and keys", looked_at },
-    { "a core file", core_file }, { "runs in comparison", cloned },
+    { "waits for the device", waited }, { "kept sets scored as a batch", scored },
+    { "attention, hidden rows and keys", looked_at }, { "a core file", core_file },
+    { "runs in comparison", cloned },
     { "SmolLM2", real }, /* when it is asked for: the emulator's guards take minutes over so much memory */
 };
 
