@@ -2,12 +2,13 @@
  *
  *   norm, linear                 the norm comes first in every block of the GEMV; the first one writes what norm would
  *   linear of two, swiglu        a warp has the same rows of both, and joins them
+ *   norm or swiglu, halves       what rounds x for tensor cores norms or joins it first, and leaves that too
  *   interleave, norm, rope of queries and of keys, appends     turn.cu; or, with attention of few rows, attend_few.cu
  *   appends of neighbouring rows to several caches             turn.cu
  * all for few rows; what is not recognised stays as it is. A layer of a decoded token is 5 launches so: norm + q, k, v;
  * rope + append + attention; o + residual; norm + gate, up + swiglu; down + residual. */
 #include "kernels/cuda/attend_few.h"
-#include "kernels/cuda/gemv.h"
+#include "kernels/cuda/skinny.h"
 #include "kernels/cuda/steps.cuh"
 #include "kernels/cuda/turn.h"
 
@@ -86,6 +87,29 @@ static bool fuse_linear(struct tape *t)
         skip = 0;
         first = (const struct kv_gemv *)peek(t, 0, &kv_cuda_gemv);
     } while (norm && first && takes_norm(first, norm));
+    return true;
+}
+
+/* A norm or a swiglu whose result is rounded to halves next: one kernel, which leaves that result too. */
+static bool fuse_halves(struct tape *t)
+{
+    const struct kv_norm_args *norm = (const struct kv_norm_args *)peek(t, 0, &kv_cuda_norm_kind);
+    const struct kv_swiglu_args *join = (const struct kv_swiglu_args *)peek(t, 0, &kv_cuda_swiglu_kind);
+    const struct kv_halves *next = (const struct kv_halves *)peek(t, 1, &kv_cuda_halves);
+    const float *x = norm ? norm->x : join ? join->gate : NULL, *y = norm ? norm->y : join ? join->y : NULL;
+    if (!next || !x || next->x != y || (uintptr_t)x % 16) return false;
+    size_t count = (size_t)next->n * (size_t)next->cols, bytes = count * sizeof(float);
+    if (norm ? norm->cols != next->cols || norm->n != (size_t)next->n || !apart(x, bytes, y, bytes)
+             : join->count != count || (x != y && !apart(x, bytes, y, bytes)) || !apart(join->up, bytes, y, bytes))
+        return false;
+    struct kv_halves h = *next;
+    h.x = x;
+    h.h = (float *)next->x;
+    if (norm)
+        h.norm = norm->weight, h.eps = norm->eps;
+    else
+        h.up = join->up;
+    put(t, 2, &kv_cuda_halves, &h, sizeof h);
     return true;
 }
 
@@ -237,7 +261,7 @@ void kv_cuda_fuse(struct kv_cuda *cu)
     struct tape t = { cu, 0, 0 };
     while (t.at < cu->n_op) {
         bool room = cu->args_used + 2 * KV_CUDA_ARGS_MOST <= KV_CUDA_ARGS_BYTES;
-        if (room && (fuse_linear(&t) || fuse_turn(&t) || fuse_appends(&t))) continue;
+        if (room && (fuse_linear(&t) || fuse_halves(&t) || fuse_turn(&t) || fuse_appends(&t))) continue;
         cu->op[t.out++] = cu->op[t.at++];
     }
     cu->n_op = t.out;

@@ -1,19 +1,24 @@
 /* Matrix products: y[i][r] (+)= sum_c x[i][c] w[r][c] + bias[r], for several matrices that share x.
  *
  * Shapes as in kernels/cpu/linear.c. Ways, by precision and n:
- *   gemv  n <= 8, n <= 32 where weights are quantized, and any n in f32 precision: gemv.cuh, from the blocks. Above 8
- *         rows the weights are read again for every 8, mostly from L2; dequantising them for cuBLAS would write and
- *         read 4 bytes a weight, 8 times what 4-bit blocks have, so that pays from some 32 rows on. In f32 a row's bits
- *         must not tell how many came with it, so all rows go this way there.
- *   gemm  cuBLAS, bf16 x bf16 with f32 sums; weights of other types are rounded to bf16 into scratch, a panel of rows at
- *         a time. Bytes of a panel: 2 a weight written and read besides its blocks. Bound: tensor cores for n > 300.
+ *   gemv    n < 5 of quantized weights, n <= 8 of others, and any n in f32 precision: gemv.cuh, from the blocks. In f32 a
+ *           row's bits must not tell how many came with it, so all rows go this way there.
+ *   skinny  n >= 5 of quantized weights: skinny.cuh, from the blocks by tensor cores, 64 rows of x at a time, up to three
+ *           times. A 4-bit block is read and multiplied in 1 to 2 times what reading it takes; dequantising it for
+ *           cuBLAS writes and reads 4 bytes a weight, 8 times what the block has, so that pays from some 200 rows on.
+ *           Where a GPU has too little shared memory for it: gemv up to 32 rows, 8 at a time.
+ *   gemm    cuBLAS, bf16 x bf16 with f32 sums; weights of other types are rounded to bf16 into scratch, a panel of rows at
+ *           a time. Bytes of a panel: 2 a weight written and read besides its blocks. Bound: tensor cores for n > 300.
  * int8 precision: where weights are quantized, x is first rounded to 8 bits on both ways, as on the CPU.
  * A product's bits depend on the way taken, and, with cuBLAS, on n. Not run on a GPU. */
-#include "kernels/cuda/gemv.h"
 #include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/skinny.h"
 
-#define GEMV_RING_MOST 69632              /* bytes of a block's ring, of the type that has the largest */
-#define GEMV_QUANTIZED 32                 /* rows up to which quantized weights are read from their blocks */
+#define GEMV_RING_MOST 69632 /* bytes of a block's ring, of the type that has the largest */
+#define GEMV_QUANTIZED 32    /* rows up to which quantized weights are read from their blocks */
+#define SKINNY_LEAST   5     /* rows from which tensor cores take quantized weights */
+#define SKINNY_TIMES   3     /* readings of the weights that cost less than dequantising them */
+#define SKINNY_TALLEST (KV_CUDA_TICKETS / KV_GEMV_MATRICES * 128)
 #define PANEL_BYTES    ((size_t)96 << 20) /* of weights as bf16 */
 #define PLAIN_WARPS    8
 
@@ -111,7 +116,8 @@ static const struct kv_cuda_kind gemm_kind = { "linear (cuBLAS)", gemm_launch };
 size_t kv_cuda_linear_scratch(const struct kv_cuda *cu, const struct kv_limits *limits)
 {
     if (cu->precision == KV_PRECISION_F32) return 0;
-    return x_bytes((size_t)limits->rows, (size_t)limits->widest) + PANEL_BYTES;
+    size_t gemm = x_bytes((size_t)limits->rows, (size_t)limits->widest) + PANEL_BYTES;
+    return kv_max(gemm, kv_skinny_x_bytes(limits->widest) + kv_skinny_part_bytes(cu));
 }
 
 /* ---- the entry ---- */
@@ -125,11 +131,17 @@ static int gemv_widest(const struct kv_cuda *cu, bool quantized)
     return (int)(halved ? room * 2 / 5 : room / sizeof(float));
 }
 
-static bool by_gemv(const struct kv_cuda *cu, const struct kv_matrix *w, int n)
+enum way { BY_GEMV, BY_SKINNY, BY_GEMM };
+
+static enum way way_of(const struct kv_cuda *cu, const struct kv_matrix *w, const float *x, int n)
 {
     bool quantized = kv_type_info(w->type)->elements > 1;
-    if (cu->precision == KV_PRECISION_F32) return true;
-    return n <= (quantized ? GEMV_QUANTIZED : KV_CUDA_FEW) && w->cols <= gemv_widest(cu, quantized);
+    if (cu->precision == KV_PRECISION_F32) return BY_GEMV;
+    if (quantized && n >= SKINNY_LEAST && n <= SKINNY_TIMES * kv_skinny_most(cu, w->type) &&
+        (uintptr_t)x % 16 == 0 && w->rows <= SKINNY_TALLEST)
+        return BY_SKINNY;
+    bool few = n <= (quantized ? GEMV_QUANTIZED : KV_CUDA_FEW) && w->cols <= gemv_widest(cu, quantized);
+    return few ? BY_GEMV : BY_GEMM;
 }
 
 static enum kv_status check(
@@ -168,19 +180,24 @@ static int coarse_group(const struct kv_cuda *cu, int type)
 }
 
 /* The first of these matrices that one launch takes; returns how many. */
+static int take_matrices(const struct kv_linear *l, int n_linear, int most, struct kv_gemv_matrix *m)
+{
+    int k = 0;
+    for (; k < n_linear && k < most && l[k].w.type == l->w.type; k++) {
+        m[k].w = (const uint8_t *)l[k].w.data;
+        m[k].bias = l[k].bias;
+        m[k].y = l[k].y;
+        m[k].rows = l[k].w.rows;
+        m[k].add = l[k].add;
+    }
+    return k;
+}
+
 static int push_gemv(struct kv_cuda *cu, const struct kv_linear *l, int n_linear, const float *x, int n)
 {
     struct kv_gemv a = {};
     bool plain = kv_type_info(l->w.type)->elements == 1 && l->w.cols % 8;
-    int most = plain ? 1 : KV_GEMV_MATRICES;
-    for (int k = 0; k < n_linear && k < most && l[k].w.type == l->w.type; k++, a.n_matrix++) {
-        struct kv_gemv_matrix *m = &a.m[k];
-        m->w = (const uint8_t *)l[k].w.data;
-        m->bias = l[k].bias;
-        m->y = l[k].y;
-        m->rows = l[k].w.rows;
-        m->add = l[k].add;
-    }
+    a.n_matrix = take_matrices(l, n_linear, plain ? 1 : KV_GEMV_MATRICES, a.m);
     a.x = x;
     a.row_bytes = kv_type_bytes(l->w.type, (size_t)l->w.cols);
     a.type = l->w.type;
@@ -193,35 +210,88 @@ static int push_gemv(struct kv_cuda *cu, const struct kv_linear *l, int n_linear
     return a.n_matrix;
 }
 
+/* Rows of x from `row` on; fresh: they are not in scratch as halves yet. */
+static int push_rows(
+    struct kv_cuda *cu, const struct kv_linear *l, int n_linear, const float *x, int row, int n, bool fresh)
+{
+    struct kv_halves h = {};
+    struct kv_skinny a = {};
+    unsigned char *halves = cu->scratch + KV_SKINNY_ROWS * sizeof(float);
+    h.x = x + (size_t)row * (size_t)l->w.cols;
+    h.to = halves;
+    h.scale = (float *)cu->scratch;
+    h.n = n;
+    h.cols = l->w.cols;
+    h.tiles = kv_skinny_tiles(n);
+    h.group = coarse_group(cu, l->w.type);
+    if (fresh) kv_cuda_push(cu, &kv_cuda_halves, &h, sizeof h);
+    a.n_matrix = take_matrices(l, n_linear, KV_GEMV_MATRICES, a.m);
+    for (int k = 0; k < a.n_matrix; k++) a.m[k].y += (size_t)row * (size_t)a.m[k].rows;
+    a.x = halves;
+    a.scale = h.scale;
+    a.part = (float *)(cu->scratch + kv_skinny_x_bytes(l->w.cols));
+    a.ticket = cu->ticket;
+    a.row_bytes = kv_type_bytes(l->w.type, (size_t)l->w.cols);
+    a.type = l->w.type;
+    a.n = n;
+    a.cols = l->w.cols;
+    a.tiles = h.tiles;
+    kv_cuda_push(cu, &kv_cuda_skinny, &a, sizeof a);
+    return a.n_matrix;
+}
+
+/* All rows, as many at a time as one launch takes. */
+static enum kv_status push_skinny(struct kv_cuda *cu, const struct kv_linear *l, int n_linear, const float *x,
+    int n, bool fresh, int *taken, struct kv_error *err)
+{
+    const int most = kv_skinny_most(cu, l->w.type);
+    enum kv_status status = KV_OK;
+    for (int row = 0; row < n && !status; row += most) {
+        if (row) status = kv_cuda_room(cu, 0, err);
+        if (!status) *taken = push_rows(cu, l, n_linear, x, row, kv_min(most, n - row), fresh || n > most);
+    }
+    return status;
+}
+
+static void push_gemm(struct kv_cuda *cu, const struct kv_linear *l, const float *x, int n, bool fresh)
+{
+    struct gemm_args a = {};
+    a.l.w = l->w;
+    a.l.bias = l->bias;
+    a.l.y = l->y;
+    a.l.add = l->add;
+    a.x = x;
+    a.n = n;
+    a.group = coarse_group(cu, l->w.type);
+    a.fresh = fresh;
+    kv_cuda_push(cu, &gemm_kind, &a, sizeof a);
+}
+
 enum kv_status kv_cuda_linear(
     void *ctx, const struct kv_linear *l, int n_linear, const float *x, int n, struct kv_error *err)
 {
     struct kv_cuda *cu = (struct kv_cuda *)ctx;
     if (n_linear < 1) return KV_OK;
     enum kv_status status = check(cu, l, n_linear, n, err);
-    int group = -1; /* of the x that the op before left in scratch */
+    enum way left = BY_GEMV; /* the x that the op before left in scratch is for this way, */
+    int group = 0;           /* and rounded in these groups */
     for (int k = 0; k < n_linear && !status;) {
         size_t waiting = cu->n_op;
         status = kv_cuda_room(cu, 0, err);
-        if (cu->n_op < waiting) group = -1;
+        if (cu->n_op < waiting) left = BY_GEMV;
         if (status) break;
-        if (by_gemv(cu, &l[k].w, n)) {
-            k += push_gemv(cu, l + k, n_linear - k, x, n);
-            group = -1;
-            continue;
-        }
-        struct gemm_args a = {};
-        a.l.w = l[k].w;
-        a.l.bias = l[k].bias;
-        a.l.y = l[k].y;
-        a.l.add = l[k].add;
-        a.x = x;
-        a.n = n;
-        a.group = coarse_group(cu, l[k].w.type);
-        a.fresh = group != a.group;
-        group = a.group;
-        kv_cuda_push(cu, &gemm_kind, &a, sizeof a);
-        k++;
+        enum way way = way_of(cu, &l[k].w, x, n);
+        bool fresh = left != way || group != coarse_group(cu, l[k].w.type);
+        left = way, group = coarse_group(cu, l[k].w.type);
+        if (way == BY_SKINNY && n > kv_skinny_most(cu, l[k].w.type)) left = BY_GEMV; /* only the last rows are */
+        int taken = 1;
+        if (way == BY_GEMV)
+            taken = push_gemv(cu, l + k, n_linear - k, x, n);
+        else if (way == BY_SKINNY)
+            status = push_skinny(cu, l + k, n_linear - k, x, n, fresh, &taken, err);
+        else
+            push_gemm(cu, l + k, x, n, fresh);
+        k += taken;
     }
     return status;
 }

@@ -285,6 +285,18 @@ KV_DEVICE struct kv_power kv_exp2_by_fma(float x)
     return (struct kv_power){ part, __int_as_float((int)((unsigned)__float_as_int(whole) << 23) + 0x3f800000) };
 }
 
+/* (x & mask) | bits, as the one instruction that it is: with two constants the compiler takes two. */
+KV_DEVICE uint32_t kv_and_or(uint32_t x, uint32_t mask, uint32_t bits)
+{
+#ifdef KV_CUDA_EMULATED
+    return (x & mask) | bits;
+#else
+    uint32_t y;
+    asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(y) : "r"(x), "r"(mask), "r"(bits));
+    return y;
+#endif
+}
+
 /* 2^x, to 2 ulp, and 0 for very negative x. */
 KV_DEVICE float kv_exp2(float x)
 {

@@ -20,6 +20,7 @@
 
 #define UNIT_F32  0x1p-24
 #define UNIT_BF16 0x1p-8
+#define UNIT_F16  0x1p-11
 
 struct buffer {
     void *cpu, *gpu;

@@ -50,6 +50,8 @@ static inline __half2 __halves2half2(__half a, __half b) { return { a, b }; }
 static inline __half2 make_half2(__half a, __half b) { return { a, b }; }
 static inline __half __low2half(__half2 v) { return v.x; }
 static inline __half __high2half(__half2 v) { return v.y; }
+static inline __half2 __low2half2(__half2 v) { return { v.x, v.x }; }
+static inline __half2 __high2half2(__half2 v) { return { v.y, v.y }; }
 static inline float __low2float(__half2 v) { return (float)v.x; }
 static inline float __high2float(__half2 v) { return (float)v.y; }
 static inline __half __hadd(__half a, __half b) { return __half((float)a + (float)b); }

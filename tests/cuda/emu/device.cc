@@ -1,8 +1,9 @@
 /* The machine that is emulated, its memory, and its errors.
  *
  * It is like an H200: sm 9.0, 132 multiprocessors, 227 KiB of shared memory a block. EMU_SM=75 makes it an older one,
- * EMU_DEVICES=0 takes the device away, EMU_MEMORY says how many bytes it has, EMU_POOLS=0 that it has no pools. Device memory is closed to the host while
- * no kernel or copy runs, so host code that follows a device pointer ends the program; EMU_GUARD=0 leaves it open. */
+ * EMU_PROCESSORS=4 a small one, EMU_DEVICES=0 takes the device away, EMU_MEMORY says how many bytes it has, EMU_POOLS=0
+ * that it has no pools. Device memory is closed to the host while no kernel or copy runs, so host code that follows a
+ * device pointer ends the program; EMU_GUARD=0 leaves it open. */
 #include "runtime.h"
 #include "cuda.h"
 #include "fiber.h"
@@ -352,7 +353,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
     prop->reservedSharedMemPerBlock = 1024;
     prop->totalConstMem = 64 << 10;
     prop->major = (int)sm / 10, prop->minor = (int)sm % 10;
-    prop->multiProcessorCount = 132;
+    prop->multiProcessorCount = (int)number_of("EMU_PROCESSORS", 132);
     prop->l2CacheSize = 50 << 20;
     prop->warpSize = EMU_WARP;
     prop->regsPerBlock = prop->regsPerMultiprocessor = 64 << 10;
