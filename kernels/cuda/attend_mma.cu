@@ -11,9 +11,9 @@
  *
  *   head_dim   registers   shared memory   blocks an SM, by registers and 164 KiB
  *   64         168         36 KiB          3
- *   80, 96     219-238     59-69 KiB       2
- *   128        244-249     70 KiB          2
- *   256        226-229     82 KiB          1 or 2
+ *   80, 96     215-235     59-69 KiB       2
+ *   128        241-245     70 KiB          2
+ *   256        224-227     82 KiB          1 or 2
  *
  * Entropy is one FFMA beside the FFMA, ex2, FADD, half a conversion and a maximum that a logit costs anyway. Not run
  * on a GPU; predicted: 0.55 to 0.65 of the dense rate of mma.sync at 128, 170-200 TFLOP/s on an A100, 300 on an H100. */

@@ -97,32 +97,48 @@ KV_DEVICE void kv_rows_hide(struct kv_logits<m, n> &x, const struct kv_attend_bl
         }
 }
 
+/* The tile's maximum of a row. */
+template <int n> KV_DEVICE float kv_rows_most(const float (&s)[n][4], int r)
+{
+    float y = fmaxf(s[0][r * 2], s[0][r * 2 + 1]);
+#pragma unroll
+    for (int k = 1; k < n; k++) y = fmaxf(y, fmaxf(s[k][r * 2], s[k][r * 2 + 1]));
+    y = fmaxf(y, __shfl_xor_sync(KV_ALL, y, 1));
+    return fmaxf(y, __shfl_xor_sync(KV_ALL, y, 2));
+}
+
+/* Whether a logit of the row exceeds a bound that is not below 0. Bits of floats above 0 are in order as integers, and
+ * above those of the others; of integers, Hopper compares three at once. */
+template <int n> KV_DEVICE bool kv_rows_exceed(const float (&s)[n][4], int r, float bound)
+{
+    int y = max(__float_as_int(s[0][r * 2]), __float_as_int(s[0][r * 2 + 1]));
+#pragma unroll
+    for (int k = 1; k < n; k++) y = max(max(y, __float_as_int(s[k][r * 2])), __float_as_int(s[k][r * 2 + 1]));
+    y = max(y, __shfl_xor_sync(KV_ALL, y, 1));
+    return __int_as_float(max(y, __shfl_xor_sync(KV_ALL, y, 2))) > bound;
+}
+
 /* Raises the rows' maxima where those of the tile exceed them by more than `slack`, which is seldom after the first
- * tile. True where some row of the warp has a new one; then what was weighted by the old ones is to be multiplied by
- * shrink. */
+ * tile. True where some row of the warp may have a new one; then what was weighted by the old ones is to be multiplied
+ * by shrink. */
 template <int m, int n, bool entropy>
 KV_DEVICE bool kv_rows_raise(
     struct kv_rows<m> &rows, const struct kv_logits<m, n> &x, float scale2, float slack, float (&shrink)[m][2])
 {
-    float most[m][2];
     bool same = true;
 #pragma unroll
     for (int i = 0; i < m; i++)
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            float y = fmaxf(x.s[i][0][r * 2], x.s[i][0][r * 2 + 1]);
-#pragma unroll
-            for (int k = 1; k < n; k++) y = fmaxf(y, fmaxf(x.s[i][k][r * 2], x.s[i][k][r * 2 + 1]));
-            y = fmaxf(y, __shfl_xor_sync(KV_ALL, y, 1));
-            most[i][r] = fmaxf(y, __shfl_xor_sync(KV_ALL, y, 2));
-            same = same && !(most[i][r] > rows.max[i][r] + slack);
+            float bound = rows.max[i][r] + slack;
+            same = !kv_rows_exceed(x.s[i], r, bound) && bound >= 0 && same;
         }
     if (__all_sync(KV_ALL, same)) return false;
 #pragma unroll
     for (int i = 0; i < m; i++)
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            float max = most[i][r] > rows.max[i][r] + slack ? most[i][r] : rows.max[i][r];
+            float most = kv_rows_most(x.s[i], r), max = most > rows.max[i][r] + slack ? most : rows.max[i][r];
             float delta = __fmul_rn(rows.max[i][r], scale2) - __fmul_rn(max, scale2);
             shrink[i][r] = kv_exp2(delta);
             if (entropy) rows.u[i][r] = shrink[i][r] * fmaf(delta, rows.l[i][r], rows.u[i][r]);

@@ -20,14 +20,13 @@
  *   tensor cores        2048                    1536
  *   shared memory       1280 + 512 filled       960 + 256
  *   ex2, 16 a clock     1024                    1536
- *   issue, a quarter    2 x 508 + 155 fetching  3 x 489 + 120
- *   without entropy     2 x 435 + 155           3 x 417 + 120
+ *   issue, a quarter    2 x 489 + 155 fetching  3 x 462 + 120
+ *   without entropy     2 x 409 + 155           3 x 387 + 120
  *
- * So at 128 everything hides behind the products, entropy too; at 64 three things bind alike, entropy costs 3 % where
- * instructions do, and an ex2 made of FFMAs, ten instructions for eight clocks, gains nothing. TMA would take 5 to 7 %
- * of the instructions away, but no clock at 128, and wants a tensor map of every span that the device moves: cp.async
- * it is. Not run on a GPU; predicted, at 8k and d = 128: 32 rounds a block, and 5000 clocks at its ends: 0.75 to 0.8 of
- * what wgmma gives in a large product. */
+ * So at 128 everything hides behind the products, entropy too; at 64 three things bind alike, and an ex2 made of
+ * FFMAs, ten instructions for eight clocks, gains nothing. TMA would take 5 to 7 % of the instructions away, but no clock
+ * at 128, and wants a tensor map of every span that the device moves: cp.async it is. Not run on a GPU; predicted, at 8k
+ * and d = 128: 32 rounds a block, and 5000 clocks at its ends: 0.75 to 0.8 of what wgmma gives in a large product. */
 #include "kernels/cuda/attend_rows.cuh"
 #include "kernels/cuda/ring.cuh"
 

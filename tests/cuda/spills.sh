@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the compiler says of every kernel: none keeps registers or arrays in memory, on any architecture. One line a file.
+# What the compiler says of every kernel: none keeps registers or arrays in memory, on any architecture, and no wgmma waits
+# for the one before. One line a file.
 # usage: spills.sh BUILD      reads BUILD/cuda/*.ptxas
 set -u
 build=${1:?usage: spills.sh BUILD}
@@ -27,6 +28,7 @@ for report in "$build"/cuda/*.ptxas; do
             kernels[of]++
             if ($1 + $5 + $9 > 0 && !index(name, cold)) spilled = spilled "# " of " " name ": " $0 "\n"
         }
+        /instructions are serialized/ { spilled = spilled "# " $0 "\n" }
         END {
             same = kernels["sm_80"] == kernels["sm_90a"] || !kernels["sm_80"]
             good = spilled == "" && same
