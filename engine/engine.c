@@ -368,7 +368,7 @@ enum kv_status kv_start(struct kv_engine *e, struct kv_error *err)
     if (check_device(e, err)) return err->code;
     end_request(e);
     enum kv_status status = open_machine(e, err);
-    if (!status && e->machine.be == &kv_backend_cpu) status = engine_check_memory(e, err);
+    if (!status) status = engine_check_memory(e, err);
     if (status) return status;
     take_settings(e);
     past_reset(&e->past);

@@ -69,11 +69,35 @@ enum kv_status kv_wanted(const struct kv_engine *e, struct kv_wanted *out, struc
     return KV_OK;
 }
 
+/* The same on a device: caches, activations, and of the statistics what grows there. */
+static enum kv_status check_device(const struct kv_engine *e, const struct kv_wanted *w, struct kv_error *err)
+{
+    const struct machine *m = &e->machine;
+    const struct kv_shape *s = &e->model->shape;
+    const double mib = 1 << 20;
+    struct kv_backend_stats stats;
+    unsigned needs = e->set.stats_all ? policy_needs_all() : policy_needs(&e->set.policy);
+    size_t rows = kv_max((size_t)engine_segment(e), KV_LAST_ROWS), cells = (size_t)s->n_layer * (size_t)s->n_head;
+    size_t sums = cells * sizeof(float) * (rows + (needs & KV_NEED_COLUMNS ? (size_t)e->n_all : 0));
+    size_t own = w->resident + w->active + w->scratch + sums;
+    m->be->stats(m->ctx, &stats);
+    size_t left = stats.bytes_free + m->block_bytes; /* these go where more are wanted */
+    if (!stats.bytes_free || own <= left) return KV_OK;
+    return kv_fail(err, KV_NO_MEMORY,
+        "This request takes %.1f MiB of the GPU beside the weights (keys and values %.1f resident and %.1f active, "
+        "statistics %.1f, activations %.1f), and %.1f MiB are free; a shorter prompt, engine.snapshot off, a "
+        "smaller "
+        "engine.segment or engine.stats policy takes less.",
+        (double)own / mib, (double)w->resident / mib, (double)w->active / mib, (double)sums / mib,
+        (double)w->scratch / mib, (double)left / mib);
+}
+
 enum kv_status engine_check_memory(const struct kv_engine *e, struct kv_error *err)
 {
     struct kv_wanted w;
     size_t left = kv_memory_free();
     enum kv_status status = kv_wanted(e, &w, err);
+    if (!status && e->machine.be && !e->machine.be->on_host) return check_device(e, &w, err);
     if (status || !left || w.own <= left) return status;
     const double gib = 1 << 30;
     return kv_fail(err, KV_NO_MEMORY,

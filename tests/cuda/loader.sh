@@ -159,5 +159,10 @@ for backend in cuda auto; do
         echo "# status $status: $(cat "$dir/err")"
     fi
 done
+more=EMU_MEMORY=35500000 wrong=
+ask small -ex run
+[ $? = 5 ] || wrong="not status 5"
+grep -qxE 'This request takes [0-9.]+ MiB of the GPU beside the weights \(.*\), and [0-9.]+ MiB are free; .*\.' "$dir/small.err" || wrong="$(cat "$dir/small.err")"
+said "a request that a GPU's memory cannot hold"
 echo "1..$number"
 exit $bad

@@ -447,6 +447,60 @@ static void random_is_repeatable(void)
     CHECK(same < 5, "seeds 7 and 8 share %d scores", same);
 }
 
+/* Attention that was added over heads elsewhere gives the score to the bit, wherever policy_folds() says so. */
+static void added_sums(void)
+{
+    enum { N = 200, HEADS = 6, KV_HEADS = 3 };
+    static const char *const selector[] = { "sum", "mean", "window", "last", "mix", "vnorm", "cake", "random" };
+    static float sums[3][HEADS * N], a[N], b[N];
+    static double added[3][KV_HEADS * N];
+    struct kv_error err = { 0 };
+    uint64_t r = 5;
+    for (int k = 0; k < 3 * HEADS * N; k++)
+        sums[k / (HEADS * N)][k % (HEADS * N)] = (float)(rng_next(&r) >> 40) * 0x1p-20f;
+    for (int i = 0; i < 400; i++) {
+        struct kv_policy p = preset("uniform");
+        const char *const name[] = { "policy.selector", "policy.group", "policy.reduce", "policy.pool",
+            "policy.rows" };
+        const char *const value[] = { selector[i % 8], i / 8 % 2 ? "kv-head" : "shared",
+            i % 5 == 4   ? "max"
+            : i % 5 == 3 ? "mean"
+                         : "sum",
+            i % 7 == 6   ? "max"
+            : i % 7 == 5 ? "avg"
+                         : "auto",
+            i % 3 == 2   ? "last"
+            : i % 3 == 1 ? "window"
+                         : "all" };
+        REQUIRE(!policy_set_many(&p, name, value, 5, &err), "%s", err.text);
+        int sets = policy_sets(&p, KV_HEADS), each = HEADS / sets;
+        for (int kind = 0; kind < 3; kind++)
+            for (int k = 0; k < sets * N; k++) {
+                const float *from = sums[kind] + (size_t)(k / N * each) * N + k % N;
+                added[kind][k] = (double)from[0];
+                for (int h = 1; h < each; h++) added[kind][k] += (double)from[h * N];
+            }
+        const struct kv_stats whole = {
+            .n = N, .n_head = HEADS, .n_kv_head = KV_HEADS, .columns = sums[0], .window = sums[1], .last = sums[2]
+        };
+        const struct kv_stats folded = { .n = N,
+            .n_head = HEADS,
+            .n_kv_head = KV_HEADS,
+            .columns_added = added[0],
+            .window_added = added[1],
+            .last_added = added[2] };
+        struct policy_scored scored = { &p, &whole, (int)(rng_next(&r) % (uint64_t)sets), NULL, 0 };
+        bool folds = policy_folds(&p), plain = i % 8 < 5 && i % 5 != 4 && i % 7 != 6;
+        CHECK(
+            folds == plain, "%s, %s, pool %s: %s", value[0], value[2], value[3], folds ? "folds" : "does not fold");
+        if (!folds) continue;
+        REQUIRE(!policy_score(&scored, a, &err), "%s", err.text);
+        scored.stats = &folded;
+        REQUIRE(!policy_score(&scored, b, &err), "%s", err.text);
+        CHECK(!memcmp(a, b, sizeof a), "%s, %s, %s: another score", value[0], value[1], value[3]);
+    }
+}
+
 static void missing_sums(void)
 {
     float score[4];
@@ -478,6 +532,7 @@ int main(int argc, char **argv)
         { "selection: the core refuses bad masks and sizes", core_refuses },
         { "selection: 36 rows of 131,072 tokens", long_rows_are_quick },
         { "random selector: repeatable, different by layer and seed", random_is_repeatable },
+        { "selectors: sums that were added over heads before", added_sums },
         { "selectors refuse statistics that were not collected", missing_sums },
     };
     return tap_main(argc, argv, cases, KV_COUNT(cases));
