@@ -5,7 +5,7 @@
  * is read once for all of them (again, from L2, where pairs are more). A KV head's slots are cut into pieces, one block
  * each; the grid is fixed by what may come (so that a graph can be kept), the pieces by what is there: a block whose piece
  * is empty leaves at once. Parts (m, l, u, out) go to scratch; the block that comes last by an integer ticket joins them in
- * the order of pieces, so the bits depend on lengths and the grid alone, not on who came when.
+ * the order of pieces, a dozen reads at a time, so the bits depend on lengths and the grid alone, not on who came when.
  *
  * Joined with what comes before it (fuse.cu; where a tile has all pairs of its KV head), each block turns its queries as
  * it loads them, while the first slots are on their way; the block whose piece holds the slots of the rows themselves
@@ -135,18 +135,23 @@ KV_DEVICE bool few_begin(
     return w->part < w->parts;
 }
 
-/* Joined: by one warp of each block that has seen all lengths; the last one moves them. */
-KV_DEVICE void few_lengths(const struct kv_few *a)
+/* Joined: by one warp of each block that has seen all lengths; the first lane learns how many blocks have. */
+KV_DEVICE unsigned few_arrive(const struct kv_few *a)
 {
     unsigned *ticket = a->ticket + KV_CUDA_TICKETS, came = 0;
-    int lane = (int)threadIdx.x % KV_WARP, first = a->n_few;
-    if (lane == 0) {
-        __threadfence();
-        came = atomicAdd(ticket, 1) + 1;
+    if (threadIdx.x % KV_WARP == 0) {
+        came = kv_ticket(ticket) + 1;
         if (came == gridDim.x * gridDim.y) *ticket = 0;
     }
+    return came;
+}
+
+/* By the same warp: the last one that came moves the lengths. */
+KV_DEVICE void few_lengths(const struct kv_few *a, unsigned came)
+{
+    int lane = (int)threadIdx.x % KV_WARP, first = a->n_few;
     if (__shfl_sync(KV_ALL, came, 0) != gridDim.x * gridDim.y) return;
-    __threadfence();
+    __syncwarp();
     for (int i = lane; i < a->n_few; i += KV_WARP) {
         const struct kv_seq *seq = a->seq + a->few[i].seq;
         if (kv_span_full(&seq->tail, a->n_kv_head, seq->n_row) < 0)
@@ -208,45 +213,78 @@ KV_DEVICE void few_write(const struct kv_few *a, const struct few_work *w, float
 }
 
 /* Of a part in shared memory, or in scratch as other blocks wrote it. */
-template <bool scratch> KV_DEVICE float few_load(const float *p) { return scratch ? __ldcg(p) : *p; }
+template <bool scratch> KV_DEVICE float4 few_load(const float4 *p) { return scratch ? __ldcg(p) : *p; }
+
+/* Joins the states of n parts of a pair, the i-th at state[i * stride]; by a warp. weight [n] shared: what each part's out
+ * then weighs. */
+template <bool scratch>
+KV_DEVICE struct kv_softmax few_join_states(const float4 *state, size_t stride, int n, float *weight)
+{
+    constexpr int own = scratch ? PIECES_MAX / KV_WARP : 1;
+    struct kv_softmax all = kv_softmax_init();
+    int lane = (int)threadIdx.x % KV_WARP;
+    float4 part[own];
+#pragma unroll
+    for (int u = 0; u < own; u++) {
+        int i = lane + u * KV_WARP;
+        part[u] = i < n ? few_load<scratch>(state + (size_t)i * stride) : make_float4(KV_SOFTMAX_EMPTY, 0, 0, 0);
+        all.m = fmaxf(all.m, part[u].x);
+    }
+    all.m = kv_warp_max(all.m);
+#pragma unroll
+    for (int u = 0; u < own; u++) {
+        struct kv_softmax one = { part[u].x, part[u].y, part[u].z };
+        float shrink = kv_softmax_shift(&one, all.m);
+        if (lane + u * KV_WARP >= n) continue;
+        weight[lane + u * KV_WARP] = shrink;
+        all.l += one.l;
+        all.u += one.u;
+    }
+    all.l = kv_warp_sum(all.l);
+    all.u = kv_warp_sum(all.u);
+    return all;
+}
 
 /* Joins n parts of a tile in their order, part i at `part` + i * stride: to another part, or, finished, to where the rows'
- * results go. weight [pairs][PIECES_MAX] shared. */
+ * results go. weight [pairs][PIECES_MAX] shared. By all threads of the block. */
 template <bool scratch>
 KV_DEVICE void few_join(const struct kv_few *a, const struct few_work *w, const float *part, size_t stride, int n,
     float *to, float *weight)
 {
-    int warp = (int)threadIdx.x / KV_WARP, lane = (int)threadIdx.x % KV_WARP, d = a->head_dim;
-    for (int p = warp; p < w->pairs; p += WARPS) {
-        struct kv_softmax all = kv_softmax_init();
-        for (int i = lane; i < n; i += KV_WARP)
-            all.m = fmaxf(all.m, few_load<scratch>(part + (size_t)i * stride + 4 * p));
-        all.m = kv_warp_max(all.m);
-        for (int i = lane; i < n; i += KV_WARP) {
-            const float *of = part + (size_t)i * stride + 4 * p;
-            struct kv_softmax one = { few_load<scratch>(of), few_load<scratch>(of + 1), few_load<scratch>(of + 2) };
-            weight[p * PIECES_MAX + i] = kv_softmax_shift(&one, all.m);
-            all.l += one.l;
-            all.u += one.u;
+    constexpr int at_once = scratch ? 12 : WARPS; /* parts whose reads do not wait for one another */
+    __shared__ float norm[WARPS];
+    int warp = (int)threadIdx.x / KV_WARP, quads = a->head_dim / 4;
+    if (warp < w->pairs) {
+        struct kv_softmax all =
+            few_join_states<scratch>((const float4 *)part + warp, stride / 4, n, weight + warp * PIECES_MAX);
+        size_t head = few_head(a, w->first, w->g, w->pair + warp);
+        if (threadIdx.x % KV_WARP == 0) {
+            norm[warp] = to ? 1 : all.l == 0 ? 0 : 1 / all.l;
+            if (to) to[4 * warp] = all.m, to[4 * warp + 1] = all.l, to[4 * warp + 2] = all.u;
+            if (!to && a->lse) a->lse[head] = kv_softmax_lse(all);
+            if (!to && a->entropy) a->entropy[head] = kv_softmax_entropy(all);
         }
-        all.l = kv_warp_sum(all.l);
-        all.u = kv_warp_sum(all.u);
-        __syncwarp();
-        float norm = to ? 1 : all.l == 0 ? 0 : 1 / all.l;
+    }
+    __syncthreads();
+    for (int item = (int)threadIdx.x; item < w->pairs * quads; item += THREADS) {
+        const float4 *from = (const float4 *)part + a->pairs + item; /* out [pairs][d] */
+        const int p = item / quads;
+        float4 sum = make_float4(0, 0, 0, 0), x[at_once];
+        for (int i = 0; i < n; i += at_once) {
+#pragma unroll
+            for (int u = 0; u < at_once; u++)
+                if (i + u < n) x[u] = few_load<scratch>(from + (size_t)(i + u) * (stride / 4));
+#pragma unroll
+            for (int u = 0; u < at_once; u++) {
+                if (i + u >= n) break;
+                float f = weight[p * PIECES_MAX + i + u];
+                sum.x = fmaf(f, x[u].x, sum.x), sum.y = fmaf(f, x[u].y, sum.y);
+                sum.z = fmaf(f, x[u].z, sum.z), sum.w = fmaf(f, x[u].w, sum.w);
+            }
+        }
         size_t head = few_head(a, w->first, w->g, w->pair + p);
-        float *out = to ? to + 4 * a->pairs + (size_t)p * (size_t)d : a->out + head * (size_t)d;
-        for (int c = lane; c < d; c += KV_WARP) {
-            const float *o = part + 4 * a->pairs + (size_t)p * (size_t)d + (size_t)c;
-            float sum = 0;
-#pragma unroll 8
-            for (int i = 0; i < n; i++)
-                sum = fmaf(weight[p * PIECES_MAX + i], few_load<scratch>(o + (size_t)i * stride), sum);
-            out[c] = sum * norm;
-        }
-        if (lane) continue;
-        if (to) to[4 * p] = all.m, to[4 * p + 1] = all.l, to[4 * p + 2] = all.u;
-        if (!to && a->lse) a->lse[head] = kv_softmax_lse(all);
-        if (!to && a->entropy) a->entropy[head] = kv_softmax_entropy(all);
+        float *out = to ? to + 4 * (a->pairs + item) : a->out + head * (size_t)a->head_dim + item % quads * 4;
+        out[0] = sum.x * norm[p], out[1] = sum.y * norm[p], out[2] = sum.z * norm[p], out[3] = sum.w * norm[p];
     }
 }
 
@@ -254,15 +292,13 @@ KV_DEVICE void few_join(const struct kv_few *a, const struct few_work *w, const 
 KV_DEVICE bool few_last(const struct kv_few *a, const struct few_work *w)
 {
     __shared__ bool last;
-    __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
         unsigned *ticket = a->ticket + w->tile;
-        last = atomicAdd(ticket, 1) == (unsigned)w->parts - 1;
+        last = kv_ticket(ticket) == (unsigned)w->parts - 1;
         if (last) *ticket = 0;
     }
     __syncthreads();
-    if (last) __threadfence();
     return last;
 }
 
@@ -285,8 +321,11 @@ __global__ void __launch_bounds__(THREADS, S::pairs == 4 && S::lanes < 32 ? 2 : 
     unsigned char *ring = shared + (size_t)warp * STAGES * S::stage;
     int first = w.begin + warp * S::slots, i = 0;
     if (works && first < w.end) few_ask<S, FEW_OLD>(&w, first, ring);
-    if (a.joined && warp == 0) few_lengths(&a);
-    if (!works) return;
+    unsigned came = a.joined && warp == 0 ? few_arrive(&a) : 0;
+    if (!works) {
+        if (a.joined && warp == 0) few_lengths(&a, came);
+        return;
+    }
     if (w.add < w.added) { /* the whole block */
         few_append(&a, &w, (float *)(ring + S::stage));
         __syncthreads();
@@ -307,6 +346,7 @@ __global__ void __launch_bounds__(THREADS, S::pairs == 4 && S::lanes < 32 ? 2 : 
             me.acc[p][c] = 0;
         }
     }
+    if (a.joined && warp == 0) few_lengths(&a, came); /* the first slots are still on their way */
     for (int j = first; j < w.end; j += WARPS * S::slots, i ^= 1) {
         if (j + WARPS * S::slots < w.end) few_ask<S, FEW_ALL>(&w, j + WARPS * S::slots, ring + (i ^ 1) * S::stage);
         kv_cp_async_commit();
@@ -321,11 +361,12 @@ __global__ void __launch_bounds__(THREADS, S::pairs == 4 && S::lanes < 32 ? 2 : 
     float *part = (float *)shared;
     few_put<S>(&me, part + (size_t)warp * floats, a.head_dim);
     __syncthreads();
+    if (a.joined && w.parts == 1) few_write(&a, &w, turned);
     float *parts = a.part + w.tile * (size_t)a.pieces * floats;
     few_join<false>(&a, &w, part, floats, WARPS, w.parts > 1 ? parts + (size_t)w.part * floats : NULL, weight);
-    if (w.parts > 1 && !few_last(&a, &w)) return;
-    if (w.parts > 1) few_join<true>(&a, &w, parts, floats, w.parts, NULL, weight);
+    if (w.parts == 1 || !few_last(&a, &w)) return;
     if (a.joined) few_write(&a, &w, turned);
+    few_join<true>(&a, &w, parts, floats, w.parts, NULL, weight);
 }
 
 /* ---- launch ---- */

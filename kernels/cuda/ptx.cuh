@@ -125,6 +125,19 @@ KV_DEVICE void kv_pdl_release(void)
 #endif
 }
 
+/* Counts one more block that has come so far; returns how many had before. What the thread did, and what others did in front
+ * of a barrier with it, comes before the count for whoever is counted later, and those behind a barrier with that one. */
+KV_DEVICE unsigned kv_ticket(unsigned *count)
+{
+#ifdef KV_CUDA_EMULATED
+    return atomicAdd(count, 1);
+#else
+    unsigned before;
+    asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(count) : "memory");
+    return before;
+#endif
+}
+
 /* threadIdx.x, read anew each time: what is computed from it is not kept in registers from one round of a loop to the
  * next. */
 KV_DEVICE int kv_thread(void)

@@ -67,10 +67,9 @@ __global__ void __launch_bounds__(WARPS *KV_WARP) turn_kernel(struct kv_turn a)
         if (k && a.n_append) append_head(&a, i, h, room[warp]);
     }
     if (!a.n_append) return;
-    __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
-        last = atomicAdd(a.ticket, 1) == gridDim.x - 1;
+        last = kv_ticket(a.ticket) == gridDim.x - 1;
         if (last) *a.ticket = 0;
     }
     __syncthreads();
