@@ -1,6 +1,7 @@
-/* Blocks to bf16, for GEMMs: to[i] = bf16(w[i]), w as kernels/blocks.h gives it, or F32 or F16.
+/* Blocks to bf16, for GEMMs: to[i] = bf16(w[i]), w as kernels/blocks.h gives it, or F32, F16 or BF16.
  *
- * from: count weights, to: count bf16. Bytes: the blocks read, 2 a weight written; bound by memory. A thread takes a group
+ * from: count weights, to: count bf16; float types whose rows are no multiple of 8 columns get zeroes behind each, so that
+ * rows begin at multiples of 16 bytes. Bytes: the blocks read, 2 a weight written; bound by memory. A thread takes a group
  * of 16 and writes 32 bytes: one sector. */
 #include "kernels/cuda/blocks.cuh"
 #include "kernels/cuda/gemv.h"
@@ -33,6 +34,13 @@ __global__ void __launch_bounds__(PER_BLOCK) narrow_kernel(int type, const void 
 {
     size_t i = (size_t)blockIdx.x * PER_BLOCK + threadIdx.x;
     if (i < n) to[i] = __float2bfloat16_rn(kv_load_as_f32(type, from, i));
+}
+
+__global__ void __launch_bounds__(PER_BLOCK)
+    narrow_rows_kernel(int type, const void *from, size_t cols, size_t stride, size_t n, __nv_bfloat16 *to)
+{
+    size_t i = (size_t)blockIdx.x * PER_BLOCK + threadIdx.x, row = i / stride, c = i % stride;
+    if (i < n) to[i] = __float2bfloat16_rn(c < cols ? kv_load_as_f32(type, from, row * cols + c) : 0);
 }
 
 /* Rounds x to 8 bits first, in groups of `group` columns (32 or 256), as int8 precision does: 8 columns a thread. */
@@ -79,6 +87,18 @@ void kv_cuda_to_bf16(struct kv_cuda *cu, int type, const void *from, size_t coun
         kv_cuda_launch(cu, "rounding", kv_cuda_blocks(count, PER_BLOCK), PER_BLOCK, 0, narrow_kernel, type, from,
             count, (__nv_bfloat16 *)to);
     }
+}
+
+void kv_cuda_rows_to_bf16(
+    struct kv_cuda *cu, int type, const void *from, size_t rows, size_t cols, size_t stride, void *to)
+{
+    if (stride == cols) {
+        kv_cuda_to_bf16(cu, type, from, rows * cols, to);
+        return;
+    }
+    size_t n = rows * stride;
+    kv_cuda_launch(cu, "rounding", kv_cuda_blocks(n, PER_BLOCK), PER_BLOCK, 0, narrow_rows_kernel, type, from, cols,
+        stride, n, (__nv_bfloat16 *)to);
 }
 
 void kv_cuda_int8_to_bf16(struct kv_cuda *cu, const float *x, size_t count, int group, void *to)

@@ -19,7 +19,11 @@
  * 3 are on their way in each of 16 warps: 55 KB an SM, where latency x bandwidth (700 ns x 4.3 TB/s / 132) is 23.
  * Instructions per 16 weights and lane at 4 bits, 1 row, fine: some 26, of which 8 dp4a at half rate; 132 SMs of 128
  * lanes at 1.75 GHz can do 62 in the time that their 9 bytes take, so 1 and 2 rows should run at memory's speed (85 to
- * 90 % of a copy), 4 at 3/4 and 8 at 2/5 of it. Not run on a GPU. */
+ * 90 % of a copy), 4 at 3/4 and 8 at 2/5 of it; from 5 on skinny.cuh has them.
+ * Balance: groups of rows go to the SMs in turn, so none of 132 has more than 1.03 of its share where rows are 2560 or
+ * more (2560: 19.4, and 20 at most). Within an SM some of 16 warps have a group more than others, which is no second
+ * wave: 2560 x 4096 in 4 bits are 2 steps a group, 3 of a warp's 4 are asked for before the first sum; 6144 x 2560 are 3,
+ * and the 7 warps that go on have 26 KB on their way, of the 23. Not run on a GPU. */
 #ifndef KV_CUDA_GEMV_CUH
 #define KV_CUDA_GEMV_CUH
 

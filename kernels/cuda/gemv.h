@@ -42,8 +42,11 @@ bool kv_gemv_launch_float(struct kv_cuda *cu, const struct kv_gemv *a);
 bool kv_gemv_launch_small(struct kv_cuda *cu, const struct kv_gemv *a);
 bool kv_gemv_launch_k(struct kv_cuda *cu, const struct kv_gemv *a);
 
-/* Launches that put weights, or x, as bf16 where a GEMM reads them; dequant.cu. Types: all but BF16. */
+/* Launches that put weights, or x, as bf16 where a GEMM reads them; dequant.cu. Types: all but
+ * BF16; of rows with zeroes behind them, where stride is more than cols: float types, BF16 too. */
 void kv_cuda_to_bf16(struct kv_cuda *cu, int type, const void *from, size_t count, void *to);
+void kv_cuda_rows_to_bf16(
+    struct kv_cuda *cu, int type, const void *from, size_t rows, size_t cols, size_t stride, void *to);
 void kv_cuda_int8_to_bf16(struct kv_cuda *cu, const float *x, size_t count, int group, void *to);
 
 #endif

@@ -281,8 +281,8 @@ KV_DEVICE void kv_skinny_take(const struct kv_skinny *a, const struct kv_skinny_
     }
 }
 
-/* Sums of whole rows to y; the order that every path keeps: the sum, the bias, what was there. All is read before
- * anything is written. */
+/* Sums of whole rows to y; the order that every path keeps: the sum, the bias, what was there. Of 16 rows all is read
+ * before anything is written. */
 template <int tiles>
 KV_DEVICE void kv_skinny_store(
     const struct kv_skinny *a, const struct kv_skinny_place *p, const float acc[2][tiles][4])
@@ -290,25 +290,28 @@ KV_DEVICE void kv_skinny_store(
     const int lane = (int)threadIdx.x % KV_WARP, first = p->row + (int)threadIdx.x / KV_WARP * 32 + lane / 4;
     const struct kv_gemv_matrix *m = p->m;
     const int column = lane % 4 * 2;
-    float scale[tiles][2], bias[4], was[2][tiles][4];
+    float scale[tiles][2], bias[4];
 #pragma unroll
     for (int i = 0; i < 2 * tiles; i++) scale[i / 2][i % 2] = a->scale[i / 2 * 8 + column + i % 2];
 #pragma unroll
     for (int r = 0; r < 4; r++) bias[r] = m->bias ? m->bias[min(first + r * 8, m->rows - 1)] : 0;
 #pragma unroll
-    for (int i = 0; i < 8 * tiles; i++) {
-        int t = i / 4 % tiles, e = i % 4, r = first + i / 4 / tiles * 16 + e / 2 * 8, row = t * 8 + column + e % 2;
-        size_t at = (size_t)min(row, a->n - 1) * (size_t)m->rows + (size_t)min(r, m->rows - 1);
-        was[i / 4 / tiles][t][e] = m->add ? m->y[at] : 0;
-    }
+    for (int h = 0; h < 2; h++) {
+        float was[tiles][4];
 #pragma unroll
-    for (int i = 0; i < 8 * tiles; i++) {
-        int h = i / 4 / tiles, t = i / 4 % tiles, e = i % 4, r = first + h * 16 + e / 2 * 8;
-        int row = t * 8 + column + e % 2;
-        float sum = acc[h][t][e] * scale[t][e % 2];
-        if (m->bias) sum += bias[h * 2 + e / 2];
-        if (m->add) sum = was[h][t][e] + sum;
-        if (r < m->rows && row < a->n) m->y[(size_t)row * (size_t)m->rows + (size_t)r] = sum;
+        for (int i = 0; i < 4 * tiles; i++) {
+            int r = first + h * 16 + i % 4 / 2 * 8, row = i / 4 * 8 + column + i % 2;
+            size_t at = (size_t)min(row, a->n - 1) * (size_t)m->rows + (size_t)min(r, m->rows - 1);
+            was[i / 4][i % 4] = m->add ? m->y[at] : 0;
+        }
+#pragma unroll
+        for (int i = 0; i < 4 * tiles; i++) {
+            int t = i / 4, e = i % 4, r = first + h * 16 + e / 2 * 8, row = t * 8 + column + e % 2;
+            float sum = acc[h][t][e] * scale[t][e % 2];
+            if (m->bias) sum += bias[h * 2 + e / 2];
+            if (m->add) sum = was[t][e] + sum;
+            if (r < m->rows && row < a->n) m->y[(size_t)row * (size_t)m->rows + (size_t)r] = sum;
+        }
     }
 }
 
@@ -431,7 +434,7 @@ __global__ void __launch_bounds__(KV_SKINNY_THREADS, 1)
     for (int i = 0; i < s.stages - 1; i++) {
         if (begin + i < end)
             kv_skinny_ask<T, tiles, true, false>(&a, &s, &asked, shared + (size_t)i * (size_t)s.stage);
-        kv_skinny_next(&s, &asked);
+        if (begin + i < end) kv_skinny_next(&s, &asked);
         kv_cp_async_commit();
     }
     kv_pdl_wait();

@@ -26,6 +26,7 @@ take "the emulator" "$here/emu_test"
 EMU_LAZY=1 take parity "$here/parity" --small "$here/kvdbg-cuda.so"
 EMU_LAZY=1 take "kernels of sm_80" "$here/parity" --small --sm 80 "$here/kvdbg-cuda.so" attend
 EMU_MEMORY=300000000 take "all of a small memory" "$here/parity" --small "$here/kvdbg-cuda.so" "memory, all"
+EMU_LAZY=1 EMU_PROCESSORS=5 take "products that few SMs share" "$here/parity" --small "$here/kvdbg-cuda.so" "linear, tiles"
 take "the same requests on both" "$here/requests"
 take "SmolLM2 on both" env EMU_GUARD=0 "$here/requests" SmolLM2
 # What make gpu-check does, in small: Hugging Face's numbers, bf16 on both, the benchmark, its page.

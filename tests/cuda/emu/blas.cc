@@ -127,6 +127,9 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
     if (type_a != type_b || compute < CUBLAS_COMPUTE_32F || (type_c != CUDA_R_32F && type_c != type_a))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (!m || !n) return CUBLAS_STATUS_SUCCESS;
+    /* No error on a GPU, but a product without tensor cores. */
+    if (type_a != CUDA_R_32F && (lda % 8 || ldb % 8 || (uintptr_t)a % 16 || (uintptr_t)b % 16))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
     gemm g = { op_a != CUBLAS_OP_N, op_b != CUBLAS_OP_N, m, n, k, lda, ldb, ldc, type_a, type_b, type_c, a, b, c,
         *(const float *)alpha, *(const float *)beta };
     emu_submit(handle->stream, [=] {
