@@ -67,7 +67,8 @@ static enum kv_status choose_device(struct kv_cuda *cu, struct kv_error *err)
     return KV_OK;
 }
 
-static const char *const plain_name[] = { "graphs", "early", "fuse", "hopper" }; /* bits of enum kv_cuda_plain */
+static const char *const plain_name[] = { "graphs", "early", "fuse", "hopper",
+    "pools" }; /* bits of enum kv_cuda_plain */
 
 /* The one variable of the environment that the backend reads. */
 static enum kv_status read_plain(struct kv_cuda *cu, struct kv_error *err)
@@ -78,8 +79,9 @@ static enum kv_status read_plain(struct kv_cuda *cu, struct kv_error *err)
         n = strcspn(list, ",");
         while (i < KV_COUNT(plain_name) && (strlen(plain_name[i]) != n || strncmp(plain_name[i], list, n))) i++;
         if (i == KV_COUNT(plain_name))
-            return kv_fail(err, KV_BAD_ARG, "KVDBG_PLAIN names \"%.*s\"; it can name graphs, early, fuse, hopper.",
-                n < 40 ? (int)n : 40, list);
+            return kv_fail(err, KV_BAD_ARG,
+                "KVDBG_PLAIN names \"%.*s\"; it can name graphs, early, fuse, hopper, pools.", n < 40 ? (int)n : 40,
+                list);
         cu->plain |= 1u << i;
     }
     return KV_OK;
@@ -96,9 +98,9 @@ static bool open_blas(struct kv_cuda *cu)
 static bool open_memory(struct kv_cuda *cu)
 {
     size_t tickets = (KV_CUDA_TICKETS + 1) * sizeof *cu->ticket;
-    return kv_cuda_ok(cu, "its stream", cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking)) &&
-           kv_cuda_open_pool(cu) &&
-           kv_cuda_ok(cu, "its event", cudaEventCreateWithFlags(&cu->staged, cudaEventDisableTiming)) &&
+    if (!kv_cuda_ok(cu, "its stream", cudaStreamCreateWithFlags(&cu->stream, cudaStreamNonBlocking))) return false;
+    if (!(cu->plain & KV_CUDA_PLAIN_POOLS)) kv_cuda_open_pool(cu);
+    return kv_cuda_ok(cu, "its event", cudaEventCreateWithFlags(&cu->staged, cudaEventDisableTiming)) &&
            kv_cuda_ok(cu, "its tickets", cudaMalloc((void **)&cu->ticket, tickets)) &&
            kv_cuda_ok(cu, "its tickets", cudaMemsetAsync(cu->ticket, 0, tickets, cu->stream)) &&
            kv_cuda_ok(cu, "pinned memory", cudaMallocHost((void **)&cu->bounce, KV_CUDA_BOUNCE)) &&
@@ -149,6 +151,10 @@ static void backend_describe(void *ctx, char *text, size_t size)
         : cu->precision == KV_PRECISION_INT8 ? "int8"
                                              : "15-bit",
         (unsigned long long)cu->kernels, (unsigned long long)cu->graphs_run);
+    if (cu->no_graph != cudaSuccess) {
+        size_t n = strlen(text);
+        snprintf(text + n, size - n, "; no graphs, at %s: %s", cu->no_graph_at, cudaGetErrorString(cu->no_graph));
+    }
     for (size_t i = 0, said = 0; i < KV_COUNT(plain_name); i++) {
         if (!(cu->plain >> i & 1)) continue;
         size_t n = strlen(text);

@@ -47,6 +47,7 @@ enum kv_cuda_plain {
     KV_CUDA_PLAIN_EARLY = 2,  /* no kernel starts before the one in front of it is done */
     KV_CUDA_PLAIN_FUSE = 4,   /* each op has its own kernel */
     KV_CUDA_PLAIN_HOPPER = 8, /* no kernels that only sm_90 has */
+    KV_CUDA_PLAIN_POOLS = 16, /* memory comes from the driver, which then waits for the device */
 };
 
 /* One op that waits: its kind, and its args at args[at, at + size). */
@@ -133,6 +134,8 @@ struct kv_cuda {
     uint64_t launches;                         /* ops */
     struct kv_cuda_count count[KV_CUDA_KINDS]; /* by the kind's address */
     uint64_t kernels, graphs_run, waits;
+    cudaError_t no_graph; /* why the driver made no graph of a pass, the first time; and at what */
+    const char *no_graph_at;
 
     bool timing;        /* a clock around each op */
     cudaEvent_t *event; /* [n_event] made while timing, one more than ops */
@@ -236,7 +239,7 @@ enum kv_status kv_cuda_attend_check(
 /* ---- memory.cu ---- */
 
 /* The pool, where the device has them. */
-bool kv_cuda_open_pool(struct kv_cuda *cu);
+void kv_cuda_open_pool(struct kv_cuda *cu);
 void kv_cuda_close_pool(struct kv_cuda *cu);
 /* Bytes that an allocation can get, with what the pool keeps. */
 size_t kv_cuda_free_bytes(const struct kv_cuda *cu, size_t *total);
@@ -284,8 +287,8 @@ enum kv_status kv_cuda_gather(void *ctx, const struct kv_seq *from, int type, in
     const int32_t *index, int n, struct kv_span *to, struct kv_error *err);
 enum kv_status kv_cuda_gather_heads(void *ctx, const struct kv_seq *from, int type, int n_kv_head, int head_dim,
     const int32_t *index, size_t index_stride, const int32_t *n, struct kv_span *to, struct kv_error *err);
-enum kv_status kv_cuda_fold(void *ctx, const float *x, size_t stride, int groups, int each, size_t n, double *out,
-    struct kv_error *err);
+enum kv_status kv_cuda_fold(
+    void *ctx, const float *x, size_t stride, int groups, int each, size_t n, double *out, struct kv_error *err);
 enum kv_status kv_cuda_argmax(void *ctx, const float *x, size_t n, int *index, struct kv_error *err);
 enum kv_status kv_cuda_select(void *ctx, const float *score, const uint8_t *forced, int n, int budget,
     int32_t *kept, int *n_kept, struct kv_error *err);

@@ -9,19 +9,23 @@
 
 /* ---- allocation ---- */
 
-bool kv_cuda_open_pool(struct kv_cuda *cu)
+/* Some drivers say that there are pools and then have none to give: one allocation is tried. */
+void kv_cuda_open_pool(struct kv_cuda *cu)
 {
     int there = 0;
     uint64_t all = UINT64_MAX;
+    void *p = NULL;
     struct cudaMemPoolProps props = {};
     props.allocType = cudaMemAllocationTypePinned;
     props.location.type = cudaMemLocationTypeDevice;
     props.location.id = cu->device;
     cudaDeviceGetAttribute(&there, cudaDevAttrMemoryPoolsSupported, cu->device);
-    if (!there) return true;
-    return kv_cuda_ok(cu, "its memory pool", cudaMemPoolCreate(&cu->pool, &props)) &&
-           kv_cuda_ok(
-               cu, "its memory pool", cudaMemPoolSetAttribute(cu->pool, cudaMemPoolAttrReleaseThreshold, &all));
+    if (!there || cudaMemPoolCreate(&cu->pool, &props) != cudaSuccess) cu->pool = NULL;
+    if (cu->pool && (cudaMemPoolSetAttribute(cu->pool, cudaMemPoolAttrReleaseThreshold, &all) != cudaSuccess ||
+                        cudaMallocFromPoolAsync(&p, 256, cu->pool, cu->stream) != cudaSuccess ||
+                        cudaFreeAsync(p, cu->stream) != cudaSuccess))
+        kv_cuda_close_pool(cu);
+    cudaGetLastError();
 }
 
 void kv_cuda_close_pool(struct kv_cuda *cu)

@@ -140,7 +140,7 @@ static bool capture(struct kv_cuda *cu, struct kv_cuda_graph *graph)
     cudaGraph_t captured = NULL;
     uint64_t kernels = cu->kernels;
     if (cu->failed != cudaSuccess) return false;
-    if (cudaStreamBeginCapture(cu->stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess) {
+    if (kv_cuda_ok(cu, "start of capture", cudaStreamBeginCapture(cu->stream, cudaStreamCaptureModeThreadLocal))) {
         launch_all(cu, true);
         kv_cuda_ok(cu, "end of capture", cudaStreamEndCapture(cu->stream, &captured));
         if (cu->failed == cudaSuccess) kv_cuda_ok(cu, "graph", cudaGraphInstantiate(&graph->exec, captured, 0));
@@ -148,6 +148,7 @@ static bool capture(struct kv_cuda *cu, struct kv_cuda_graph *graph)
     }
     if (graph->exec) return true;
     graph->none = true;
+    if (cu->no_graph == cudaSuccess) cu->no_graph = cu->failed, cu->no_graph_at = cu->failed_at;
     cu->failed = cudaSuccess;
     cu->kernels = kernels;
     cudaGetLastError();

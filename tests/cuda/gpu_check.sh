@@ -44,7 +44,7 @@ for step in $steps; do
     [[ " $all_steps " == *" $step "* ]] || { echo "There is no step $step." >&2; exit 2; }
 done
 [ -e "$here/parity" ] && [ -e "$plugin" ] || why="no programs for a GPU: run make gpu-build where nvcc is"
-[ "$emulated${GPU_CHECK_PROGRAMS:-}" ] || [ -e /dev/nvidiactl ] || [ -e /dev/nvidia0 ] || why="no NVIDIA GPU on this machine"
+[ "$emulated${GPU_CHECK_PROGRAMS:-}" ] || [ -e /dev/nvidiactl ] || [ -e /dev/nvidia0 ] || nvidia-smi -L >/dev/null 2>&1 || why="no NVIDIA GPU on this machine"
 if [ -n "$why" ]; then
     echo "1..1"
     echo "ok 1 - the CUDA backend on a GPU # SKIP $why"
@@ -119,7 +119,7 @@ hunt() {
         [ -n "$name" ] && ! grep -qxF -e "$name" "$log.fine" || continue
         [ "$hunting" -gt 0 ] && [ "$(left)" -gt 0 ] && [ $((tried += 1)) -le 4 ] || break
         from=$SECONDS answer="" cure=""
-        for what in 'as it is' graphs early fuse hopper graphs,early,fuse,hopper; do # without these
+        for what in 'as it is' graphs early fuse hopper pools graphs,early,fuse,hopper,pools; do # without these
             [ $((hunting - (SECONDS - from))) -gt 0 ] || { cure=unknown; break; }
             KVDBG_PLAIN=${what#as it is} timeout -k 2 "$(share "$limit")" "$@" "$name" >/dev/null 2>&1
             code=$?
@@ -134,7 +134,7 @@ hunt() {
         'as it is') echo "#   it does not fail alone: it depends on what ran before it, or on chance" ;;
         *) echo "#   at fault: $cure" ;;
         esac
-        echo "{\"hunt\": \"${name//\"/\'}\", \"cure\": \"$cure\"}" >>"$stem-hunt.jsonl"
+        echo "{\"hunt\": \"${name//\"/\'}\", \"cure\": \"$cure\"}" >>"$stem-parity.jsonl"
     done <<<"$cases"
 }
 
@@ -234,7 +234,8 @@ step_benchmark() {
     for part in $(sed -n 's/^{"failed": "\([^"]*\)".*/\1/p' "$stem-bench.jsonl" 2>/dev/null | sort -u | head -2); do
         [ "$(left)" -gt $((peers + 20)) ] || break
         export KVDBG_PLAIN=graphs,early
-        take "$part, without graphs, early starts" 60 "$here/bench" "${bench_small[@]}" --seconds 50 --only "$part" --json "$stem-plain.jsonl"
+        take "$part, without graphs, early starts" 60 "$here/bench" "${bench_small[@]}" --seconds 50 --only "$part" --json "$log.plain"
+        cat "$log.plain" >>"$stem-parity.jsonl" # some places take few files
         unset KVDBG_PLAIN
     done
 }
@@ -260,8 +261,6 @@ main() {
     watch_clocks
     for step in $steps; do "step_$step"; done
 
-    cat "$stem"-hunt.jsonl "$stem"-plain.jsonl 2>/dev/null >>"$stem-parity.jsonl"
-    rm -f "$stem"-hunt.jsonl "$stem"-plain.jsonl # some places take few files
     # shellcheck disable=SC2046
     awk -v date="$(date +%Y-%m-%d)" -v commit="${GPU_CHECK_COMMIT:-$(git rev-parse --short HEAD 2>/dev/null || echo unknown)}" \
         -f tests/cuda/table.awk $(ls "$stem"-bench.jsonl "$stem"-peers.jsonl 2>/dev/null) /dev/null >"$stem.md"

@@ -61,7 +61,7 @@ check "a plugin with another table" "was built for another version of the progra
 
 if [ ! -e "$build/kvdbg-cuda.so" ]; then
     skip "the plugin without a driver" "there is no nvcc here"
-elif [ -e /dev/nvidiactl ]; then
+elif [ -e /dev/nvidiactl ] || nvidia-smi -L >/dev/null 2>&1; then
     skip "the plugin without a driver" "this machine has one"
 else
     cp "$build/kvdbg-cuda.so" "$dir/"
@@ -80,7 +80,7 @@ export EMU_SM=75
 emulated "a GPU that is too old" "has compute capability 7.5; the CUDA backend needs 8.0 or newer"
 unset EMU_SM
 export KVDBG_PLAIN=graphs,fusion
-emulated "an unknown part to do without" 'KVDBG_PLAIN names "fusion"; it can name graphs, early, fuse, hopper'
+emulated "an unknown part to do without" 'KVDBG_PLAIN names "fusion"; it can name graphs, early, fuse, hopper, pools'
 unset KVDBG_PLAIN
 
 # ask NAME ARGS: runs kvdbg on the emulated GPU to $dir/NAME.out and .err; more arguments may come first, as ENV=VALUE.
@@ -100,9 +100,9 @@ logits() { grep '^\$1 = ' "$dir/$1.out" >"$dir/$1.logits" && [ -s "$dir/$1.logit
 # What is left out is said, and leaves out nothing else: the reply is the same.
 more= wrong=
 ask whole -ex run -ex 'print logit' -ex 'info backend'
-more=KVDBG_PLAIN=graphs,early,fuse,hopper
+more=KVDBG_PLAIN=graphs,early,fuse,hopper,pools
 ask plain -ex run -ex 'print logit' -ex 'info backend'
-grep -q '; without graphs, early, fuse, hopper$' "$dir/plain.out" || wrong="it does not say what is left out"
+grep -q '; without graphs, early, fuse, hopper, pools$' "$dir/plain.out" || wrong="it does not say what is left out"
 grep -q '^Graphs:' "$dir/whole.out" || wrong="no graphs"
 grep -q '^Graphs:' "$dir/plain.out" && wrong="graphs although they are left out"
 logits whole && logits plain && cmp -s "$dir/whole.logits" "$dir/plain.logits" || wrong="other logits"

@@ -68,11 +68,11 @@ void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Ends what the check has made so far, for one that makes much. */
 void next_shape(void);
 
-/* Whether neighbouring ops may be one kernel. */
-static inline bool joins(void)
+/* Whether a part of the backend that KVDBG_PLAIN can leave out is there: "fuse", "graphs". */
+static inline bool has(const char *part)
 {
     const char *plain = getenv("KVDBG_PLAIN");
-    return !plain || !strstr(plain, "fuse");
+    return !plain || !strstr(plain, part);
 }
 
 uint32_t random_u32(void);

@@ -262,7 +262,7 @@ static void check_passes(void)
     }
     if (!run_passes(&cpu, &m, want) || !run_passes(&gpu, &m, first)) return;
     uint64_t layer = parity.precision == KV_PRECISION_F32 ? 6 : 5, most = LAYERS * layer + 3;
-    if (joins() && m.kernels > most) /* embedding, angles, head */
+    if (has("fuse") && m.kernels > most) /* embedding, angles, head */
         fail("a decoded token is %llu kernels, not %llu", (unsigned long long)m.kernels, (unsigned long long)most);
     for (int pass = 0; pass < PASSES && !failed(); pass++) {
         double off = 0, length = 0;
@@ -277,8 +277,16 @@ static void check_passes(void)
         parity.worst = fmax(parity.worst, sqrt(off / length) / allowed);
     }
     for (int again = 0; again < 3 && !failed(); again++) {
+        struct kv_backend_stats before, after;
+        parity.be->stats(parity.gpu, &before);
         m.stepped = again == 2;
         if (!run_passes(&gpu, &m, got)) return;
+        parity.be->stats(parity.gpu, &after);
+        if (again == 1 && has("graphs") && after.graphs == before.graphs) {
+            char text[512] = "";
+            parity.be->describe(parity.gpu, text, sizeof text);
+            fail("no graph ran: %s", text);
+        }
         for (int pass = 0; pass < PASSES && !failed(); pass++)
             if (memcmp(got[pass], first[pass], sizeof got[pass]))
                 fail("pass %d has other logits when it %s", pass, m.stepped ? "runs op by op" : "comes again");
