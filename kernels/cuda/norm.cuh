@@ -11,7 +11,7 @@
 KV_DEVICE float kv_norm_warp(const float *x, int cols, float eps)
 {
     float sum = 0;
-    for (int c = (int)threadIdx.x % KV_WARP; c < cols; c += KV_WARP) sum += x[c] * x[c];
+    for (int c = (int)threadIdx.x % KV_WARP; c < cols; c += KV_WARP) sum = fmaf(x[c], x[c], sum);
     return 1.0f / sqrtf(kv_warp_sum(sum) / (float)cols + eps);
 }
 
@@ -20,7 +20,7 @@ KV_DEVICE float kv_norm_scale(const float *x, int cols, float eps, float *room)
 {
     if (cols <= KV_NORM_HEAD) return kv_norm_warp(x, cols, eps);
     float sum = 0;
-    for (int c = (int)threadIdx.x; c < cols; c += KV_NORM_THREADS) sum += x[c] * x[c];
+    for (int c = (int)threadIdx.x; c < cols; c += KV_NORM_THREADS) sum = fmaf(x[c], x[c], sum);
     return 1.0f / sqrtf(kv_block_sum(sum, room) / (float)cols + eps);
 }
 

@@ -71,7 +71,9 @@ KV_DEVICE void kv_store_f32(int type, void *p, size_t i, float x)
 
 KV_DEVICE size_t kv_type_size(int type) { return type == KV_TYPE_F32 ? 4 : 2; }
 
-KV_DEVICE float kv_swiglu(float gate, float up) { return gate / (1.0f + expf(-gate)) * up; }
+/* Joined kernels must have the bits of single ones: which products and sums are one rounding is said, here and in norm.cuh,
+ * and not left to the compiler. */
+KV_DEVICE float kv_swiglu(float gate, float up) { return gate / __fadd_rn(1.0f, expf(-gate)) * up; }
 
 /* ---- spans ---- */
 

@@ -307,7 +307,7 @@ KV_DEVICE void kv_skinny_store(
 #pragma unroll
         for (int i = 0; i < 4 * tiles; i++) {
             int t = i / 4, e = i % 4, r = first + h * 16 + e / 2 * 8, row = t * 8 + column + e % 2;
-            float sum = acc[h][t][e] * scale[t][e % 2];
+            float sum = __fmul_rn(acc[h][t][e], scale[t][e % 2]); /* a product of its own, with bias or without */
             if (m->bias) sum += bias[h * 2 + e / 2];
             if (m->add) sum = was[t][e] + sum;
             if (r < m->rows && row < a->n) m->y[(size_t)row * (size_t)m->rows + (size_t)r] = sum;
