@@ -8,7 +8,7 @@
  * the order of pieces, a dozen reads at a time, so the bits depend on lengths and the grid alone, not on who came when.
  *
  * Joined with what comes before it (fuse.cu; where a tile has all pairs of its KV head), each block turns its queries as
- * it loads them, while the first slots are on their way; the block whose piece holds the slots of the rows themselves
+ * it loads them, while it looks up lengths and positions; the block whose piece holds the slots of the rows themselves
  * makes their keys, and puts them into the cache before it reads them there. Nothing that others of the launch read may
  * change before they have read it: lengths are moved by the block that, by a ticket, is the last to have seen them, and
  * q and k are left turned by the one that joins the tile's parts. The bits are those of the single ops.
