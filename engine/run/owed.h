@@ -12,8 +12,9 @@ struct owed_rows {
 };
 
 struct owed {
-    float *device, *host; /* entropies [n_layer][rows][n_head], cosines [n_layer][rows], queries [n_layer][last][width];
-                             NULL = memory is the host's own, and nothing is ever owed */
+    /* Entropies [n_layer][rows][n_head], cosines [n_layer][rows], queries [n_layer][last][width]; NULL = memory is the
+     * host's own, and nothing is ever owed. */
+    float *device, *host;
     struct owed_rows *of; /* [n_layer] */
     size_t bytes;
     size_t rows;

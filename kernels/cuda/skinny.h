@@ -15,7 +15,7 @@ struct kv_halves {
     const float *up;   /* x = swiglu(x, up); or NULL */
     const float *norm; /* weights of an RMS norm of x that comes first; or NULL */
     float *h;          /* where the normed or joined x goes, as f32; NULL = nowhere */
-    unsigned char *to; /* [cols / 32][tiles][8 rows][4 lanes][2 groups][columns 0 2 1 3] halves: as mma wants them */
+    unsigned char *to; /* halves [cols / 32][tiles][8 rows][4 lanes][2 groups][columns 0 2 1 3] */
     float *scale;      /* [tiles][8] what a row's halves are to be multiplied by */
     float eps;
     int n, cols, tiles; /* tiles of 8 rows */
