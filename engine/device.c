@@ -56,9 +56,8 @@ enum kv_status kv_time_ops(struct kv_engine *e, bool on, struct kv_error *err)
     enum kv_status status = engine_need_live(e, err);
     if (!status && m->be && !m->be->time_ops)
         status = kv_fail(err, KV_UNSUPPORTED,
-            "The backend %s has no clock for its ops; \"info line\" and \"info engine\" have the times of stages "
-            "and "
-            "phases.",
+            "The backend %s has no clock for its ops; \"info line\" and \"info engine\" have the times of "
+            "stages and phases.",
             m->be->name);
     if (!status && m->be) status = m->be->time_ops(m->ctx, on, err);
     if (!status) e->time_ops = on;

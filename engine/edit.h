@@ -70,12 +70,11 @@ extern const char *const kv_budget_rule_name[];
 /* One ingredient of a token's score. */
 struct kv_part {
     const char *name; /* "sum", "mean", "window", "cake", "last", "vnorm" */
-    double
-        raw; /* attention that its rows gave the token, heads reduced (policy.reduce); cake: and their variance */
-    double divided; /* the same per row, where the selector divides */
-    double pooled;  /* with its neighbors (policy.pool) */
-    double scaled;  /* times the lengths of its values, where the selector is vnorm */
-    double total;   /* of scaled over the tokens that compete, which mix divides by; 0 = nothing is divided */
+    double raw;       /* attention of its rows to the token, heads reduced (policy.reduce); cake: and variance */
+    double divided;   /* the same per row, where the selector divides */
+    double pooled;    /* with its neighbors (policy.pool) */
+    double scaled;    /* times the lengths of its values, where the selector is vnorm */
+    double total;     /* of scaled over the tokens that compete, which mix divides by; 0 = nothing is divided */
 };
 struct kv_why {
     double score;

@@ -6,6 +6,8 @@
 #include "engine/engine.h"
 #include "engine/policy/policy.h"
 
+#define SETTINGS_SEGMENT_MOST 8192 /* rows of a prefill pass */
+
 enum settings_backend { BACKEND_AUTO, BACKEND_CPU, BACKEND_CUDA };
 enum settings_kv { SETTINGS_KV_F16, SETTINGS_KV_F32, SETTINGS_KV_BF16 };
 

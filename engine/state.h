@@ -32,11 +32,9 @@ struct selection {
     int32_t *selector; /* [l] row of the selector table; NULL (a core): the policy's */
     int32_t *kept;     /* [row][n] ascending positions, the first n_kept[row] count */
     int32_t *n_kept;   /* [row] -1 = not selected yet, then in all rows of the layer */
-    int32_t
-        *ahead;   /* [row] what n_kept will be, where kept, score and reason were filled in before their stage came;
-                          or NULL (engine/run/ahead.c) */
-    float *score; /* [row][n] */
-    uint8_t *reason;         /* [row][n] enum policy_reason */
+    int32_t *ahead;    /* [row] n_kept to come, where all else was filled in already (run/ahead.c); or NULL */
+    float *score;      /* [row][n] */
+    uint8_t *reason;   /* [row][n] enum policy_reason */
     struct kv_policy policy; /* in force when it was made */
     uint64_t seed;           /* of the selector random */
     struct pins *pins;       /* in force when it was made */

@@ -174,7 +174,7 @@ static enum kv_status read_settings(struct kv_engine *e, struct kv_error *err)
     e->used = e->set;
     if (status) return bad_settings(f, err);
     int64_t rows;
-    status = number(f, "segment", 1, 8192, engine_segment(e), &rows, err);
+    status = number(f, "segment", 1, SETTINGS_SEGMENT_MOST, engine_segment(e), &rows, err);
     e->used.segment = (int)rows;
     return status ? status : read_policy(e, &e->sel.policy, err);
 }

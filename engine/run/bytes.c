@@ -70,7 +70,8 @@ enum kv_status kv_wanted(const struct kv_engine *e, struct kv_wanted *out, struc
 }
 
 /* The same on a device: caches, activations, and of the statistics what grows there. */
-static enum kv_status check_device(const struct kv_engine *e, const struct kv_wanted *w, struct kv_error *err)
+static enum kv_status check_device_memory(
+    const struct kv_engine *e, const struct kv_wanted *w, struct kv_error *err)
 {
     const struct machine *m = &e->machine;
     const struct kv_shape *s = &e->model->shape;
@@ -85,9 +86,8 @@ static enum kv_status check_device(const struct kv_engine *e, const struct kv_wa
     if (!stats.bytes_free || own <= left) return KV_OK;
     return kv_fail(err, KV_NO_MEMORY,
         "This request takes %.1f MiB of the GPU beside the weights (keys and values %.1f resident and %.1f active, "
-        "statistics %.1f, activations %.1f), and %.1f MiB are free; a shorter prompt, engine.snapshot off, a "
-        "smaller "
-        "engine.segment or engine.stats policy takes less.",
+        "statistics %.1f, activations %.1f), and %.1f MiB are free; a shorter prompt, engine.snapshot off, "
+        "a smaller engine.segment or engine.stats policy takes less.",
         (double)own / mib, (double)w->resident / mib, (double)w->active / mib, (double)sums / mib,
         (double)w->scratch / mib, (double)left / mib);
 }
@@ -97,7 +97,7 @@ enum kv_status engine_check_memory(const struct kv_engine *e, struct kv_error *e
     struct kv_wanted w;
     size_t left = kv_memory_free();
     enum kv_status status = kv_wanted(e, &w, err);
-    if (!status && e->machine.be && !e->machine.be->on_host) return check_device(e, &w, err);
+    if (!status && e->machine.be && !e->machine.be->on_host) return check_device_memory(e, &w, err);
     if (status || !left || w.own <= left) return status;
     const double gib = 1 << 30;
     return kv_fail(err, KV_NO_MEMORY,

@@ -40,13 +40,13 @@ const struct command info_table[] = {
     { "engine", NULL, GROUP_LOOKING, "", "Backend, SIMD path, threads, precision, and the time of each phase", NULL,
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_engine, NULL },
     { "backend", NULL, GROUP_LOOKING, "", "What computes: device, memory, how often each op was called",
-        "Bytes of caches and activations (live, peak), of scratch, of weights copied to a device; ops called, and "
-        "the "
-        "kernels\nand graphs that they took on a GPU, where neighbours share a kernel, and how often the host "
-        "waited for it; the "
-        "time\nof each phase. After \"maint time ops on\" ops are launched one by one and timed: times, share of "
-        "all, and "
-        "the\ntime of one; what a kernel does at once has a row of its own.",
+        "Bytes of caches and activations (live, peak), of scratch, of weights copied to a device; ops called, "
+        "and the kernels\n"
+        "and graphs that they took on a GPU, where neighbours share a kernel, and how often the host "
+        "waited for it; the time\n"
+        "of each phase. After \"maint time ops on\" ops are launched one by one and timed: times, share of "
+        "all, and the\n"
+        "time of one; what a kernel does at once has a row of its own.",
         REPEAT_SAME, NEEDS_NOTHING, COMPLETE_NONE, cmd_info_backend, NULL },
     { "program", "prog", GROUP_LOOKING, "", "Where the request stands and why it stopped", NULL, REPEAT_SAME,
         NEEDS_RUN, COMPLETE_NONE, cmd_info_program, NULL },

@@ -25,9 +25,9 @@ static enum kv_status report_lost(struct kv_cuda *cu, const char *at, cudaError_
     cu->lost = true;
     cu->timing = false;
     kv_fail(&cu->why, KV_DEVICE,
-        "The GPU failed at %s%s (%s), and takes no more work: what is on the host can still be looked at and "
-        "saved; "
-        "then start the program again, with CUDA_LAUNCH_BLOCKING=1 and KVDBG_PLAIN=graphs to have the op named.",
+        "The GPU failed at %s%s (%s), and takes no more work: what is on the host can still be looked at "
+        "and saved; then start the program again, with CUDA_LAUNCH_BLOCKING=1 and KVDBG_PLAIN=graphs to have "
+        "the op named.",
         at, ops, cudaGetErrorString(failed));
     return kv_fail(err, KV_DEVICE, "%s", cu->why.text);
 }

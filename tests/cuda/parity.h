@@ -91,6 +91,16 @@ static inline float *f32(const struct buffer *b) { return b->cpu; }
 
 /* Both contexts for these limits. */
 void reserve(struct kv_limits limits);
+static inline void reserve_attention(int rows, int keys, int seqs, int heads, int kv_heads, int head_dim)
+{
+    reserve((struct kv_limits){ .rows = rows,
+        .keys = keys + 1,
+        .seqs = seqs,
+        .n_head = heads,
+        .n_kv_head = kv_heads,
+        .head_dim = head_dim,
+        .widest = 64 });
+}
 /* False when they refuse alike, or have failed. */
 bool run_both(op_fn *op, const void *args);
 /* The device must refuse, with a sentence, and write nothing. */

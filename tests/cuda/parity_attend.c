@@ -97,13 +97,7 @@ static void finish(struct attend *a, const struct shape *shape)
     size_t rows = (size_t)a->n * (size_t)a->heads;
     a->q = normals(rows * (size_t)a->d, shape->sharpness, false);
     a->out = output(rows * (size_t)a->d * 4), a->lse = output(rows * 4), a->entropy = output(rows * 4);
-    reserve((struct kv_limits){ .rows = a->n,
-        .keys = a->keys + 1,
-        .seqs = SEQS,
-        .n_head = a->heads,
-        .n_kv_head = a->kv_heads,
-        .head_dim = a->d,
-        .widest = 64 });
+    reserve_attention(a->n, a->keys, SEQS, a->heads, a->kv_heads, a->d);
 }
 
 static struct attend start(const struct shape *s)

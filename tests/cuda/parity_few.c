@@ -96,13 +96,7 @@ static void finish(struct decode *a)
     a->q_norm = normals(d, 1, false), a->k_norm = normals(d, 1, false);
     a->out = output(q * d * 4), a->lse = output(q * 4), a->entropy = output(q * 4);
     for (int c = 0; c < a->rope_dim / 2; c++) a->frequency[c] = powf(10000, -2.0f * (float)c / (float)a->rope_dim);
-    reserve((struct kv_limits){ .rows = a->n,
-        .keys = a->keys + 1,
-        .seqs = SEQS,
-        .n_head = a->heads,
-        .n_kv_head = a->kv_heads,
-        .head_dim = a->d,
-        .widest = 64 });
+    reserve_attention(a->n, a->keys, SEQS, a->heads, a->kv_heads, a->d);
 }
 
 static struct decode start(int i, uint64_t *kernels)
